@@ -1,0 +1,1 @@
+"""How what others publish becomes what we publish: pure transforms, thin assets, publishing, the command line."""

@@ -1,0 +1,428 @@
+"""The command line. It reads the environment, prints, and gives exit statuses; what is done stands elsewhere.
+
+0: done, or nothing to do. 1: refused by the data. 2: wrong usage. Heavy modules are imported inside the commands.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.layout import Outputs
+from sources.errors import SourceError
+
+if TYPE_CHECKING:
+    from pipeline.refresh import Refreshed
+
+_DEFAULT_OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
+_WIDEST_VALUE = 300
+
+
+def outputs_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option that all have: the folder of outputs."""
+
+    def to_layout(_: click.Context, __: click.Parameter, value: Path) -> Outputs:
+        return Outputs(value.resolve())
+
+    return click.option(
+        "--outputs",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=_DEFAULT_OUTPUTS,
+        envvar="HCPCS_OUTPUTS",
+        callback=to_layout,
+        help="Folder of outputs; also HCPCS_OUTPUTS. By default the project's outputs/.",
+    )(command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="hcpcs", prog_name="hcpcs")
+def cli() -> None:
+    """A complete, dated, license-aware record of US procedure codes (HCPCS Level II).
+
+    \b
+    hcpcs refresh --from DIR    take CMS's releases in and publish a version
+    hcpcs lookup J1100          what a code means
+    """
+
+
+@cli.command("refresh")
+@click.option(
+    "--from",
+    "offered",
+    type=click.Path(path_type=Path),
+    help="Folder of releases (<YYYY-MM>/*.zip, or zips named as CMS names them), or one zip.",
+)
+@click.option("--sample", is_flag=True, help="Take in the made-up sample that the project ships.")
+@click.option("--release", "stated", metavar="YYYY-MM", help="The release of everything that --from offers.")
+@click.option("--skip-bad", is_flag=True, help="Publish without what cannot be used, and say so in the manifest.")
+@json_option
+@outputs_option
+def refresh_command(
+    outputs: Outputs, offered: Path | None, sample: bool, stated: str | None, skip_bad: bool, as_json: bool
+) -> None:
+    """Take releases in, rebuild the tables, publish a version if anything changed.
+
+    \b
+    Example: hcpcs refresh --from ../shared/cms
+    """
+    import os
+    import re
+    import tempfile
+
+    if stated is not None and not re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", stated):
+        raise click.BadParameter(f"{stated!r} is not of the form YYYY-MM", param_hint="--release")
+    if sample and offered is not None:
+        raise click.UsageError("--sample and --from exclude each other")
+    from pipeline.refresh import refresh
+
+    home = os.environ.get("DAGSTER_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        if sample:
+            from sources.sample import write_sample
+
+            offered = Path(folder)
+            write_sample(offered)
+        with _progress(quiet=as_json) as tell:
+            done = refresh(
+                outputs,
+                offered=offered,
+                stated=stated,
+                skip_bad=skip_bad,
+                dagster_home=Path(home) if home else None,
+                tell=tell,
+            )
+    _print_refreshed(outputs, done, as_json)
+
+
+def _print_refreshed(outputs: Outputs, done: Refreshed, as_json: bool) -> None:
+    published = done.published
+    assert published is not None
+    if as_json:
+        _print_json(
+            {
+                "version": published.version,
+                "is_new": done.is_new,
+                "folder": str(published.folder),
+                "rows": published.rows,
+                "new_zips": done.new_zips,
+                "read": list(done.read),
+                "refused": done.refused,
+            }
+        )
+        return
+    for name, why in done.refused.items():
+        click.echo(f"left out {name}: {why}", err=True)
+    if not done.is_new:
+        click.echo(f"nothing new: version {published.version} stands, its content would be the same")
+        return
+    click.echo(f"published version {published.version} in {_shown(published.folder)}")
+    if done.read:
+        click.echo(f"read {len(done.read)} release{'s' * (len(done.read) > 1)}: {', '.join(done.read)}")
+    _print_table(["table", "rows"], [[name, f"{count:,}"] for name, count in published.rows.items()])
+    click.echo("\nTry it with DuckDB, from any folder:")
+    click.echo(
+        "  select code, short_description, added_date, termination_date\n"
+        f"  from '{outputs.latest_link / 'open' / 'hcpcs_codes.parquet'}' where code like 'J%' order by code limit 5;"
+    )
+
+
+@cli.command("status")
+@json_option
+@outputs_option
+def status_command(outputs: Outputs, as_json: bool) -> None:
+    """Tell what is published and what is held.
+
+    \b
+    Example: hcpcs status
+    """
+    from pipeline.publish_state import latest_version, read_manifest
+    from sources.archive import Archive
+
+    version = latest_version(outputs)
+    index = Archive(outputs.archive).index()
+    manifest = read_manifest(outputs.version(version)) if version else None
+    held = sorted(index.releases())
+    status = {
+        "outputs": str(outputs.folder),
+        "version": version,
+        "published_at": manifest["build"]["created_at"] if manifest else None,
+        "is_sample": manifest["content"]["is_sample"] if manifest else None,
+        "newest_release": held[-1] if held else None,
+        "releases_held": held,
+        "missing": index.refused,
+        "excluded": index.excluded,
+    }
+    if as_json:
+        _print_json(status)
+        return
+    if version is None:
+        click.echo(
+            f"nothing is published in {_shown(outputs.folder)} yet; `hcpcs refresh --from DIR` makes the first version"
+        )
+        return
+    what = "made-up sample releases" if status["is_sample"] else "releases"
+    click.echo(f"version {version}, published {status['published_at']}, in {_shown(outputs.version(version))}")
+    click.echo(f"{len(held)} {what} held, {held[0]} to {held[-1]}")
+    for name, why in index.refused.items():
+        click.echo(f"missing: {name}: {why}")
+
+
+@cli.group("releases", invoke_without_command=True)
+@click.pass_context
+@json_option
+@outputs_option
+def releases_command(context: click.Context, outputs: Outputs, as_json: bool) -> None:
+    """List the releases and revisions in the latest version.
+
+    \b
+    Example: hcpcs releases
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from pipeline.reading import read_rows, version_folder
+
+    rows = read_rows(version_folder(outputs), "hcpcs_releases")
+    if as_json:
+        _print_json(rows)
+        return
+    columns = ["release_id", "revision", "stands", "form", "procedure_count", "modifier_count", "finding_count"]
+    _print_table([*columns, "code file"], [[*(r[c] for c in columns), r["member_names"][0]] for r in rows])
+
+
+@cli.command("findings")
+@click.argument("release", required=False)
+@click.option("--severity", type=click.Choice(["info", "warning", "error"]), help="Only findings of this severity.")
+@json_option
+@outputs_option
+def findings_command(outputs: Outputs, release: str | None, severity: str | None, as_json: bool) -> None:
+    """Show what was odd in CMS's files, and what was done about it; also for a release that was refused.
+
+    \b
+    Example: hcpcs findings 2012-01
+    """
+    from pipeline.reading import NothingPublished, read_rows, version_folder
+
+    where = [("release_id", "=", release)] if release else []
+    where += [("severity", "=", severity)] if severity else []
+    refused = json.loads(outputs.refused.read_text("utf-8")) if outputs.refused.exists() else {}
+    rows = [
+        {"release_id": r, "revision": None, **f}
+        for r, found in refused.items()
+        for f in found
+        if release in (None, r) and severity in (None, f["severity"])
+    ]
+    try:
+        rows += read_rows(version_folder(outputs), "hcpcs_findings", where)
+    except NothingPublished:
+        if not rows:
+            raise
+    if as_json:
+        _print_json(rows)
+        return
+    _print_table(
+        ["release", "severity", "finding", "where", "code", "field", "raw value", "what", "done", "times"],
+        [
+            [
+                r["release_id"],
+                r["severity"],
+                r["finding"],
+                " ".join(str(x) for x in (r["member"], r["line"]) if x is not None),
+                r["code"],
+                r["field"],
+                r["raw_value"],
+                r["message"],
+                r["action"],
+                r["occurrences"],
+            ]
+            for r in rows
+        ],
+    )
+
+
+@cli.command("lookup")
+@click.argument("code")
+@json_option
+@outputs_option
+def lookup_command(outputs: Outputs, code: str, as_json: bool) -> None:
+    """Tell what a code or modifier means.
+
+    \b
+    Example: hcpcs lookup J1100
+    """
+    from pipeline.reading import read_rows, version_folder
+
+    wanted = code.strip().upper()
+    table = "hcpcs_modifiers" if len(wanted) == 2 else "hcpcs_codes"
+    rows = read_rows(version_folder(outputs), table, [("code", "=", wanted)])
+    if not rows:
+        raise SourceError(f"no release held has {wanted!r}; `hcpcs releases` lists the releases held")
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        _print_table(["field", "value"], [[k, v] for k, v in row.items() if v not in (None, [])])
+
+
+@cli.command("versions")
+@json_option
+@outputs_option
+def versions_command(outputs: Outputs, as_json: bool) -> None:
+    """List the published versions, oldest first.
+
+    \b
+    Example: hcpcs versions
+    """
+    from pipeline.publish_state import all_versions, latest_version, read_manifest
+
+    latest = latest_version(outputs)
+    rows = []
+    for version in all_versions(outputs):
+        manifest = read_manifest(outputs.version(version))
+        content, build = manifest["content"], manifest["build"]
+        rows.append(
+            {
+                "version": version,
+                "is_latest": version == latest,
+                "published_at": build["created_at"],
+                "releases": len({r["release_id"] for r in content["releases"]}),
+                "rows": sum(f.get("rows", 0) for f in content["files"].values()),
+                "bytes": sum(f["bytes"] for f in content["files"].values()),
+                "missing": sorted(content["missing"]),
+            }
+        )
+    if as_json:
+        _print_json(rows)
+        return
+    _print_table(list(rows[0]) if rows else ["version"], [list(r.values()) for r in rows])
+
+
+@cli.command("ui")
+@click.option("--port", type=int, default=3000, show_default=True, help="Port on the loopback address.")
+@outputs_option
+def ui_command(outputs: Outputs, port: int) -> None:
+    """Start Dagster's user interface on the loopback address: assets, runs, checks, lineage.
+
+    \b
+    Example: hcpcs ui --port 3000
+    """
+    import importlib.util
+    import os
+
+    if importlib.util.find_spec("dagster_webserver") is None:
+        raise SourceError("the user interface is not installed; `pip install 'hcpcs[ui]'` brings it")
+    from pipeline.refresh import prepare_home
+
+    home = Path(os.environ.get("DAGSTER_HOME") or outputs.dagster_home)
+    prepare_home(home)
+    environment = os.environ | {"DAGSTER_HOME": str(home), "HCPCS_OUTPUTS": str(outputs.folder)}
+    click.echo(f"http://127.0.0.1:{port} (Ctrl-C ends it)")
+    arguments = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-m", "pipeline.definitions"]
+    os.execve(sys.executable, [sys.executable, *arguments], environment)
+
+
+class _progress:  # noqa: N801
+    """Tell progress on one line of the terminal's stderr; say nothing where no person looks."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._shown = sys.stderr.isatty() and not quiet
+
+    def __enter__(self) -> Callable[[str], None]:
+        return self._tell
+
+    def _tell(self, text: str) -> None:
+        if self._shown:
+            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _shown(path: Path) -> str:
+    """A path as a person would type it from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False, default=lambda v: v.isoformat()))
+
+
+def _print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= _WIDEST_VALUE else text[: _WIDEST_VALUE - 1] + "…"
+
+
+def main() -> None:
+    """Run the command line; errors of the data become one message and exit status 1."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        if not _is_refusal(error):
+            raise
+        click.echo(f"hcpcs: error: {error}", err=True)
+        for line in _what_next(error):
+            click.echo(f"  {line}", err=True)
+        sys.exit(1)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether an error tells of data and not of a fault in this program, without importing what was not needed."""
+    refusals = {"ContractViolation", "ChecksFailed", "LicenseLeak", "VersionExists"}
+    return isinstance(error, SourceError | OSError) or type(error).__name__ in refusals
+
+
+def _what_next(error: Exception) -> list[str]:
+    """What stayed as it was, and the commands that help."""
+    name = type(error).__name__
+    if name not in ("RefreshRefused", "ContractViolation", "ChecksFailed", "LicenseLeak"):
+        return []
+    from pipeline.publish_state import latest_version
+
+    context = click.get_current_context(silent=True)
+    outputs = context.params.get("outputs") if context else None
+    newest = latest_version(outputs) if isinstance(outputs, Outputs) else None
+    lines = ["nothing was published" + (f", the newest version is still {newest}" if newest else "")]
+    if name == "RefreshRefused":
+        releases = [r for r, e in error.refusals.items() if type(e).__name__ == "ReleaseRefused"]  # type: ignore[attr-defined]
+        lines += [f"`hcpcs findings {r}` shows all its findings" for r in releases]
+        lines.append("`--skip-bad` publishes without what cannot be used, and says so in the manifest")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What a run takes in: the index of zips it is to build from, what it refused, what it published, and who is told.
+
+The one object that a run's assets share with its caller. It holds no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from pipeline.layout import Outputs
+from pipeline.publish import Published, publish
+from sources.archive import Archive, ArchiveIndex, HeldZip
+from sources.errors import ReleaseRefused, SourceError
+from sources.license_policy import load_license_policy
+from sources.release import ReleaseRead, empty_release
+
+Tell = Callable[[str], None]
+
+
+class RefreshRefused(SourceError):
+    """Some of what was offered cannot be used; ``refusals`` says which and why, in order."""
+
+    def __init__(self, refusals: Mapping[str, Exception]) -> None:
+        self.refusals = dict(refusals)
+        super().__init__("\n".join(str(error) for error in self.refusals.values()))
+
+
+@dataclass
+class Intake:
+    """The state of one run: build from ``index``, note ``refused`` releases if ``skip_bad``, tell progress."""
+
+    outputs: Outputs
+    archive: Archive
+    index: ArchiveIndex
+    skip_bad: bool = False
+    tell: Tell = lambda text: None
+    refused: dict[str, ReleaseRefused] = field(default_factory=dict)
+    published: Published | None = None
+
+    @classmethod
+    def of_archive(cls, outputs: Outputs) -> Intake:
+        """What a run takes in that nobody offers anything: what the archive holds."""
+        archive = Archive(outputs.archive)
+        return cls(outputs, archive, archive.index())
+
+    def releases(self) -> dict[str, list[HeldZip]]:
+        """The zips to build from, by release."""
+        return self.index.releases()
+
+    def read_each(
+        self, release_ids: list[str], read: Callable[[Archive, str, list[HeldZip]], ReleaseRead]
+    ) -> Iterator[tuple[str, ReleaseRead]]:
+        """Read releases one by one; after the last, raise ``RefreshRefused`` for all bad ones, or skip them if told."""
+        zips = self.releases()
+        for number, release_id in enumerate(release_ids, 1):
+            self.tell(f"reading {release_id} ({number} of {len(release_ids)})")
+            try:
+                yield release_id, read(self.archive, release_id, zips[release_id])
+            except ReleaseRefused as refusal:
+                self.refused[release_id] = refusal
+                yield release_id, empty_release(release_id)
+        if self.refused and not self.skip_bad:
+            raise RefreshRefused(self.refused)
+
+    def publish(self, tables: Mapping[str, pl.DataFrame]) -> Published:
+        """Make the index what is held, then publish the tables: a version never speaks of bytes that are not kept."""
+        without = {sha: z for sha, z in self.index.zips.items() if z.release_id not in self.refused}
+        refused = self.index.refused | {release: str(error) for release, error in self.refused.items()}
+        index = ArchiveIndex(without, self.index.excluded, refused)
+        self.archive.commit(index)
+        self.tell("publishing")
+        rows: list[dict[str, Any]] = tables["hcpcs_releases"].to_dicts()
+        self.published = publish(
+            self.outputs,
+            tables,
+            policy=load_license_policy(),
+            releases=[_release_of_manifest(row) for row in rows],
+            missing=refused,
+            excluded=index.excluded,
+            is_sample=any(row["is_sample"] for row in rows),
+        )
+        return self.published
+
+
+def _release_of_manifest(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A release and revision as the manifest names it: by its members' hashes."""
+    members = zip(row["member_names"], row["member_roles"], row["member_sha256s"], row["member_bytes"], strict=True)
+    return {
+        "release_id": row["release_id"],
+        "revision": row["revision"],
+        "stands": row["stands"],
+        "members": [{"name": n, "role": r, "sha256": s, "bytes": b} for n, r, s, b in members],
+    }

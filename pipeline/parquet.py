@@ -1,0 +1,57 @@
+"""Frames to Parquet and back: bytes that depend on content and contract alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+import pyarrow
+import pyarrow.parquet
+
+from schemas.contract import Contract
+
+#: Rows a row group: small enough for readers to skip by statistics, large enough to compress.
+_ROW_GROUP_ROWS = 100_000
+
+
+def write_published_table(path: Path, contract: Contract, frame: pl.DataFrame, metadata: Mapping[str, str]) -> None:
+    """Write a published table as its contract says, sorted as given, to the disk; ``metadata`` joins the file's own."""
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(contract.arrow_schema(dict(metadata)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        pyarrow.parquet.write_table(
+            table,
+            file,
+            compression="zstd",
+            compression_level=9,
+            row_group_size=_ROW_GROUP_ROWS,
+            write_page_index=True,
+            store_schema=True,
+        )
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_work_table(path: Path, frame: pl.DataFrame) -> None:
+    """Write a table that is not published: whole or not at all, quickly."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            frame.write_parquet(file, compression="zstd", compression_level=1)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def logical_sha256(frame: pl.DataFrame) -> str:
+    """A hash of a table's rows, in their order, that no change of Parquet writer touches: SHA-256 of JSON lines."""
+    digest = hashlib.sha256()
+    for part in frame.iter_slices(50_000):
+        digest.update(part.write_ndjson().encode())
+    return digest.hexdigest()

@@ -1,0 +1,184 @@
+"""Publishing: a version is built beside the others, checked, and appears whole or not at all.
+
+The order is what keeps it safe: files, manifest, rename, ``latest.json``, symlink. Nothing published is ever changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipeline.layout import Outputs
+from pipeline.licenses import masked
+from pipeline.parquet import logical_sha256, write_published_table
+from pipeline.publish_state import (
+    all_versions,
+    latest_version,
+    point_latest_at,
+    read_manifest,
+    read_state,
+    version_key,
+    write_json,
+    write_state,
+)
+from schemas.contract import SCHEMA_VERSION
+from schemas.registry import contract, enforce
+from sources.files import file_sha256
+
+PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+TIER = "open"
+_PARTIAL = ".partial-"
+_LIBRARIES = ("dagster", "fastexcel", "pandera", "polars", "pyarrow", "rapidfuzz")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What publishing did: the version's id and folder, whether it is new, rows by table."""
+
+    version: str
+    folder: Path
+    is_new: bool
+    rows: dict[str, int]
+
+
+def publish(
+    outputs: Outputs,
+    tables: Mapping[str, pl.DataFrame],
+    *,
+    policy: pl.DataFrame,
+    releases: list[dict[str, Any]],
+    missing: Mapping[str, str],
+    excluded: Mapping[str, str],
+    is_sample: bool,
+) -> Published:
+    """Publish ``tables`` (whole, unmasked) as the next version, unless its content is the latest one's.
+
+    ``releases`` and ``missing`` go into the manifest's content: what the version was made of, and what it lacks.
+    Raises ``ContractViolation`` before a file is written, ``LicenseLeak`` before a version appears.
+    """
+    outputs.versions.mkdir(parents=True, exist_ok=True)
+    sweep(outputs)
+    metadata = {"hcpcs.is_sample": json.dumps(is_sample), "hcpcs.tier": TIER}
+    open_tables = {name: enforce(name, masked(name, frame, policy)) for name, frame in sorted(tables.items())}
+    partial = outputs.versions / f"{_PARTIAL}{os.getpid()}"
+    try:
+        for name, frame in open_tables.items():
+            write_published_table(partial / TIER / f"{name}.parquet", contract(name), frame, metadata)
+        _copy_licenses(partial)
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "tier": TIER,
+            "is_sample": is_sample,
+            "newest_release": max(r["release_id"] for r in releases),
+            "releases": releases,
+            "missing": dict(sorted(missing.items())),
+            "excluded": dict(sorted(excluded.items())),
+            "files": _files(partial, open_tables),
+        }
+        previous = latest_version(outputs)
+        if previous is not None and read_manifest(outputs.version(previous))["content"] == content:
+            shutil.rmtree(partial)
+            return Published(previous, outputs.version(previous), False, _rows(open_tables))
+        version = _next_version(outputs, content["newest_release"])
+        write_json(partial / "manifest.json", {"content": content, "build": _build(version, previous)})
+        _sync_folders(partial)
+        partial.rename(outputs.version(version))
+        _sync_folder(outputs.versions)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    point_latest_at(outputs, version)
+    return Published(version, outputs.version(version), True, _rows(open_tables))
+
+
+def sweep(outputs: Outputs) -> None:
+    """Remove what an interrupted run left; the caller holds the lock."""
+    for leftover in outputs.versions.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(leftover)
+    for pattern in (".*.part", ".latest.*", "archive/.*.part", "archive/zips/*.part", "work/.*.part", "work/*/.*.part"):
+        for file in outputs.folder.glob(pattern):
+            file.unlink(missing_ok=True)
+
+
+def _next_version(outputs: Outputs, newest_release: str) -> str:
+    """The next id for this newest release; kept in state before it is used, so that none is used twice."""
+    prefix = newest_release.replace("-", ".")
+    builds: dict[str, int] = read_state(outputs).get("builds", {})
+    held = [version_key(v)[2] for v in all_versions(outputs) if v.startswith(prefix + ".")]
+    number = max([builds.get(prefix, 0), *held]) + 1
+    write_state(outputs, builds=builds | {prefix: number})
+    return f"{prefix}.{number}"
+
+
+def _rows(tables: Mapping[str, pl.DataFrame]) -> dict[str, int]:
+    return {name: frame.height for name, frame in tables.items()}
+
+
+def _files(folder: Path, tables: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, Any]]:
+    files = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        entry: dict[str, Any] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+        if path.suffix == ".parquet":
+            frame = tables[path.stem]
+            entry |= {"rows": frame.height, "logical_sha256": logical_sha256(frame)}
+        files[path.relative_to(folder).as_posix()] = entry
+    return files
+
+
+def _copy_licenses(partial: Path) -> None:
+    target = partial / "LICENSES"
+    target.mkdir(parents=True)
+    for path in sorted(licenses_folder().glob("*.txt")):
+        shutil.copyfile(path, target / path.name)
+
+
+def licenses_folder() -> Path:
+    """The license texts: at the top of the repository, or packed with the installed package."""
+    packed = Path(__file__).resolve().parent / "LICENSES"
+    return packed if packed.is_dir() else PACKAGE_ROOT / "LICENSES"
+
+
+def _build(version: str, previous: str | None) -> dict[str, Any]:
+    return {
+        "version": version,
+        "predecessor": previous,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hcpcs": library_version("hcpcs"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "libraries": {name: library_version(name) for name in _LIBRARIES},
+    }
+
+
+def _commit() -> str | None:
+    """The commit that the code was checked out at, if it is a checkout."""
+    try:
+        command = ["git", "-C", str(PACKAGE_ROOT), "rev-parse", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _sync_folders(folder: Path) -> None:
+    for sub in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
+        _sync_folder(sub)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,282 @@
+"""``hcpcs refresh``: take in what is offered, run the job, publish; or change nothing and say why.
+
+Dagster is imported only when there is something to build: a run with nothing new ends before that.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.fingerprint import build_fingerprint, release_fingerprint
+from pipeline.intake import Intake, RefreshRefused, Tell
+from pipeline.layout import Outputs
+from pipeline.publish import Published, sweep
+from pipeline.publish_state import latest_version, mend_latest_link, read_manifest, read_state, write_state
+from sources.archive import Archive, ArchiveIndex, HeldZip, inspect_zip, offered_zips
+from sources.errors import ReleaseRefused, ReleaseUnclear, SourceError, ZipRefused
+from sources.files import file_sha256, write_atomically
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+#: How long a refresh waits for another one to end, in seconds.
+_WAIT_FOR_LOCK = 600
+
+_DAGSTER_SETTINGS = """\
+telemetry: {enabled: false}
+nux: {enabled: false}
+# Runs are made in process by `hcpcs refresh`, which prints its own progress.
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
+
+
+class ChecksFailed(Exception):
+    """Checks across releases failed; ``failed`` names each, with what it measured."""
+
+    def __init__(self, failed: Mapping[str, str]) -> None:
+        self.failed = dict(failed)
+        super().__init__("\n".join(f"{name}: {text}" for name, text in self.failed.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh did: the version, whether it is new, releases read, zips taken in, releases refused and why."""
+
+    published: Published | None
+    is_new: bool
+    new_zips: int
+    read: tuple[str, ...]
+    refused: dict[str, str]
+
+
+def refresh(
+    outputs: Outputs,
+    *,
+    offered: Path | None = None,
+    stated: str | None = None,
+    skip_bad: bool = False,
+    dagster_home: Path | None = None,
+    tell: Tell = lambda text: None,
+) -> Refreshed:
+    """Build and publish from what is held and what is ``offered`` (a folder of releases, or a zip).
+
+    ``stated`` names the release of everything offered; ``skip_bad`` leaves out what cannot be used instead of
+    refusing all. Raises ``SourceError``, ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was
+    published and held stays as it was then.
+    """
+    outputs.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(outputs.lock, timeout=_WAIT_FOR_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        tell("waiting for another refresh to end")
+        lock.acquire()
+    with lock:
+        lock.release()  # the first acquire; `with` holds a second
+        sweep(outputs)
+        mend_latest_link(outputs)
+        return _refresh(outputs, offered, stated, skip_bad, dagster_home, tell)
+
+
+def _refresh(
+    outputs: Outputs, offered: Path | None, stated: str | None, skip_bad: bool, dagster_home: Path | None, tell: Tell
+) -> Refreshed:
+    archive = Archive(outputs.archive)
+    held = archive.index()
+    new, refused = _take_in(archive, held, offered, stated, tell) if offered is not None else ([], {})
+    if refused and not skip_bad:
+        raise RefreshRefused(refused)
+    _refuse_mixture(held, new)
+    taken = {z.name for z in new}
+    still_refused = {k: v for k, v in held.refused.items() if k not in taken}
+    index = ArchiveIndex(held.zips, held.excluded, still_refused | {k: str(v) for k, v in refused.items()}).with_zips(
+        new
+    )
+    if not index.zips:
+        if refused:
+            raise RefreshRefused(refused)
+        raise SourceError("nothing is held and nothing is offered; `hcpcs refresh --from DIR` takes releases in")
+    count = len(set(index.zips) - set(held.zips))
+    fingerprint = build_fingerprint(index)
+    if read_state(outputs).get("fingerprint") == fingerprint and (latest := _intact_latest(outputs)) is not None:
+        archive.commit(index)
+        return Refreshed(latest, False, count, (), {k: str(v) for k, v in refused.items()})
+    intake = Intake(outputs, archive, index, skip_bad, tell)
+    read = _run_job(outputs, intake, dagster_home or outputs.dagster_home)
+    assert intake.published is not None
+    for release_id in intake.refused:
+        _note_refused_findings(outputs, intake.refused[release_id])
+    write_state(outputs, fingerprint=build_fingerprint(archive.index()))
+    refused |= intake.refused
+    published = intake.published
+    return Refreshed(published, published.is_new, count, tuple(read), {k: str(v) for k, v in refused.items()})
+
+
+def _take_in(
+    archive: Archive, held: ArchiveIndex, offered: Path, stated: str | None, tell: Tell
+) -> tuple[list[HeldZip], dict[str, Exception]]:
+    """Look into every offered zip and keep the bytes of those that can be used; the index is committed later."""
+    taken: list[HeldZip] = []
+    refused: dict[str, Exception] = {}
+    zips = offered_zips(offered)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    for number, (path, folder) in enumerate(zips, 1):
+        tell(f"looking into {path.name} ({number} of {len(zips)})")
+        sha = file_sha256(path)
+        origin = {"from": str(path), "at": now}
+        try:
+            found = held.zips.get(sha)
+            if found is None or stated or (folder and folder != found.release_id):
+                found = inspect_zip(path, folder=folder, stated=stated)
+        except (ZipRefused, ReleaseUnclear) as error:
+            refused[path.name] = error
+            continue
+        archive.keep(path, sha)
+        taken.append(HeldZip(**({s: getattr(found, s) for s in HeldZip.__slots__} | {"origins": (origin,)})))
+    return taken, refused
+
+
+def _refuse_mixture(held: ArchiveIndex, new: list[HeldZip]) -> None:
+    samples = {z.is_sample for z in [*held.zips.values(), *new]}
+    if len(samples) > 1:
+        raise SourceError(
+            "the made-up sample and CMS's releases do not go into one folder of outputs; give another with --outputs"
+        )
+
+
+def _intact_latest(outputs: Outputs) -> Published | None:
+    """The latest version, if its files are all there in their sizes."""
+    version = latest_version(outputs)
+    if version is None or not (outputs.version(version) / "manifest.json").exists():
+        return None
+    folder = outputs.version(version)
+    files: dict[str, Any] = read_manifest(folder)["content"]["files"]
+    for name, entry in files.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+            return None
+    rows = {Path(name).stem: entry["rows"] for name, entry in files.items() if "rows" in entry}
+    return Published(version, folder, False, rows)
+
+
+def _run_job(outputs: Outputs, intake: Intake, home: Path) -> list[str]:
+    """Run the job ``refresh`` on the persistent instance; returns the releases it read."""
+    intake.tell("starting Dagster")
+    warnings.filterwarnings("ignore", module="dagster")
+    import dagster as dg
+
+    from pipeline.definitions import build_definitions
+
+    errors: list[BaseException] = []
+
+    @dg.failure_hook
+    def keep_error(context: dg.HookContext) -> None:
+        if context.op_exception is not None:
+            errors.append(context.op_exception)
+
+    prepare_home(home)
+    job = build_definitions(outputs=outputs.folder, intake=intake).resolve_job_def("refresh").with_hooks({keep_error})
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        stale = _stale(outputs, intake)
+        keys = _align_partitions(instance, list(intake.releases()))
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        chosen: dict[str, Any] = {"asset_selection": _unpartitioned(job)}
+        read: list[str] = []
+        if stale:
+            # Dagster knows ranges in the order of insertion: from the first stale release to the last, all are read.
+            places = [keys.index(release_id) for release_id in stale]
+            read = keys[min(places) : max(places) + 1]
+            ends = {"dagster/asset_partition_range_start": read[0], "dagster/asset_partition_range_end": read[-1]}
+            chosen = {"tags": ends}
+        result = job.execute_in_process(instance=instance, run_config=quiet, raise_on_error=False, **chosen)
+        if not result.success:
+            instance_partitions_of_held(instance, intake)
+            _raise_cause(outputs, errors, result, intake)
+        for release_id in intake.refused:
+            instance.delete_dynamic_partition("releases", release_id)
+            _forget(outputs, release_id)
+    fingerprints = {r: release_fingerprint(z) for r, z in intake.releases().items() if r not in intake.refused}
+    write_state(outputs, releases=fingerprints)
+    return [r for r in read if r not in intake.refused]
+
+
+def instance_partitions_of_held(instance: dg.DagsterInstance, intake: Intake) -> None:
+    """After a failed run: partitions as the archive holds them, so that the UI shows no release that is not held."""
+    held = set(intake.archive.index().releases())
+    for key in instance.get_dynamic_partitions("releases"):
+        if key not in held:
+            instance.delete_dynamic_partition("releases", key)
+
+
+def _stale(outputs: Outputs, intake: Intake) -> list[str]:
+    """Releases whose staged tables are missing or were made from other members or by other code."""
+    made_from: dict[str, str] = read_state(outputs).get("releases", {})
+    return [
+        release_id
+        for release_id, zips in intake.releases().items()
+        if made_from.get(release_id) != release_fingerprint(zips) or not _staged(outputs, release_id)
+    ]
+
+
+def _staged(outputs: Outputs, release_id: str) -> bool:
+    folders = [p for p in outputs.work.glob("staged_*") if p.is_dir()]
+    return bool(folders) and all((folder / f"{release_id}.parquet").exists() for folder in folders)
+
+
+def _forget(outputs: Outputs, release_id: str) -> None:
+    for file in outputs.work.glob(f"staged_*/{release_id}.parquet"):
+        file.unlink()
+
+
+def _align_partitions(instance: dg.DagsterInstance, releases: list[str]) -> list[str]:
+    """Make Dagster's partitions the releases to build from; returns them in the order of insertion."""
+    known = list(instance.get_dynamic_partitions("releases"))
+    for key in set(known) - set(releases):
+        instance.delete_dynamic_partition("releases", key)
+    instance.add_dynamic_partitions("releases", [r for r in releases if r not in known])
+    keys = list(instance.get_dynamic_partitions("releases"))
+    assert sorted(keys) == sorted(releases)
+    return keys
+
+
+def _unpartitioned(job: dg.JobDefinition) -> list[dg.AssetKey]:
+    layer = job.asset_layer
+    return [key for key in layer.selected_asset_keys if layer.get(key).partitions_def is None]
+
+
+def _raise_cause(outputs: Outputs, errors: list[BaseException], result: Any, intake: Intake) -> None:
+    for release_id in intake.refused:
+        _note_refused_findings(outputs, intake.refused[release_id])
+    failed = {
+        f"{c.asset_key.to_user_string()}.{c.check_name}": str(c.description or "failed")
+        for c in result.get_asset_check_evaluations()
+        if not c.passed and c.blocking
+    }
+    if failed:
+        raise ChecksFailed(failed)
+    raise errors[0]
+
+
+def _note_refused_findings(outputs: Outputs, refusal: ReleaseRefused) -> None:
+    """Keep the findings of a refused release where ``hcpcs findings`` looks for them."""
+    noted = json.loads(outputs.refused.read_text("utf-8")) if outputs.refused.exists() else {}
+    noted[refusal.release_id] = [{s: getattr(f, s) for s in f.__slots__} for f in refusal.findings]
+    write_atomically(outputs.refused, (json.dumps(noted, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def prepare_home(home: Path) -> None:
+    """Make ``home`` a home of Dagster with our settings, unless it has its own."""
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(_DAGSTER_SETTINGS, "utf-8")

@@ -1,0 +1,184 @@
+"""Columns that several tables share, and the one way to state a column.
+
+A column says its type, its checks, what it means and where it comes from; Parquet metadata, the data dictionary
+and the catalog are derived from that. What only one table has stays in that table's module.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandera.polars as pa
+import polars as pl
+
+LICENSE_CMS = "LicenseRef-US-Gov-Public-Domain-17USC105"
+LICENSE_CPT = "LicenseRef-AMA-CPT"
+LICENSE_CDT = "LicenseRef-ADA-CDT"
+LICENSE_OURS = "CC0-1.0"
+
+LICENSE_IDS = (LICENSE_CMS, LICENSE_CPT, LICENSE_CDT, LICENSE_OURS)
+STEWARDS = ("CMS", "AMA", "ADA")
+RECORD_KINDS = ("procedure", "modifier")
+REDISTRIBUTION = ("open", "withheld")
+
+RELEASE_ID = r"^(19|20)\d\d-(0[1-9]|1[0-2])$"
+#: A code as CMS's record can hold it: five positions, letter or digit first and last, digits between; or a modifier.
+CODE_OR_MODIFIER = r"^([A-Z0-9][0-9]{3}[A-Z0-9]|[A-Z0-9]{2})$"
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+def column(
+    description: str,
+    *,
+    source: str = "",
+    lineage: tuple[str, ...] = (),
+    license_id: str = LICENSE_CMS,
+    of: pl.DataType | type[pl.DataType] | None = None,
+    nullable: bool = False,
+    **checks: Any,
+) -> Any:
+    """State a column: what it means, where it comes from, whose it is, and the checks it must pass.
+
+    ``source`` is the place in what others publish ("CMS record, positions 12-91"), ``lineage`` names the columns
+    (``table.column``) it is made from; empty lineage and source mean that this project makes it. ``of`` is the
+    element type of a list column.
+    """
+    kwargs = {"inner": of} if of is not None else None
+    return pa.Field(
+        description=description,
+        nullable=nullable,
+        dtype_kwargs=kwargs,
+        metadata={"source": source, "lineage": list(lineage), "license": license_id},
+        **checks,
+    )
+
+
+def release_id(description: str = "Release, by the month it takes effect (YYYY-MM).", **kwargs: Any) -> Any:
+    """The id of a release."""
+    return column(description, source="names of CMS's zip and members", str_matches=RELEASE_ID, **kwargs)
+
+
+def revision(**kwargs: Any) -> Any:
+    """Which posting of the release's code file."""
+    return column(
+        "Which posting of the release's code file, counted from 1 in the order that its members tell.", ge=1, **kwargs
+    )
+
+
+def record_kind(**kwargs: Any) -> Any:
+    """Procedure code or modifier."""
+    return column(
+        "Whether the record is a procedure code or a modifier.",
+        source="CMS record, position 11 (3 procedure, 7 modifier)",
+        isin=RECORD_KINDS,
+        **kwargs,
+    )
+
+
+def hcpcs_code(**kwargs: Any) -> Any:
+    """A code or modifier without padding."""
+    return column(
+        "The code, or the two-character modifier, without padding.",
+        source="CMS record, positions 1-5",
+        str_matches=CODE_OR_MODIFIER,
+        **kwargs,
+    )
+
+
+def text_list(description: str, **kwargs: Any) -> Any:
+    """A list of text values, in the order in which CMS states them; empty where there are none."""
+    return column(description, of=pl.String, **kwargs)
+
+
+class LicenseColumns(pa.DataFrameModel):
+    """Whose each row is, and what the open tier leaves null."""
+
+    license_id: str = column(
+        "License under which the row's text stands; see the table `licenses`.",
+        license_id=LICENSE_OURS,
+        isin=LICENSE_IDS,
+    )
+    steward: str = column("Who maintains the code: CMS, AMA or ADA.", license_id=LICENSE_OURS, isin=STEWARDS)
+    redistribution: str = column(
+        "`open`: the row's own text may be passed on; `withheld`: the open tier leaves it null.",
+        license_id=LICENSE_OURS,
+        isin=REDISTRIBUTION,
+    )
+    cites_cpt: bool = column(
+        "Whether CMS's own text in this row mentions a number shaped like a CPT or CDT code.", license_id=LICENSE_OURS
+    )
+    withheld_fields: pl.List = text_list(
+        "Columns of this row that the open tier leaves null, or from whose list it leaves elements out.",
+        license_id=LICENSE_OURS,
+    )
+
+
+class RecordContent(pa.DataFrameModel):
+    """What a CMS record says of a code, typed."""
+
+    short_description: str = column(
+        "Short description, at most 28 characters in CMS's text.", source="CMS record, positions 92-119", nullable=True
+    )
+    long_description: str = column(
+        "Long description, its continuation lines joined.", source="CMS record, positions 12-91", nullable=True
+    )
+    pricing_indicators: pl.List = text_list(
+        "Pricing indicators, see `hcpcs_codebook`.", source="CMS record, positions 120-127"
+    )
+    multiple_pricing_code: str = column(
+        "Multiple pricing indicator, see `hcpcs_codebook`.", source="CMS record, positions 128", nullable=True
+    )
+    coverage_manual_refs: pl.List = text_list(
+        "Sections of the Coverage Issues Manual (CIM).", source="CMS record, positions 129-146"
+    )
+    carriers_manual_refs: pl.List = text_list(
+        "Sections of the Medicare Carriers Manual (MCM).", source="CMS record, positions 147-170"
+    )
+    statute_ref: str = column(
+        "Section of the statute on coverage.", source="CMS record, positions 171-180", nullable=True
+    )
+    lab_certification_codes: pl.List = text_list(
+        "Laboratory certification categories, see `hcpcs_codebook`.", source="CMS record, positions 181-204"
+    )
+    crosswalk_targets: pl.List = text_list(
+        "Codes that CMS names as cross-references, as it states them; those of other owners are left out.",
+        source="CMS record, positions 205-229",
+    )
+    coverage_code: str = column(
+        "Medicare coverage status, see `hcpcs_codebook`.", source="CMS record, positions 230", nullable=True
+    )
+    asc_group: str = column(
+        "Ambulatory surgical center payment group: YY where approved.",
+        source="CMS record, positions 231-232",
+        nullable=True,
+    )
+    asc_date: pl.Date = column(
+        "Day from which the ASC payment group holds.", source="CMS record, positions 233-240", nullable=True
+    )
+    opps_group: str = column(
+        "Medicare outpatient (MOG, OPPS) payment group.", source="CMS record, positions 241-243", nullable=True
+    )
+    opps_policy_code: str = column(
+        "Medicare outpatient payment policy indicator, see `hcpcs_codebook`.",
+        source="CMS record, positions 244",
+        nullable=True,
+    )
+    opps_date: pl.Date = column(
+        "Day from which the outpatient group holds.", source="CMS record, positions 245-252", nullable=True
+    )
+    processing_note: str = column(
+        "Number of the processing note, see `hcpcs_notes`.", source="CMS record, positions 253-256", nullable=True
+    )
+    betos_code: str = column(
+        "Berenson-Eggers Type of Service, see `hcpcs_codebook`.", source="CMS record, positions 257-259", nullable=True
+    )
+    type_of_service_codes: pl.List = text_list(
+        "Types of service, see `hcpcs_codebook`.", source="CMS record, positions 261-265"
+    )
+    anesthesia_base_units: pl.Int32 = column(
+        "Anesthesia base units.", source="CMS record, positions 266-268", nullable=True, ge=0
+    )
+
+
+#: Names of the columns of ``RecordContent``, in order.
+CONTENT_COLUMNS: tuple[str, ...] = tuple(RecordContent.to_schema().columns)

@@ -1,0 +1,169 @@
+"""What follows from a contract: enforcement, the Arrow schema with its metadata, the dictionary.
+
+Nothing here knows any single table; ``schemas.registry`` lists them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandera.polars as pa
+import polars as pl
+import pyarrow
+
+#: Bumped as docs/versioning.md says; part of every file's metadata and of the manifest.
+SCHEMA_VERSION = "1.0"
+
+_ARROW = {
+    pl.String: pyarrow.string(),
+    pl.Boolean: pyarrow.bool_(),
+    pl.Int32: pyarrow.int32(),
+    pl.Int64: pyarrow.int64(),
+    pl.Float64: pyarrow.float64(),
+    pl.Date: pyarrow.date32(),
+}
+
+
+class ContractViolation(Exception):
+    """Rows break a table's contract; ``violations`` is the table of all of them."""
+
+    def __init__(self, table: str, violations: pl.DataFrame) -> None:
+        self.table = table
+        self.violations = violations
+        shown = [
+            f"  {r['column']}: {r['check']}: {r['value']}" + (f" ({r['row']})" if r["row"] else "")
+            for r in violations.head(20).iter_rows(named=True)
+        ]
+        if violations.height > 20:
+            shown.append(f"  … and {violations.height - 20} more")
+        super().__init__(f"{table} breaks its contract in {violations.height} places:\n" + "\n".join(shown))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a contract, as the dictionary, the Parquet metadata and the catalog need it."""
+
+    name: str
+    type: str
+    polars_type: pl.DataType
+    nullable: bool
+    is_key: bool
+    description: str
+    source: str
+    lineage: tuple[str, ...]
+    license_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A table's contract: name, model, key and columns."""
+
+    table: str
+    model: type[pa.DataFrameModel]
+
+    @property
+    def description(self) -> str:
+        """The model's docstring, as one paragraph."""
+        return " ".join((self.model.__doc__ or "").split())
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The primary key."""
+        return tuple(self.model.to_schema().unique or ())
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns in order."""
+        key = self.key
+        return tuple(
+            Column(
+                name=name,
+                type=_type_name(c.dtype.type),
+                polars_type=c.dtype.type,
+                nullable=c.nullable,
+                is_key=name in key,
+                description=c.description or "",
+                source=(c.metadata or {}).get("source", ""),
+                lineage=tuple((c.metadata or {}).get("lineage", ())),
+                license_id=(c.metadata or {}).get("license", ""),
+            )
+            for name, c in self.model.to_schema().columns.items()
+        )
+
+    @property
+    def polars_schema(self) -> dict[str, pl.DataType]:
+        """Column names and polars types, in order."""
+        return {c.name: c.polars_type for c in self.columns}
+
+    def arrow_schema(self, extra: dict[str, str] | None = None) -> pyarrow.Schema:
+        """The Arrow schema, with field metadata and, since readers drop that, the same at file level."""
+        fields = [
+            pyarrow.field(
+                c.name,
+                _arrow_type(c.polars_type),
+                nullable=c.nullable,
+                metadata={"description": c.description, "source": c.source, "license": c.license_id},
+            )
+            for c in self.columns
+        ]
+        columns: dict[str, dict[str, Any]] = {
+            c.name: {"description": c.description, "source": c.source, "license": c.license_id} for c in self.columns
+        }
+        metadata = {
+            "table": self.table,
+            "description": self.description,
+            "primary_key": json.dumps(list(self.key)),
+            "schema_version": SCHEMA_VERSION,
+            "columns": json.dumps(columns, ensure_ascii=False, sort_keys=True),
+        } | (extra or {})
+        return pyarrow.schema(fields, metadata={f"hcpcs.{k}": v for k, v in sorted(metadata.items())})
+
+
+def enforce_contract(contract: Contract, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return ``frame`` in the contract's column order, or raise ``ContractViolation`` with every broken place.
+
+    Raises ``TypeError`` for a LazyFrame: pandera would check only its names and types, and say nothing.
+    """
+    if not isinstance(frame, pl.DataFrame):
+        raise TypeError(f"{contract.table}: validate an eager DataFrame, not {type(frame).__name__}")
+    present = [name for name in contract.polars_schema if name in frame.columns]
+    ordered = frame.select(*present, *(c for c in frame.columns if c not in present))
+    try:
+        return contract.model.validate(ordered, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        raise ContractViolation(contract.table, _violations(contract, ordered, error.failure_cases)) from None
+
+
+def _violations(contract: Contract, frame: pl.DataFrame, cases: pl.DataFrame) -> pl.DataFrame:
+    """Pandera's failure cases with the key of the row that each one stands in."""
+    keys = [k for k in contract.key if k in frame.columns]
+
+    def row_key(index: int | None) -> str:
+        if index is None or not keys or index >= frame.height:
+            return ""
+        return ", ".join(f"{k}={v}" for k, v in frame.select(keys).row(index, named=True).items())
+
+    rows = [
+        {
+            "column": "the row" if c["schema_context"] == "DataFrameSchema" else str(c["column"]),
+            "check": str(c["check"]),
+            "value": str(c["failure_case"])[:120],
+            "row": row_key(c["index"]),
+        }
+        for c in cases.iter_rows(named=True)
+    ]
+    return pl.DataFrame(rows, schema={"column": pl.String, "check": pl.String, "value": pl.String, "row": pl.String})
+
+
+def _type_name(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.List):
+        return f"list<{_type_name(dtype.inner)}>"  # type: ignore[arg-type]
+    return str(_ARROW[type(dtype) if isinstance(dtype, pl.DataType) else dtype])
+
+
+def _arrow_type(dtype: pl.DataType) -> pyarrow.DataType:
+    if isinstance(dtype, pl.List):
+        return pyarrow.list_(_arrow_type(dtype.inner))  # type: ignore[arg-type]
+    return _ARROW[type(dtype) if isinstance(dtype, pl.DataType) else dtype]

@@ -1,0 +1,110 @@
+"""Contract of ``hcpcs_changes``: what changed between releases, beside CMS's word. Nothing here reads or writes."""
+
+from __future__ import annotations
+
+import pandera.polars as pa
+import polars as pl
+
+from schemas.columns import (
+    LICENSE_OURS,
+    RELEASE_ID,
+    LicenseColumns,
+    column,
+    hcpcs_code,
+    record_kind,
+    release_id,
+    revision,
+)
+
+#: Classes of change; docs/changes.md says what each means.
+CHANGES = (
+    "added",
+    "discontinued",
+    "reactivated",
+    "termination_corrected",
+    "added_date_corrected",
+    "purged",
+    "vanished",
+    "restored",
+    "reused",
+    "text",
+    "text_format_only",
+    "administrative",
+    "payment",
+    "miscellaneous",
+    "action_date",
+    "claimed_not_seen",
+)
+#: How CMS's action code fails to tell a change, or claims one that is not there.
+DISAGREEMENTS = ("untold", "told_otherwise", "left_standing", "unseen")
+
+
+class HcpcsChanges(LicenseColumns):
+    """One row per change between neighbouring releases held, or between revisions of one: record, class and field."""
+
+    release_id: str = release_id("Release that has the change.")
+    revision: pl.Int32 = revision()
+    previous_release_id: str = column(
+        "Release compared with; the same one where a re-post is compared.",
+        source="names of CMS's zip and members",
+        str_matches=RELEASE_ID,
+    )
+    previous_revision: pl.Int32 = column("Revision compared with.", ge=1)
+    observed_gap: bool = column(
+        "Whether CMS posted releases between the two that are not held; its action code speaks of the last step alone.",
+        license_id=LICENSE_OURS,
+    )
+    kind: str = record_kind()
+    code: str = hcpcs_code()
+    episode: pl.Int32 = column(
+        "Which meaning of the code the record has, counted from 1; of a code that is gone, had.",
+        ge=1,
+        license_id=LICENSE_OURS,
+    )
+    change: str = column("Class of the change, see docs/changes.md.", isin=CHANGES, license_id=LICENSE_OURS)
+    field: str = column(
+        "Column of `hcpcs_release_records` that changed; `record` where the whole record came or went.",
+        str_matches=r"^[a-z][a-z_]*$",
+        license_id=LICENSE_OURS,
+    )
+    old: str = column(
+        "Value before, as text: a date as YYYY-MM-DD, a list as JSON; null where there was none.",
+        nullable=True,
+        lineage=("hcpcs_release_records.*",),
+    )
+    new: str = column(
+        "Value after, as text: a date as YYYY-MM-DD, a list as JSON; null where there is none.",
+        nullable=True,
+        lineage=("hcpcs_release_records.*",),
+    )
+    cms_action_code: str = column(
+        "CMS's action code for the record in this release; null where the record is gone.",
+        source="CMS record, positions 293",
+        nullable=True,
+        lineage=("hcpcs_release_records.action_code",),
+    )
+    agrees_with_cms: bool = column(
+        "Whether CMS's action code tells this change; null where it cannot say: it tells another change of the record,"
+        " the record is gone, a release between is not held, or a re-post is compared.",
+        nullable=True,
+        license_id=LICENSE_OURS,
+    )
+    disagreement: str = column(
+        "Where it does not: `untold` (it says that nothing changed), `told_otherwise` (it tells of something else),"
+        " `left_standing` (it repeats an earlier release's action), `unseen` (what it claims is not to be seen).",
+        nullable=True,
+        isin=DISAGREEMENTS,
+        license_id=LICENSE_OURS,
+    )
+
+    @pa.dataframe_check(name="disagreement_says_why")
+    def disagreement_says_why(cls, data: pa.PolarsData) -> pl.LazyFrame:  # noqa: N805
+        """A disagreement has a cause, and nothing else has."""
+        disagrees = pl.col("agrees_with_cms").eq_missing(False)
+        return data.lazyframe.select(disagrees == pl.col("disagreement").is_not_null())
+
+    class Config:
+        """Strict, ordered, keyed: a re-post is compared with the posting before it and with the release before."""
+
+        strict, ordered = True, True
+        unique = ["release_id", "revision", "previous_release_id", "kind", "code", "change", "field"]

@@ -1,0 +1,82 @@
+"""Contract of ``hcpcs_corrections``: what CMS said of a release afterwards. Nothing here reads or writes."""
+
+from __future__ import annotations
+
+import pandera.polars as pa
+import polars as pl
+
+from schemas.columns import SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id
+
+#: What a correction does to a code, or to one field of its record.
+CORRECTION_ACTIONS = ("add", "terminate", "do_not_terminate", "delete", "restore", "revise", "clear", "other")
+#: Whether the records state what a correction states.
+STATES_IN_RECORDS = ("already", "later", "never", "unclear")
+
+
+class CorrectionChange(pa.DataFrameModel):
+    """One change that a line of a corrections file states, with the line it comes from."""
+
+    code: str = hcpcs_code()
+    kind: str = record_kind()
+    release_id: str = release_id("Release that the correction is posted with (YYYY-MM).")
+    number: pl.Int32 = column(
+        "Counts the code's changes over the release's corrections files, older files first, in the order of the words.",
+        ge=1,
+    )
+    action_text: str = column("The correction's words, as they stand.", source="CMS corrections, action", nullable=True)
+    action: str = column(
+        "What the words were read as: `add`, `terminate`, `do_not_terminate`, `delete`, `restore` of the code;"
+        " `revise` (gets `new_value`) or `clear` (loses `old_value`) of one field; `other` where they tell neither.",
+        source="CMS corrections, action",
+        isin=CORRECTION_ACTIONS,
+    )
+    field: str = column(
+        "Column of `hcpcs_release_records` that the change is about; null for a change of the code as a whole.",
+        source="CMS corrections, action and the columns beside it",
+        nullable=True,
+    )
+    new_value: str = column(
+        "The field's new value, from the words or the column beside them, as CMS writes it; dates as YYYY-MM-DD.",
+        source="CMS corrections, action and the columns beside it",
+        nullable=True,
+    )
+    old_value: str = column(
+        "The value that is taken away; dates as YYYY-MM-DD.", source="CMS corrections, action", nullable=True
+    )
+    effective_date: pl.Date = column(
+        "Day from which the correction holds; null where none is given or none can be read.",
+        source="CMS corrections, effective date",
+        nullable=True,
+    )
+    short_description: str = column(
+        "Short description in the correction's line.", source="CMS corrections, short description", nullable=True
+    )
+    long_description: str = column(
+        "Long description in the correction's line.", source="CMS corrections, long description", nullable=True
+    )
+    comment: str = column("CMS's comment in the correction's line.", source="CMS corrections, comments", nullable=True)
+    state_in_records: str = column(
+        "Whether the release's records state the change (`already`), a release held after it does (`later`), none does"
+        " (`never`), or it cannot be told (`unclear`). A correction never alters a record here.",
+        lineage=("hcpcs_release_records.code",),
+        isin=STATES_IN_RECORDS,
+    )
+    in_records_since: str = column(
+        "First release, from the corrected one on, whose records state the change.",
+        lineage=("hcpcs_release_records.release_id",),
+        nullable=True,
+    )
+    source_member: str = column("Member of CMS's zip that the line was read from.", source="CMS zip")
+    source_member_sha256: str = column("SHA-256 of that member's bytes.", source="CMS zip", str_matches=SHA256)
+    source_line: pl.Int32 = column(
+        "Line of the text, or row of the workbook's sheet, counted from 1.", source="CMS zip", ge=1
+    )
+
+
+class HcpcsCorrections(LicenseColumns, CorrectionChange):
+    """One row per change that a release's corrections files state, read from their prose, which stays beside it."""
+
+    class Config:
+        """Strict, ordered, keyed."""
+
+        strict, ordered, unique = True, True, ["code", "kind", "release_id", "number"]

@@ -1,0 +1,54 @@
+"""Contract of ``hcpcs_transactions``: CMS's own word on what it did to each record. Nothing here reads or writes."""
+
+from __future__ import annotations
+
+import pandera.polars as pa
+import polars as pl
+
+from schemas.columns import SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id
+
+
+class TransactionLine(pa.DataFrameModel):
+    """A line of a transaction report."""
+
+    code: str = hcpcs_code()
+    kind: str = record_kind()
+    release_id: str = release_id()
+    number: pl.Int32 = column(
+        "Counts the lines that the release's reports have for the code; 1 but where they contradict each other.", ge=1
+    )
+    action_code: str = column(
+        "Action code that the report's words stand for, see `hcpcs_codebook`; null for words that are not known.",
+        source="CMS transaction report, type of change",
+        nullable=True,
+        str_matches=r"^[A-Z]$",
+    )
+    action_text: str = column(
+        "The report's words for the action, as they stand.",
+        source="CMS transaction report, type of change",
+        nullable=True,
+    )
+    short_description: str = column(
+        "Short description, where the report gives one (from 2019).",
+        source="CMS transaction report, short description",
+        nullable=True,
+    )
+    long_description: str = column(
+        "Long description, where the report gives one (from 2019).",
+        source="CMS transaction report, long description",
+        nullable=True,
+    )
+    source_member: str = column("Member of CMS's zip that the line was read from.", source="CMS zip")
+    source_member_sha256: str = column("SHA-256 of that member's bytes.", source="CMS zip", str_matches=SHA256)
+    source_line: pl.Int32 = column(
+        "Line of the text, or row of the workbook's sheet, counted from 1.", source="CMS zip", ge=1
+    )
+
+
+class HcpcsTransactions(LicenseColumns, TransactionLine):
+    """One row per line of a release's transaction report: the action CMS says it took on each record, in words."""
+
+    class Config:
+        """Strict, ordered, keyed."""
+
+        strict, ordered, unique = True, True, ["code", "kind", "release_id", "number"]

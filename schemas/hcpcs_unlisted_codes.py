@@ -1,0 +1,40 @@
+"""Contract of ``hcpcs_unlisted_codes``: codes listed by CMS as not otherwise classified. No reading or writing here."""
+
+from __future__ import annotations
+
+import pandera.polars as pa
+import polars as pl
+
+from schemas.columns import SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id
+
+
+class UnlistedCode(pa.DataFrameModel):
+    """A code of a list of unlisted codes."""
+
+    code: str = hcpcs_code()
+    kind: str = record_kind()
+    release_id: str = release_id("Release that the list is posted with (YYYY-MM).")
+    short_description: str = column(
+        "Short description, where the list gives one.", source="CMS NOC list, short description", nullable=True
+    )
+    long_description: str = column(
+        "Long description; a text over two lines is joined.", source="CMS NOC list, long description", nullable=True
+    )
+    added_date: pl.Date = column("Day on which the code was added.", source="CMS NOC list, add date", nullable=True)
+    termination_date: pl.Date = column(
+        "Last day on which the code may be used.", source="CMS NOC list, term date", nullable=True
+    )
+    source_member: str = column("Member of CMS's zip that the line was read from.", source="CMS zip")
+    source_member_sha256: str = column("SHA-256 of that member's bytes.", source="CMS zip", str_matches=SHA256)
+    source_line: pl.Int32 = column(
+        "Line of the text, or row of the workbook's sheet, counted from 1.", source="CMS zip", ge=1
+    )
+
+
+class HcpcsUnlistedCodes(LicenseColumns, UnlistedCode):
+    """One row per code and release whose list of unlisted (not otherwise classified, NOC) codes has it."""
+
+    class Config:
+        """Strict, ordered, keyed."""
+
+        strict, ordered, unique = True, True, ["code", "kind", "release_id"]

@@ -1,0 +1,184 @@
+"""The archive: every zip that was ever taken in, byte for byte, found by its content, and the index of what is held.
+
+A zip counts as held only once it stands in the index, which is replaced atomically. Bytes without an entry are
+leftovers of a run that did not finish and change nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from sources.errors import SourceError, ZipRefused
+from sources.files import file_sha256, write_atomically
+from sources.members import CODE_ROLES, member_role
+from sources.releases import resolve_release
+from sources.sample import is_sample
+from sources.zips import ZipMember, read_zip
+
+_INDEX_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMember:
+    """A member of a held zip: name, content, entry date, and its role."""
+
+    name: str
+    sha256: str
+    bytes: int
+    date: str | None
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldZip:
+    """A zip in the archive. ``origins`` tells where its bytes came from and when; nothing published depends on it."""
+
+    sha256: str
+    name: str
+    bytes: int
+    release_id: str
+    is_sample: bool
+    members: tuple[HeldMember, ...]
+    origins: tuple[dict[str, str], ...] = ()
+
+    @property
+    def code_members(self) -> tuple[HeldMember, ...]:
+        """The members that hold records."""
+        return tuple(m for m in self.members if m.role in CODE_ROLES)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveIndex:
+    """What is held: zips by sha256, and the releases or revisions that a person excluded, with the reason."""
+
+    zips: dict[str, HeldZip] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def releases(self) -> dict[str, list[HeldZip]]:
+        """Held zips by release id, both sorted."""
+        grouped: dict[str, list[HeldZip]] = {}
+        for held in sorted(self.zips.values(), key=lambda z: (z.release_id, z.sha256)):
+            grouped.setdefault(held.release_id, []).append(held)
+        return grouped
+
+    def with_zips(self, zips: Iterable[HeldZip]) -> ArchiveIndex:
+        """The index with more zips; one already held gains the new origins."""
+        merged = dict(self.zips)
+        for new in zips:
+            old = merged.get(new.sha256)
+            known = list(old.origins) if old else []
+            sources = {o["from"] for o in known}
+            origins = tuple(known + [o for o in new.origins if o["from"] not in sources])
+            merged[new.sha256] = replace(new, origins=origins)
+        return replace(self, zips=merged)
+
+
+class Archive:
+    """The folder of held zips. One process writes at a time; the caller holds the lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._index_path = folder / "index.json"
+
+    def index(self) -> ArchiveIndex:
+        """What is held now, empty at first; raises ``SourceError`` for an index of another format."""
+        if not self._index_path.exists():
+            return ArchiveIndex()
+        raw = json.loads(self._index_path.read_text("utf-8"))
+        if raw.get("format") != _INDEX_FORMAT:
+            raise SourceError(
+                f"{self._index_path}: written by another version of hcpcs (format {raw.get('format')}, this one reads"
+                f" {_INDEX_FORMAT}); install that version, or refresh into another folder with --outputs"
+            )
+        zips = {
+            sha: HeldZip(
+                **(z | {"members": tuple(HeldMember(**m) for m in z["members"]), "origins": tuple(z["origins"])})
+            )
+            for sha, z in raw["zips"].items()
+        }
+        return ArchiveIndex(zips, dict(raw["excluded"]), dict(raw["refused"]))
+
+    def commit(self, index: ArchiveIndex) -> None:
+        """Make ``index`` what is held, all at once."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "format": _INDEX_FORMAT,
+            "zips": {sha: asdict(z) for sha, z in sorted(index.zips.items())},
+            "excluded": dict(sorted(index.excluded.items())),
+            "refused": dict(sorted(index.refused.items())),
+        }
+        write_atomically(self._index_path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def zip_path(self, sha256: str) -> Path:
+        """Where the bytes of a zip lie."""
+        return self.folder / "zips" / f"{sha256}.zip"
+
+    def keep(self, path: Path, sha256: str) -> None:
+        """Copy a zip's bytes into the archive, if they are not there."""
+        target = self.zip_path(sha256)
+        if target.exists() and target.stat().st_size == path.stat().st_size:
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(f".{os.getpid()}.part")
+        with path.open("rb") as source, partial.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+        partial.replace(target)
+
+    def read(self, held: HeldZip) -> list[ZipMember]:
+        """Read a held zip's members; raises ``ZipRefused`` where the archive's bytes are no longer those it took in."""
+        path = self.zip_path(held.sha256)
+        if not path.exists():
+            raise ZipRefused(f"the archive lost {held.name}: {path} is missing; refresh --from its source again")
+        if file_sha256(path) != held.sha256:
+            raise ZipRefused(f"{path} is damaged: its bytes are not those of {held.name}; delete it and refresh again")
+        return read_zip(path)
+
+
+def inspect_zip(path: Path, *, folder: str | None = None, stated: str | None = None) -> HeldZip:
+    """Look into a zip that is offered: what its members are, and which release it belongs to.
+
+    ``folder`` is the name of the folder it lies in, if that may name the release; ``stated`` the caller's word.
+    Raises ``ZipRefused`` or ``ReleaseUnclear``.
+    """
+    members = read_zip(path)
+    held = tuple(HeldMember(m.name, m.sha256, len(m.data), m.date, member_role(m.name, m.data)) for m in members)
+    # A release's zip may carry another quarter's notes: where there is a code file, only its name is a witness.
+    code_names = [m.name for m in held if m.role in CODE_ROLES]
+    witnesses = code_names or ([] if folder or stated else [m.name for m in held])
+    names = [n for n in (folder, path.name) if n] + witnesses
+    return HeldZip(
+        sha256=file_sha256(path),
+        name=path.name,
+        bytes=path.stat().st_size,
+        release_id=resolve_release(names, stated),
+        is_sample=is_sample(path),
+        members=held,
+    )
+
+
+def offered_zips(folder: Path) -> list[tuple[Path, str | None]]:
+    """The zips below a folder of releases, each with the folder's name that may say its release, sorted.
+
+    A bare zip is taken too. Raises ``SourceError`` for a folder that does not exist or holds none.
+    """
+    if not folder.exists():
+        raise SourceError(f"{folder} does not exist; give --from a folder of releases or a zip")
+    if folder.is_file():
+        return [(folder, _release_folder(folder.resolve().parent))]
+    zips = sorted(p for p in folder.rglob("*") if p.suffix.lower() == ".zip" and p.is_file())
+    if not zips:
+        raise SourceError(f"{folder} holds no .zip; expected <YYYY-MM>/*.zip, or zips that CMS's names tell apart")
+    return [(p, _release_folder(p.resolve().parent)) for p in zips]
+
+
+def _release_folder(folder: Path) -> str | None:
+    return folder.name if re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", folder.name) else None

@@ -1,0 +1,68 @@
+"""Findings: something odd in the bytes CMS posted, where it stands, and what was done about it.
+
+A finding is data. It never repairs or raises by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+Severity = Literal["info", "warning", "error"]
+
+#: Columns of a frame of findings, in order.
+FINDING_SCHEMA: dict[str, pl.DataType] = {
+    "release_id": pl.String(),
+    "revision": pl.Int32(),
+    "finding": pl.String(),
+    "severity": pl.String(),
+    "member": pl.String(),
+    "line": pl.Int32(),
+    "kind": pl.String(),
+    "code": pl.String(),
+    "field": pl.String(),
+    "raw_value": pl.String(),
+    "message": pl.String(),
+    "action": pl.String(),
+    "occurrences": pl.Int32(),
+    "examples": pl.List(pl.String()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One odd thing: ``finding`` is its kind, ``line`` counts from 1 (a text's line or a workbook's row)."""
+
+    finding: str
+    severity: Severity
+    message: str
+    action: str
+    member: str | None = None
+    line: int | None = None
+    kind: str | None = None
+    code: str | None = None
+    field: str | None = None
+    raw_value: str | None = None
+    occurrences: int = 1
+    examples: tuple[str, ...] = ()
+
+    def where(self) -> str:
+        """Say where it stands, the way a person would look for it."""
+        if self.member is None:
+            return "the release"
+        noun = "row" if self.member.lower().endswith((".xls", ".xlsx")) else "line"
+        return f"{noun} {self.line} of {self.member}" if self.line is not None else self.member
+
+
+def findings_frame(findings: Iterable[Finding], release_id: str, revision: int) -> pl.DataFrame:
+    """Turn findings of one revision of a release into a frame with the columns of ``FINDING_SCHEMA``."""
+    names = [name for name in FINDING_SCHEMA if name not in ("release_id", "revision")]
+    rows = [
+        {"release_id": release_id, "revision": revision}
+        | {name: list(f.examples) if name == "examples" else getattr(f, name) for name in names}
+        for f in findings
+    ]
+    return pl.DataFrame(rows, schema=FINDING_SCHEMA)

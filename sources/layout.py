@@ -1,0 +1,89 @@
+"""CMS's record layout: which field stands where in the text, and under which headings in the workbook.
+
+Source: the record layout files that CMS packs with its releases (the same positions from 2010 to 2025).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+RECORD_LENGTH = 320
+#: The last position that carries a field; a first line that ends before it is cut.
+LAST_FIELD_POSITION = 293
+
+FIRST_LINE_KINDS = {"3": "procedure", "7": "modifier"}
+CONTINUATION_KINDS = {"4": "procedure", "8": "modifier"}
+
+FieldType = Literal["text", "date", "integer", "list"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordField:
+    """A field of the record: ``start`` is 1-based, ``times`` × ``width`` characters, ``headings`` those of workbooks.
+
+    Headings are compared without case, spaces and punctuation; a repeated field's carry a number (``PRICE1``).
+    """
+
+    name: str
+    type: FieldType
+    start: int
+    width: int
+    headings: tuple[str, ...]
+    times: int = 1
+
+    @property
+    def positions(self) -> str:
+        """The field's place in the record, as CMS's layout file writes it."""
+        end = self.start + self.width * self.times - 1
+        return str(self.start) if end == self.start else f"{self.start}-{end}"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the single cells: the field itself, or ``name_1`` … of a repeated one."""
+        return (self.name,) if self.times == 1 else tuple(f"{self.name}_{n}" for n in range(1, self.times + 1))
+
+    def slices(self) -> list[tuple[str, int, int]]:
+        """Name, zero-based offset and width of every cell in the text line."""
+        return [(part, self.start - 1 + i * self.width, self.width) for i, part in enumerate(self.parts)]
+
+
+RECORD_FIELDS: tuple[RecordField, ...] = (
+    RecordField("long_description", "text", 12, 80, ("LONGDESCRIPTION",)),
+    RecordField("short_description", "text", 92, 28, ("SHORTDESCRIPTION",)),
+    RecordField("pricing_indicators", "list", 120, 2, ("PRICE", "PI"), times=4),
+    RecordField("multiple_pricing_code", "text", 128, 1, ("MULTPI", "MPI")),
+    RecordField("coverage_manual_refs", "list", 129, 6, ("CIM",), times=3),
+    RecordField("carriers_manual_refs", "list", 147, 8, ("MCM",), times=3),
+    RecordField("statute_ref", "text", 171, 10, ("STATUTE",)),
+    RecordField("lab_certification_codes", "list", 181, 3, ("LABCERT",), times=8),
+    RecordField("crosswalk_targets", "list", 205, 5, ("XREF",), times=5),
+    RecordField("coverage_code", "text", 230, 1, ("COV", "COVERAGE")),
+    RecordField("asc_group", "text", 231, 2, ("ASCGRP", "ASCPAYGRP")),
+    RecordField("asc_date", "date", 233, 8, ("ASCDT", "ASCPAYGRPEFFDATE")),
+    RecordField("opps_group", "text", 241, 3, ("OPPS", "MOGPAYGRP")),
+    RecordField("opps_policy_code", "text", 244, 1, ("OPPSPI", "MOGPAYIND")),
+    RecordField("opps_date", "date", 245, 8, ("OPPSDT", "MOGEFFDATE")),
+    RecordField("processing_note", "text", 253, 4, ("PROCNOTE",)),
+    RecordField("betos_code", "text", 257, 3, ("BETOS",)),
+    RecordField("type_of_service_codes", "list", 261, 1, ("TOS",), times=5),
+    RecordField("anesthesia_base_units", "integer", 266, 3, ("ANESTBU", "ANESTBASEUNITS")),
+    RecordField("added_date", "date", 269, 8, ("ADDDT", "CODEADDDATE")),
+    RecordField("action_effective_date", "date", 277, 8, ("ACTEFFDT", "ACTIONEFFDATE")),
+    RecordField("termination_date", "date", 285, 8, ("TERMDT", "TERMDATE")),
+    RecordField("action_code", "text", 293, 1, ("ACTIONCD", "ACTIONCODE")),
+)
+
+#: Headings of the columns that are not fields: the code, the sequence number, the record id.
+CODE_HEADINGS = ("HCPC", "HCPCS", "HCPCSCODE")
+SEQUENCE_HEADINGS = ("SEQNUM",)
+RECORD_ID_HEADINGS = ("RECID", "RIC")
+IGNORED_HEADINGS = ("FILLER",)
+
+#: Fields without which a workbook is no code file.
+REQUIRED_FIELDS = ("long_description", "short_description", "added_date", "termination_date", "action_code")
+
+
+def normalized_heading(cell: str | None) -> str:
+    """A heading without case, spaces and punctuation."""
+    return "".join(c for c in (cell or "").upper() if c.isalnum())

@@ -1,0 +1,294 @@
+"""Raw cells to typed records, the same for text and workbook: dates, numbers, lists, and findings for what is odd.
+
+A cell that cannot be read becomes null and a finding; one on which validity depends refuses the release.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+import polars as pl
+
+from sources.findings import Finding
+from sources.layout import RECORD_FIELDS, RecordField
+
+#: Fields that decide on which days a code was valid: nothing may be guessed or lost there.
+_DECISIVE_DATES = ("added_date", "termination_date")
+
+CODE_SHAPES = {"procedure": r"^[A-Z0-9][0-9]{3}[A-Z0-9]$", "modifier": r"^[A-Z0-9]{2}$"}
+
+#: What a word processor types for English; a letter where one of these stood is damage, not a foreign word.
+_TYPOGRAPHY = frozenset("‘’“”–—…•™®\u00a0")
+
+#: More findings than this with one cause become one finding with its count and examples.
+_MOST_SINGLE_FINDINGS = 20
+_MOST_EXAMPLES = 5
+
+#: Columns of a frame of typed records, before release, revision and member are added.
+RECORD_SCHEMA: dict[str, pl.DataType] = {
+    "code": pl.String(),
+    "kind": pl.String(),
+    **{
+        f.name: {"text": pl.String(), "date": pl.Date(), "integer": pl.Int32(), "list": pl.List(pl.String())}[f.type]
+        for f in RECORD_FIELDS
+    },
+    "source_line": pl.Int32(),
+}
+
+
+def typed_records(member: str, cells: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
+    """Type the cells of one member.
+
+    ``cells`` has ``code``, ``kind``, ``source_line`` and a text column per cell of the layout (absent ones count as
+    blank). Returns one row per record with the columns of ``RECORD_SCHEMA``, and the findings.
+    """
+    present = set(cells.columns)
+    cells = cells.with_columns(
+        pl.lit(None, pl.String).alias(p) for f in RECORD_FIELDS for p in f.parts if p not in present
+    )
+    findings: list[Finding] = []
+    blank_to_null = cells.with_columns(
+        pl.col(p).str.strip_chars(" \t\u00a0").replace("", None) for f in RECORD_FIELDS for p in f.parts
+    )
+    blank_to_null = _without_code_page_damage(member, blank_to_null, findings)
+    records = blank_to_null.select(
+        "code", "kind", *(_typed(f) for f in RECORD_FIELDS), pl.col("source_line").cast(pl.Int32)
+    )
+    for f in RECORD_FIELDS:
+        if f.type in ("date", "integer"):
+            records = _with_odd_values(f, member, blank_to_null, records, findings)
+    findings.extend(_code_findings(member, records))
+    findings.extend(_lost_characters(member, records))
+    records = _without_duplicates(member, records, findings)
+    return records.select(list(RECORD_SCHEMA)), merge_findings(findings)
+
+
+def merge_findings(findings: Iterable[Finding]) -> list[Finding]:
+    """Make one finding of many with one cause: same kind of finding, member, field and severity."""
+    groups: dict[tuple[str | None, ...], list[Finding]] = defaultdict(list)
+    for f in findings:
+        groups[(f.finding, f.severity, f.member, f.field)].append(f)
+    merged: list[Finding] = []
+    for group in groups.values():
+        if len(group) <= _MOST_SINGLE_FINDINGS or group[0].severity == "error":
+            merged.extend(group)
+            continue
+        examples = tuple(f"{f.code or ''} line {f.line}: {f.raw_value or ''}".strip() for f in group[:_MOST_EXAMPLES])
+        first = group[0]
+        merged.append(
+            replace(
+                first,
+                line=None,
+                kind=None,
+                code=None,
+                raw_value=None,
+                occurrences=sum(f.occurrences for f in group),
+                examples=examples,
+                message=f"{len(group)} places like: {first.message}",
+            )
+        )
+    return merged
+
+
+def undo_code_page_damage(character: str) -> str:
+    """The English punctuation that a letter stands for, if reading cp1252 as cp437 explains it; else the letter.
+
+    Seen in CMS's files of 2011 to 2013: an apostrophe (cp1252 0x92) was read as cp437 and written again as a ligature.
+    """
+    if character.isascii():
+        return character
+    try:
+        original = character.encode("cp437").decode("cp1252")
+    except UnicodeError:
+        return character
+    if original not in _TYPOGRAPHY:
+        return character
+    return " " if original == "\u00a0" else original
+
+
+def _without_code_page_damage(member: str, cells: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
+    for f in RECORD_FIELDS:
+        for part in f.parts:
+            damaged = cells[part].str.contains(r"[^\x00-\x7f]").fill_null(False)
+            if not damaged.any():
+                continue
+            column = cells[part].to_list()
+            rows = cells.select("code", "kind", "source_line")
+            for index in damaged.arg_true().to_list():
+                code, kind, line = rows.row(index)
+                value = column[index]
+                column[index] = "".join(map(undo_code_page_damage, value))
+                undone = column[index] != value
+                findings.append(
+                    Finding(
+                        "code_page_damage" if undone else "character_beyond_ascii",
+                        "info",
+                        "cp1252 punctuation had been read as cp437 and written again"
+                        if undone
+                        else "a character beyond ASCII that no known damage explains",
+                        "undone" if undone else "kept",
+                        member,
+                        line,
+                        kind,
+                        code,
+                        f.name,
+                        value,
+                    )
+                )
+            cells = cells.with_columns(pl.Series(part, column, dtype=pl.String))
+    return cells
+
+
+def _typed(f: RecordField) -> pl.Expr:
+    cell = pl.col(f.name)
+    if f.type == "list":
+        return pl.concat_list(f.parts).list.drop_nulls().alias(f.name)
+    if f.type == "date":
+        return cell.str.to_date("%Y%m%d", strict=False)
+    if f.type == "integer":
+        return cell.cast(pl.Int32, strict=False)
+    return cell
+
+
+def _with_odd_values(
+    f: RecordField, member: str, cells: pl.DataFrame, records: pl.DataFrame, findings: list[Finding]
+) -> pl.DataFrame:
+    """Read what the plain reading could not, where the form leaves no doubt; note each value."""
+    raw = cells[f.name]
+    odd = records[f.name].is_null() & raw.is_not_null()
+    # Polars reads a five-digit year or a short day in some forms; eight digits are the only plain date.
+    if f.type == "date":
+        odd = odd | (raw.is_not_null() & ~raw.str.contains(r"^\d{8}$").fill_null(False))
+    if not odd.any():
+        return records
+    column: list[object] = records[f.name].to_list()
+    rows = records.select("code", "kind", "source_line")
+    for index in odd.arg_true().to_list():
+        code, kind, line = rows.row(index)
+        value = raw[index]
+        column[index], how = read_odd_date(value) if f.type == "date" else _read_odd_integer(value)
+        unreadable = how is None
+        severity = "error" if unreadable and f.name in _DECISIVE_DATES else "warning" if unreadable else "info"
+        what = "is no date" if f.type == "date" else "is no number"
+        findings.append(
+            Finding(
+                "unreadable_value" if unreadable else "odd_form",
+                severity,  # type: ignore[arg-type]
+                f"{f.name} {value!r} of {code} {what if unreadable else 'is not in the form of the record layout'}",
+                ("refused: it decides on which days the code was valid" if severity == "error" else "left null")
+                if unreadable
+                else f"read as {how}: {column[index]}",
+                member,
+                line,
+                kind,
+                code,
+                f.name,
+                value,
+            )
+        )
+    return records.with_columns(pl.Series(f.name, column, dtype=RECORD_SCHEMA[f.name]))
+
+
+def read_odd_date(value: str) -> tuple[object, str | None]:
+    """Read a date in a form other than YYYYMMDD, if only one reading is possible.
+
+    Returns the date, or None, and the name of the form, or None where the value cannot be read. All zeros mean none.
+    """
+    text = value.strip()
+    if text.strip("0") == "":
+        return None, "no date"
+    forms = (
+        (r"^(\d{8})\.0+$", "%Y%m%d", "a number"),
+        (r"^(\d{4}-\d{2}-\d{2})(?:[ T]00:00:00(?:\.0+)?)?$", "%Y-%m-%d", "an ISO date"),
+        (r"^(\d{1,2}/\d{1,2}/\d{4})$", "%m/%d/%Y", "month/day/year"),
+    )
+    series = pl.Series([text])
+    for pattern, date_format, name in forms:
+        date = series.str.extract(pattern).str.to_date(date_format, strict=False).item()
+        if date is not None:
+            return date, name
+    serial = series.str.extract(r"^([2-6]\d{4})(?:\.0+)?$").cast(pl.Int32).item()
+    if serial is not None:  # days since 1899-12-30, as a spreadsheet stores 1954 to 2089
+        return pl.select(pl.date(1899, 12, 30) + pl.duration(days=serial)).item(), "a spreadsheet's day number"
+    return None, None
+
+
+def _read_odd_integer(value: str) -> tuple[object, str | None]:
+    whole, _, fraction = value.partition(".")
+    if whole.strip().isdigit() and not fraction.strip("0"):
+        return int(whole), "a whole number"
+    return None, None
+
+
+def _code_findings(member: str, records: pl.DataFrame) -> list[Finding]:
+    shape = pl.col("kind").replace_strict(CODE_SHAPES, return_dtype=pl.String)
+    bad = records.filter(~pl.col("code").str.contains(shape))
+    return [
+        Finding(
+            "code_shape",
+            "error",
+            f"{code!r} is no {'code' if kind == 'procedure' else 'modifier'}",
+            "refused",
+            member,
+            line,
+            kind,
+            code,
+            "code",
+            code,
+        )
+        for code, kind, line in bad.select("code", "kind", "source_line").iter_rows()
+    ]
+
+
+def _lost_characters(member: str, records: pl.DataFrame) -> list[Finding]:
+    """A question mark between two word characters stands where CMS lost a character; which one cannot be known."""
+    lost = []
+    for field in ("short_description", "long_description"):
+        hits = records.filter(pl.col(field).str.contains(r"\w\?\w"))
+        lost += [
+            Finding(
+                "lost_character",
+                "info",
+                f"a question mark stands within a word of {field}, where a character was lost",
+                "kept",
+                member,
+                line,
+                kind,
+                code,
+                field,
+                around,
+            )
+            for code, kind, line, around in hits.select(
+                "code", "kind", "source_line", pl.col(field).str.extract(r"(\S*\w\?\w\S*)")
+            ).iter_rows()
+        ]
+    return lost
+
+
+def _without_duplicates(member: str, records: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
+    key = ["kind", "code"]
+    repeated = records.filter(pl.struct(key).is_duplicated())
+    if repeated.is_empty():
+        return records
+    said = [c for c in RECORD_SCHEMA if c != "source_line"]
+    for (kind, code), rows in repeated.group_by(key, maintain_order=True):
+        same = rows.select(said).unique().height == 1
+        lines = ", ".join(map(str, rows["source_line"]))
+        findings.append(
+            Finding(
+                "repeated_record" if same else "contradicting_records",
+                "warning" if same else "error",
+                f"{code} stands on lines {lines}" + ("" if same else " with different content"),
+                "the first is kept" if same else "refused",
+                member,
+                rows["source_line"][1],
+                str(kind),
+                str(code),
+                "code",
+                str(code),
+                occurrences=rows.height,
+            )
+        )
+    return records.unique(key, keep="first", maintain_order=True)
