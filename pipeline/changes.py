@@ -1,8 +1,8 @@
-"""What changed between neighbouring releases, field by field, and whether CMS's own action code says so.
+"""What changed between neighboring releases, field by field, and whether CMS's own action code says so.
 
-Neighbours are the standing revisions of two successive releases held, and two successive revisions of one release.
+Neighbors are the standing revisions of two successive releases held, and two successive revisions of one release.
 Which meaning of a code a record speaks of is decided in ``pipeline.episodes``, what counts as a change of form in
-``pipeline.forms``; from when to when a content held is told by ``pipeline.history``.
+``pipeline.forms``; from when to when a content held, and which departure was a purge, in ``pipeline.history``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import polars as pl
 
+from pipeline.episodes import release_day
 from pipeline.forms import PROSE_COLUMNS, field_form
+from pipeline.history import departures, expected_releases
 from schemas.columns import CONTENT_COLUMNS
-from sources.releases import effective_day
 
 #: Fields by the class of their change. CMS's action codes name the same classes: P tells of payment, F of
 #: administrative data, T of BETOS and type of service, C of the long description, S of the short one.
@@ -34,13 +35,7 @@ DATE_FIELDS = ("added_date", "action_effective_date", "termination_date")
 #: The field of a change that is about the whole record.
 WHOLE_RECORD = "record"
 
-#: CMS kept a code in its file for four years after its end, and dropped it with the next release (to 2018).
-YEARS_KEPT_AFTER_END = 4
-
-#: To this release CMS posted one file a year, in January; afterwards one a quarter.
-LAST_YEARLY_RELEASE = "2020-01"
-
-#: What each action code tells: classes of change, descriptions apart (``pipeline.changes`` calls them topics).
+#: What each action code tells: classes of change, the two descriptions apart.
 TOLD_BY_ACTION_CODE: dict[str, tuple[str, ...]] = {
     "A": ("added", "reused", "restored"),
     "B": ("long_description", "administrative", "added_date_corrected", "text_format_only"),
@@ -99,25 +94,14 @@ CHANGE_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-def is_due_for_purge(termination_date: pl.Expr, last_seen: pl.Expr, gone_on: pl.Expr) -> pl.Expr:
-    """Whether a code gone on ``gone_on`` had ended so long before that CMS drops it (three expressions of dates).
-
-    Where no end was stated by the last release that had the code, on ``last_seen``, it may have ended the same day:
-    a gap in the releases held that is longer than the time CMS keeps ended codes explains that it is gone.
-    """
-    return pl.coalesce(termination_date, last_seen) < gone_on.dt.offset_by(f"-{YEARS_KEPT_AFTER_END}y")
-
-
 def release_scheduled_before(release_id: str) -> str:
     """The release that CMS posted last before this one, by its calendar: January to 2020, each quarter since."""
-    year, month = int(release_id[:4]), int(release_id[5:7])
-    months = (1,) if release_id <= LAST_YEARLY_RELEASE else (1, 4, 7, 10)
-    earlier = [m for m in months if m < month]
-    return f"{year:04d}-{earlier[-1]:02d}" if earlier else f"{year - 1:04d}-{months[-1]:02d}"
+    calendar = expected_releases(f"{int(release_id[:4]) - 1}-01", release_id)
+    return [r for r in calendar if r < release_id][-1]
 
 
 def changes_between_releases(records: pl.DataFrame) -> pl.DataFrame:
-    """Every difference between neighbours, one row a record, change and field (``CHANGE_SCHEMA``), sorted by its key.
+    """Every difference between neighbors, one row a record, change and field (``CHANGE_SCHEMA``), sorted by its key.
 
     ``records`` holds all revisions of all releases, with ``episode``. A change of form is no change, except that a
     description's is told as ``text_format_only``; an empty action effective date or added date is unknown, since
@@ -156,14 +140,15 @@ def reconcile_with_cms(changes: pl.DataFrame, lines: pl.DataFrame) -> Reconcilia
     seen = of_release.group_by(line_key).agg(
         pl.col("cms_action_code").first(),
         pl.col("observed_gap").first(),
-        pl.col("agrees_with_cms").eq_missing(True).any().alias("some_told"),
+        # The date of an action is told with the action; it tells nothing by itself.
+        (pl.col("agrees_with_cms") & (pl.col("change") != "action_date")).fill_null(False).any().alias("some_told"),
         pl.col("agrees_with_cms").eq_missing(False).any().alias("some_untold"),
         pl.col("disagreement").drop_nulls().unique().sort().str.join("+").alias("cause"),
         pl.col("change").unique().sort().str.join("+").alias("changes"),
     )
     steps = of_release.select("release_id", pl.col("observed_gap").alias("gap")).unique()
     said = lines.select(*line_key, "action_code").unique()
-    # The first release held has no neighbour to compare with.
+    # The first release held has no neighbor to compare with.
     compared = said.join(steps, on="release_id", how="inner").join(seen, on=line_key, how="left")
     claims = pl.col("action_code") != NO_CHANGE
     unseen = pl.col("changes").is_null()
@@ -175,7 +160,7 @@ def reconcile_with_cms(changes: pl.DataFrame, lines: pl.DataFrame) -> Reconcilia
         .then(pl.lit("incomplete"))
         .when(pl.col("some_untold"))
         .then(pl.lit("contradicted"))
-        .when(pl.col("gap") & ~(pl.col("some_told").fill_null(False)))
+        .when(pl.col("gap") & ~unseen & ~pl.col("some_told"))
         .then(pl.lit("unknown"))
         .otherwise(pl.lit("told"))
     )
@@ -219,7 +204,7 @@ def transactions_unlike_records(records: pl.DataFrame, transactions: pl.DataFram
 
 
 def _lives(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The records in sequences of neighbours, a code's records together; and what each step of a sequence is.
+    """The records in sequences of neighbors, a code's records together; and what each step of a sequence is.
 
     One sequence is that of the standing revisions, one more each release that was posted again.
     """
@@ -235,9 +220,7 @@ def _lives(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     posted_before = pl.col("release_id").replace_strict(before, return_dtype=pl.String)
     steps = steps.with_columns(
         observed_gap=(pl.col("previous_release_id") < posted_before).fill_null(False),
-        posted_before=_day(posted_before),
-        day=_day(pl.col("release_id")),
-        is_last=pl.col("step") == pl.col("step").max().over("sequence"),
+        posted_before=release_day(posted_before),
     )
     same_life = pl.all_horizontal(pl.col(c) == pl.col(c).shift(1) for c in _LIFE)
     lives = (
@@ -251,10 +234,6 @@ def _lives(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .with_row_index("row")
     )
     return lives, steps
-
-
-def _day(release_id: pl.Expr) -> pl.Expr:
-    return release_id.map_elements(effective_day, return_dtype=pl.Date)
 
 
 _ROW_SCHEMA = {
@@ -311,23 +290,22 @@ def _of_presence(lives: pl.DataFrame) -> pl.DataFrame:
 
 
 def _gone(lives: pl.DataFrame) -> pl.DataFrame:
-    """Codes that the next release of their sequence no longer has."""
+    """Codes that the next release of their sequence no longer has; what a re-post leaves out is never purged."""
     last = lives.group_by("sequence").agg(pl.col("step").max().alias("last_step"))
-    days = lives.select("sequence", "step", "release_id").unique().with_columns(day=_day(pl.col("release_id")))
+    purges = departures(lives.filter(pl.col("sequence") == _STANDING)).filter("is_purge")
     left = (
-        lives.select("row", "sequence", "step", "next_step", "release_id", "termination_date")
+        lives.select("row", "sequence", "step", "next_step", "kind", "code", "release_id")
         .join(last, on="sequence")
         .filter((pl.col("step") < pl.col("last_step")) & pl.col("next_step").ne_missing(pl.col("step") + 1))
-        .join(days.select("sequence", "step", pl.col("day").alias("last_seen")), on=["sequence", "step"])
+        .join(purges.select("kind", "code", "release_id", "is_purge"), on=["kind", "code", "release_id"], how="left")
         .with_columns(pl.col("step") + 1)
-        .join(days.select("sequence", "step", "day"), on=["sequence", "step"])
     )
-    due = is_due_for_purge(pl.col("termination_date"), pl.col("last_seen"), pl.col("day"))
-    return _rows(left, pl.when(due).then(pl.lit("purged")).otherwise(pl.lit("vanished")), WHOLE_RECORD)
+    is_purge = pl.col("is_purge").fill_null(False) & (pl.col("sequence") == _STANDING)
+    return _rows(left, pl.when(is_purge).then(pl.lit("purged")).otherwise(pl.lit("vanished")), WHOLE_RECORD)
 
 
 def _of_fields(lives: pl.DataFrame) -> pl.DataFrame:
-    """Differences between a record and the same code's record in the neighbour before, by field."""
+    """Differences between a record and the same code's record in the neighbor before, by field."""
     adjacent = lives.select((pl.col("previous_step") == pl.col("step") - 1).fill_null(False)).to_series()
     is_other = lives.select(pl.col("episode") > pl.col("episode").shift(1)).to_series()
     found = []
@@ -418,7 +396,7 @@ def with_standing_episodes(records: pl.DataFrame, standing: pl.DataFrame) -> pl.
 def _judged(changes: pl.DataFrame, lives: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     """The changes beside CMS's action code, and the claims that nothing seen bears out (``claimed_not_seen``)."""
     said = lives.select("row", "kind", "code", "episode", "action_code", "action_effective_date", "added_date")
-    facts = steps.select("sequence", "step", "observed_gap", "posted_before", pl.col("day"))
+    facts = steps.select("sequence", "step", "observed_gap", "posted_before")
     rows = changes.join(said, on="row", how="left").join(facts, on=["sequence", "step"], how="left")
     is_gone = pl.col("change").is_in(_GONE)
     topic = pl.when(pl.col("change") == "text").then("field").otherwise("change")
@@ -435,15 +413,16 @@ def _judged(changes: pl.DataFrame, lives: pl.DataFrame, steps: pl.DataFrame) -> 
             rank=pl.col("change").replace_strict(_RANK, default=None, return_dtype=pl.Int8),
         )
     )
-    # A letter that stands for an action dates it, and so tells any change of the action's date.
-    dated = (pl.col("change") == "action_date") & (pl.col("letter") != NO_CHANGE)
-    rows = rows.with_columns(is_told=pl.col("is_told") | dated.fill_null(False))
-    borne_out = pl.col("is_told") & (pl.col("change") != "action_date")
-    told_rank = pl.when(borne_out).then("rank").max().over("sequence", "step", "kind", "code")
+    told_rank = pl.when("is_told").then("rank").max().over("sequence", "step", "kind", "code")
     has_room = (told_rank.fill_null(-1)) < pl.col("rank")
     # Over a gap the letter speaks of the last of several steps alone; its date tells whether it is this change's.
-    in_step = pl.col("action_effective_date") > pl.col("posted_before")
+    in_step = (pl.col("action_effective_date") > pl.col("posted_before")).fill_null(False)
     must_be_told = pl.col("change").is_in(["added", "reused"]) & (pl.col("added_date") > pl.col("posted_before"))
+    # No letter denies a change of form, nor a new date for an action older than the release before; and there is none
+    # for a record that was left out and is back.
+    is_date = pl.col("change") == "action_date"
+    is_idle = pl.col("change").is_in(["text_format_only", "restored"]) | (is_date & ~in_step)
+    dates_its_action = is_date & (pl.col("letter") != NO_CHANGE) & in_step
     agrees = (
         pl.when(
             pl.col("letter").is_null()
@@ -451,20 +430,20 @@ def _judged(changes: pl.DataFrame, lives: pl.DataFrame, steps: pl.DataFrame) -> 
             | (pl.col("sequence") != _STANDING)
         )
         .then(None)
-        .when(pl.col("is_told") & (~pl.col("observed_gap") | in_step.fill_null(False)))
+        .when(dates_its_action | (pl.col("is_told") & (~pl.col("observed_gap") | in_step)))
         .then(True)
         .when(~pl.col("is_told") & has_room & ~is_idle & (~pl.col("observed_gap") | must_be_told.fill_null(False)))
         .then(False)
     )
     otherwise = pl.when(pl.col("letter") == NO_CHANGE).then(pl.lit("untold")).otherwise(pl.lit("told_otherwise"))
-    rows = rows.with_columns(agrees_with_cms=agrees, is_borne_out=borne_out)
+    rows = rows.with_columns(agrees_with_cms=agrees)
     rows = rows.with_columns(disagreement=pl.when(~pl.col("agrees_with_cms")).then(otherwise))
     columns = (*_ROW_SCHEMA, "kind", "code", "episode", "letter", "agrees_with_cms", "disagreement")
-    claims = _unseen_claims(lives, facts, rows.filter("is_borne_out").select("row").unique())
+    claims = _unseen_claims(lives, facts, rows.filter("is_told").select("row").unique())
     return pl.concat([rows.select(columns), claims.select(columns)]).rename({"letter": "cms_action_code"})
 
 
-def _unseen_claims(lives: pl.DataFrame, facts: pl.DataFrame, borne_out: pl.DataFrame) -> pl.DataFrame:
+def _unseen_claims(lives: pl.DataFrame, facts: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     """Action codes that claim a change where none of the kind is seen.
 
     To 2012 CMS let an action code stand until the next action; its date then lies before the release before.
@@ -487,7 +466,7 @@ def _unseen_claims(lives: pl.DataFrame, facts: pl.DataFrame, borne_out: pl.DataF
             wanted=wanted,
         )
         .filter("wanted")
-        .join(borne_out, on="row", how="anti")
+        .join(told, on="row", how="anti")
         .join(facts, on=["sequence", "step"], how="left")
     )
     is_old = pl.col("action_effective_date") <= pl.col("posted_before")

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 _DEFAULT_OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
 _WIDEST_VALUE = 300
+#: Columns no wider than this are not wrapped.
+_NARROW = 24
+_WIDTH_WITHOUT_TERMINAL = 180
 
 
 def outputs_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -197,6 +202,37 @@ def releases_command(context: click.Context, outputs: Outputs, as_json: bool) ->
     _print_table([*columns, "code file"], [[*(r[c] for c in columns), r["member_names"][0]] for r in rows])
 
 
+@releases_command.command("exclude")
+@click.argument("which", metavar="ID[/REVISION]")
+@click.option("--reason", required=True, help="Why; it goes into the manifest.")
+@outputs_option
+def exclude_command(outputs: Outputs, which: str, reason: str) -> None:
+    """Keep a release, or one revision of it, in the archive and out of the tables.
+
+    \b
+    Example: hcpcs releases exclude 2019-01 --reason "posted under the wrong year"
+    """
+    from pipeline.exclusion import exclude
+
+    exclude(outputs, which, reason)
+    click.echo(f"{which} is excluded; `hcpcs refresh` publishes without it")
+
+
+@releases_command.command("include")
+@click.argument("which", metavar="ID[/REVISION]")
+@outputs_option
+def include_command(outputs: Outputs, which: str) -> None:
+    """Take an excluded release or revision back into the tables.
+
+    \b
+    Example: hcpcs releases include 2019-01
+    """
+    from pipeline.exclusion import include
+
+    include(outputs, which)
+    click.echo(f"{which} is included; `hcpcs refresh` publishes with it")
+
+
 @cli.command("findings")
 @click.argument("release", required=False)
 @click.option("--severity", type=click.Choice(["info", "warning", "error"]), help="Only findings of this severity.")
@@ -249,26 +285,173 @@ def findings_command(outputs: Outputs, release: str | None, severity: str | None
 
 @cli.command("lookup")
 @click.argument("code")
+@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="Its meaning on that day.")
 @json_option
 @outputs_option
-def lookup_command(outputs: Outputs, code: str, as_json: bool) -> None:
-    """Tell what a code or modifier means.
+def lookup_command(outputs: Outputs, code: str, day: datetime | None, as_json: bool) -> None:
+    """Tell what a code or modifier means, now or on a day.
 
     \b
-    Example: hcpcs lookup J1100
+    Example: hcpcs lookup J0570 --on 2018-06-30
     """
-    from pipeline.reading import read_rows, version_folder
+    from pipeline.answers import code_on_day, code_states
+    from pipeline.reading import version_folder
 
-    wanted = code.strip().upper()
-    table = "hcpcs_modifiers" if len(wanted) == 2 else "hcpcs_codes"
-    rows = read_rows(version_folder(outputs), table, [("code", "=", wanted)])
-    if not rows:
-        raise SourceError(f"no release held has {wanted!r}; `hcpcs releases` lists the releases held")
+    folder = version_folder(outputs)
+    if day is None:
+        states = code_states(folder, code)
+        if as_json:
+            _print_json(states)
+            return
+        for row in states:
+            _print_table(["field", "value"], [[k, v] for k, v in row.items() if v not in (None, [])])
+        return
+    answer = code_on_day(folder, code, day.date())
+    if as_json:
+        _print_json(answer)
+        return
+    if answer["span"] is not None:
+        click.echo(f"{answer['code']} on {answer['day']}: {_meaning(answer['span'])}")
+        click.echo(f"  {_days(answer['span'])}")
+        return
+    click.echo(f"{answer['code']} was not valid on {answer['day']}")
+    for when in ("before", "after"):
+        if (span := answer[when]) is not None:
+            click.echo(f"  {when}: {_meaning(span)}")
+            click.echo(f"    {_days(span)}")
+
+
+@cli.command("search")
+@click.argument("words", nargs=-1, required=True)
+@json_option
+@outputs_option
+def search_command(outputs: Outputs, words: tuple[str, ...], as_json: bool) -> None:
+    """Find codes by the words of their descriptions, of any time.
+
+    \b
+    Example: hcpcs search oil spill
+    """
+    from pipeline.answers import search
+    from pipeline.reading import version_folder
+
+    rows = search(version_folder(outputs), " ".join(words))
     if as_json:
         _print_json(rows)
         return
-    for row in rows:
-        _print_table(["field", "value"], [[k, v] for k, v in row.items() if v not in (None, [])])
+    if not rows:
+        click.echo(f"no description of any time has {' and '.join(words)}")
+        return
+    _print_table(
+        ["code", "meaning", "from", "to", "description"],
+        [
+            [r["code"], r["episode"], r["valid_from"], r["valid_to"], r["long_description"] or r["short_description"]]
+            for r in rows
+        ],
+    )
+
+
+@cli.command("history")
+@click.argument("code")
+@json_option
+@outputs_option
+def history_command(outputs: Outputs, code: str, as_json: bool) -> None:
+    """Tell the life of a code or modifier: its meanings, what changed when, what came after.
+
+    \b
+    Example: hcpcs history J0570
+    """
+    from pipeline.answers import life_of
+    from pipeline.reading import version_folder
+
+    life = life_of(version_folder(outputs), code)
+    if as_json:
+        _print_json(life)
+        return
+    many = len(life["meanings"]) > 1
+    click.echo(f"{life['code']}, a {life['kind']}" + (f" with {len(life['meanings'])} meanings" if many else ""))
+    for meaning in life["meanings"]:
+        _print_meaning(meaning, numbered=many)
+
+
+def _print_meaning(meaning: dict[str, Any], *, numbered: bool) -> None:
+    title = f"meaning {meaning['episode']}, {meaning['status']}" if numbered else meaning["status"]
+    click.echo(f"\n{title}; in the releases {meaning['first_release']} to {meaning['last_release']}")
+    for span in meaning["spans"]:
+        click.echo(f"  {_days(span)}")
+        click.echo(f"    {_meaning(span)}")
+    from pipeline.answers import quoted
+
+    for change in meaning["changes"]:
+        if change["change"] == "text_format_only":
+            continue
+        what = change["change"].replace("_", " ")
+        values = "" if change["field"] == "record" else f": {quoted(change['old'])} → {quoted(change['new'])}"
+        field = "" if change["field"] == "record" else f" {change['field']}"
+        otherwise = (
+            f" (CMS's action code says {change['cms_action_code']})" if change["agrees_with_cms"] is False else ""
+        )
+        click.echo(f"  {change['release_id']} {what}{field}{values}{otherwise}")
+    for target in meaning["crosswalk"]:
+        named = target["target"] or f"a {target['target_system']} code, which is its owner's to give"
+        ends = ", ".join(target["chain_ends"])
+        onward = f", which ends in {ends}" if ends and ends != target["target"] else ""
+        click.echo(
+            f"  {target['relation'].replace('_', ' ')} {named} ({target['target_status'].replace('_', ' ')}){onward}"
+        )
+
+
+@cli.command("changes")
+@click.argument("release")
+@click.option("--disagreeing", is_flag=True, help="Only where CMS's action code says otherwise.")
+@json_option
+@outputs_option
+def changes_command(outputs: Outputs, release: str, disagreeing: bool, as_json: bool) -> None:
+    """List what a release changed against the release before it that is held.
+
+    \b
+    Example: hcpcs changes 2017-01 --disagreeing
+    """
+    from pipeline.answers import changes_of, quoted
+    from pipeline.reading import version_folder
+
+    rows = changes_of(version_folder(outputs), release, disagreeing=disagreeing)
+    if as_json:
+        _print_json(rows)
+        return
+    if not rows:
+        click.echo(f"no changes of {release}" + (" with which CMS's action codes disagree" if disagreeing else ""))
+        return
+    _print_table(
+        ["against", "code", "change", "field", "old", "new", "CMS", "agrees"],
+        [
+            [
+                r["previous_release_id"]
+                if r["previous_release_id"] != release
+                else f"revision {r['previous_revision']}",
+                r["code"],
+                r["change"],
+                "" if r["field"] == "record" else r["field"],
+                "" if r["old"] is None else quoted(r["old"]),
+                "" if r["new"] is None else quoted(r["new"]),
+                r["cms_action_code"],
+                {True: "yes", False: "no"}.get(r["agrees_with_cms"], ""),
+            ]
+            for r in rows
+        ],
+    )
+
+
+def _meaning(span: dict[str, Any]) -> str:
+    text = span["long_description"] or span["short_description"]
+    return str(text) if text else f"a description that is not ours to give ({span['license_id']})"
+
+
+def _days(span: dict[str, Any]) -> str:
+    bases = {"added": "added then", "action": "by CMS's action date", "release": "with the release"}
+    ends = {"termination": "stated end", "next_span": "then changed", "absence": "gone after that, no end stated"}
+    until = f"{span['valid_to']} ({ends[span['valid_to_basis']]})" if span["valid_to"] else "further notice"
+    gap = "; a release that would decide its days is not held" if span["observed_gap"] else ""
+    return f"{span['valid_from']} ({bases[span['valid_from_basis']]}) to {until}{gap}"
 
 
 @cli.command("versions")
@@ -359,21 +542,25 @@ def _print_json(value: Any) -> None:
 
 
 def _print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from tabulate import tabulate
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max((len(row[i]) for row in cells), default=0) for i in range(len(headings))]
+    room = shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns - 2 * len(headings)
+    narrow = [w for w in widths if w <= _NARROW]
+    wide = len(widths) - len(narrow)
+    share = max(_NARROW, (room - sum(narrow)) // wide) if wide else None
+    caps = [share if w > _NARROW else None for w in widths]
+    click.echo(
+        tabulate(cells, headings, tablefmt="simple", disable_numparse=True, maxcolwidths=caps if cells else None)
+    )
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):  # tabulate wraps the word False into True
+        return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= _WIDEST_VALUE else text[: _WIDEST_VALUE - 1] + "…"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipeline.assets import staged, tables, version
+from pipeline.assets import checks, staged, tables, version
 from pipeline.intake import Intake
 from pipeline.io import ParquetIOManager
 from pipeline.layout import Outputs
@@ -30,6 +30,7 @@ def build_definitions(*, outputs: Path, intake: Intake | None = None) -> dg.Defi
     )
     return dg.Definitions(
         assets=assets,
+        asset_checks=dg.load_asset_checks_from_modules([checks]),
         jobs=[refresh],
         executor=dg.in_process_executor,
         resources={

@@ -2,7 +2,7 @@
 
 Two records of a code follow one another if no release between them has it. Each such pair is decided on its own, by
 what CMS states: dates first, texts where dates do not tell. docs/episodes.md gives the reasons, and every decision on
-real data. Nothing here knows a code by name; what evidence cannot decide is overridden by `sources/curated/episodes.csv`.
+real data. Nothing here knows a code by name: `sources/curated/episodes.csv` overrides what evidence cannot decide.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _CODE = ["kind", "code"]
 
 
 def episodes_of_records(records: pl.DataFrame, overrides: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Number the meanings of each code: the records, sorted by kind, code and release, with ``episode`` (Int32, from 1).
+    """Number the meanings of each code: the records, sorted by kind, code and release, with ``episode``.
 
-    ``records`` holds one record per kind, code and release, of all releases held. ``overrides`` has the columns of
-    ``OVERRIDE_SCHEMA``; ``release_id`` is the release whose record it decides on.
+    ``episode`` (Int32) counts from 1. ``records`` holds one record per kind, code and release, of all releases held.
+    ``overrides`` has the columns of ``OVERRIDE_SCHEMA``; ``release_id`` is the release whose record it decides on.
     """
     decided = _decided(records, overrides)
     begins = (pl.col("decision") == "new_episode").fill_null(False)
@@ -67,6 +67,15 @@ def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = No
             "is_overridden",
         )
     )
+
+
+def decisions_as_markdown(decisions: pl.DataFrame) -> str:
+    """The frame of ``episode_decisions`` as the table in docs/episodes.md: no text of CMS's is in it."""
+    head = "| kind | code | from | to | decision | evidence | similarity |\n|---|---|---|---|---|---|---|\n"
+    rows = decisions.select(
+        *_CODE, "previous_release_id", "release_id", "decision", "evidence", pl.format("{}", "similarity")
+    )
+    return head + "".join("| " + " | ".join(row) + " |\n" for row in rows.rows())
 
 
 def unmatched_overrides(records: pl.DataFrame, overrides: pl.DataFrame) -> pl.DataFrame:

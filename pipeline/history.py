@@ -45,8 +45,8 @@ def history_from_records(records_with_episodes: pl.DataFrame, releases: Iterable
     default those of the records. A span carries the wording of the newest record within it.
     """
     held = _held_releases(records_with_episodes, releases)
-    records = _with_neighbors(records_with_episodes, held)
-    pieces = _with_ends(_pieces(records), held)
+    records = _with_breaks(_with_neighbors(records_with_episodes, held))
+    pieces = _with_ends(_pieces(records))
     spans = _with_days(pieces)
     return _with_observed_gap(spans, held["release_id"].to_list()).select(*SPAN_COLUMNS, *CONTENT_COLUMNS)
 
@@ -69,7 +69,7 @@ def latest_states(
         .select(*_EPISODE, pl.col("release_id").alias("last_release"), pl.lit(True).alias("_purged"))
     )
     ends = history.group_by(_EPISODE).agg(
-        (pl.col("valid_to").is_null() | (pl.col("valid_to") >= newest_day)).any().alias("_open")
+        (pl.col("valid_to").is_null() | (pl.col("valid_to") >= pl.lit(newest_day, pl.Date))).any().alias("_open")
     )
     states = records_with_episodes.sort(*_CODE, "release_id")
     blank = pl.col("action_effective_date").is_null() & (pl.col("action_code") == "N")
@@ -117,8 +117,8 @@ def departures(records_with_episodes: pl.DataFrame, releases: Iterable[str] | No
 
     One row per code and departure: kind, code, episode, ``release_id`` (the last that has it), ``gone_release_id``,
     ``returned_release_id`` (null if it never came back), ``termination_date`` as last stated, ``is_due`` (its end lay
-    more than four years before the release without it) and ``is_purge``: it was due, and so were most of those due
-    dropped by that release. One old code missing from a release that keeps the others was not purged.
+    more than four years before the release without it) and ``is_purge``: it was due, and most of the due codes that
+    ended in the same year are gone with it. One old code missing from a release that keeps the others was not purged.
     """
     held = _held_releases(records_with_episodes, releases)
     records = (
@@ -132,7 +132,9 @@ def departures(records_with_episodes: pl.DataFrame, releases: Iterable[str] | No
             _due(pl.col("termination_date"), pl.col("next_day")).alias("is_due"),
         )
     )
-    drops_most = pl.col("_gone").filter(pl.col("is_due")).mean().over("next_release_id") > 0.5
+    # Ends of one year fall due together; where a release between is not held, only the older years may have been.
+    years = ["next_release_id", pl.col("termination_date").dt.year()]
+    drops_most = pl.col("_gone").filter(pl.col("is_due")).mean().over(years) > 0.5
     return (
         records.with_columns((pl.col("is_due") & drops_most).fill_null(False).alias("is_purge"))
         .filter(pl.col("_gone"))
@@ -205,16 +207,24 @@ def uncovered_records(records_with_episodes: pl.DataFrame, history: pl.DataFrame
 def records_unlike_span(records_with_episodes: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
     """Records whose content differs, beyond form, from that of the span which covers them.
 
-    Only records whose release takes effect on a day of the span: one that changes after its end keeps its last span.
+    Only records in force when their release takes effect, by the span's days and by their own dates: one that changes
+    after its end keeps its last span, and one that is taken up again later says what will hold.
     """
-    days = _covered(records_with_episodes, history).filter(
-        (release_day(pl.col("release_id")) >= pl.col("valid_from"))
-        & (release_day(pl.col("release_id")) <= pl.col("valid_to")).fill_null(True)
+    on = release_day(pl.col("release_id"))
+    stated = records_with_episodes.filter(
+        (pl.col("termination_date") >= on).fill_null(True)
+        & (pl.col("action_code").ne_missing("R") | (pl.col("action_effective_date") <= on).fill_null(False))
     )
-    stated = records_with_episodes.select(*_EPISODE, "release_id", content_form().alias("_stated"))
     spans = history.select(*_EPISODE, "span_number", content_form().alias("_span"))
     return (
-        days.join(stated, on=[*_EPISODE, "release_id"], how="left", maintain_order="left")
+        _covered(stated, history)
+        .filter((on >= pl.col("valid_from")) & (on <= pl.col("valid_to")).fill_null(True))
+        .join(
+            stated.select(*_EPISODE, "release_id", content_form().alias("_stated")),
+            on=[*_EPISODE, "release_id"],
+            how="left",
+            maintain_order="left",
+        )
         .join(spans, on=[*_EPISODE, "span_number"], how="left", maintain_order="left")
         .filter(pl.col("_stated") != pl.col("_span"))
         .select(*_EPISODE, "span_number", "release_id")
@@ -231,7 +241,7 @@ def codes_without_one_current_episode(states: pl.DataFrame) -> pl.DataFrame:
 
 
 def expected_releases(first: str, last: str) -> list[str]:
-    """The ids of the releases that CMS made from ``first`` to ``last``: each January's, and each quarter's since 2020."""
+    """The ids of the releases CMS made from ``first`` to ``last``: every January's, and every quarter's since 2020."""
     return [
         release_id
         for year in range(int(first[:4]), int(last[:4]) + 1)
@@ -259,21 +269,35 @@ def _with_neighbors(records: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     stated_next = pl.when(pl.col("action_code").shift(-1).over(_EPISODE) == "N").then(
         pl.col("action_effective_date").shift(-1).over(_EPISODE)
     )
+    action_day = pl.col("action_effective_date").fill_null(stated_next)
+    in_window = ((action_day > pl.col("previous_day")) & (action_day <= pl.col("day"))).fill_null(False)
     return (
         records.with_columns(content_form())
         .join(held, on="release_id", how="left")
         .sort(*_CODE, "release_id")
         .with_columns(
-            pl.col("action_effective_date").fill_null(stated_next).alias("action_day"),
+            action_day.alias("action_day"),
+            pl.when(in_window).then(action_day).otherwise("day").alias("change_day"),
+            pl.when(in_window).then(pl.lit("action")).otherwise(pl.lit("release")).alias("change_basis"),
             (before["content_form"] != pl.col("content_form")).fill_null(False).alias("changes"),
             before["number"].is_null().alias("begins"),
             before["termination_date"].alias("previous_end"),
             # The release after the previous record's is the first without the code, if one lies between.
             pl.when(pl.col("number") - before["number"] > 1).then(before["next_day"] - _DAY).alias("last_listed_day"),
         )
+    )
+
+
+def _with_breaks(records: pl.DataFrame) -> pl.DataFrame:
+    """The records with the first day of their episode, and where an R takes the code up again after days without it."""
+    ended_before = pl.coalesce("previous_end", "last_listed_day")
+    is_reactivation = (pl.col("action_code") == "R") & ~pl.col("begins")
+    return (
+        records.join(_episode_starts(records), on=_EPISODE, how="left", maintain_order="left")
         .with_columns(
-            pl.when((pl.col("action_code") == "R") & ~pl.col("begins"))
-            .then(pl.coalesce("previous_end", "last_listed_day"))
+            # An end from before the added date, as the newest release has it, is none of this episode's.
+            pl.when(is_reactivation & (ended_before >= pl.col("episode_start")))
+            .then(ended_before)
             .alias("ended_before"),
             pl.coalesce("action_day", "day").alias("resumes"),
         )
@@ -283,21 +307,9 @@ def _with_neighbors(records: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
 
 def _pieces(records: pl.DataFrame) -> pl.DataFrame:
     """Runs of records of unchanged content and no stated break, each with the day it starts and why that day."""
-    in_window = (pl.col("action_day") > pl.col("previous_day")) & (pl.col("action_day") <= pl.col("day"))
     runs = records.with_columns(
-        (pl.col("begins") | pl.col("changes") | pl.col("resumed")).cum_sum().over(_EPISODE).alias("piece"),
-        pl.when(in_window.fill_null(False)).then("action_day").otherwise("day").alias("change_day"),
-        pl.when(in_window.fill_null(False)).then(pl.lit("action")).otherwise(pl.lit("release")).alias("change_basis"),
+        (pl.col("begins") | pl.col("changes") | pl.col("resumed")).cum_sum().over(_EPISODE).alias("piece")
     )
-    newest_dates = runs.group_by(_EPISODE, maintain_order=True).agg(
-        pl.col("added_date").drop_nulls().last().alias("added"),
-        pl.col("added_date").drop_nulls().first().alias("added_at_first"),
-        pl.col("change_day").first().alias("first_change_day"),
-        pl.col("change_basis").first().alias("first_change_basis"),
-        pl.col("termination_date").last().alias("end"),
-        (pl.col("next_day").last() - _DAY).alias("absent_end"),
-    )
-    first = pl.col("begins").first()
     resumed = pl.col("resumed").first()
     return (
         runs.group_by(*_EPISODE, "piece", maintain_order=True)
@@ -305,7 +317,7 @@ def _pieces(records: pl.DataFrame) -> pl.DataFrame:
             pl.col(*CONTENT_COLUMNS).last(),
             pl.col("release_id").first().alias("first_release"),
             pl.col("release_id").last().alias("last_release"),
-            first.alias("begins"),
+            pl.col("begins", "episode_start", "episode_start_basis", "end", "absent_end").first(),
             pl.when(resumed).then(pl.col("resumes").first()).otherwise(pl.col("change_day").first()).alias("start"),
             pl.when(resumed & pl.col("action_day").first().is_not_null())
             .then(pl.lit("action"))
@@ -320,7 +332,6 @@ def _pieces(records: pl.DataFrame) -> pl.DataFrame:
             .then(pl.lit("termination"))
             .alias("ended_before_basis"),
         )
-        .join(_episode_starts(newest_dates), on=_EPISODE, how="left", maintain_order="left")
         .with_columns(
             pl.when(pl.col("begins"))
             .then("episode_start")
@@ -334,17 +345,27 @@ def _pieces(records: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _episode_starts(episodes: pl.DataFrame) -> pl.DataFrame:
+def _episode_starts(records: pl.DataFrame) -> pl.DataFrame:
     """The first day of every episode, and why that day: each after the first day of the episode before it.
 
     The newest added date wins; where that does not lie after the episode before (an override split it there, or the
     date was corrected that far back), the one that the episode's first record stated, else the day of that record's
-    change.
+    change. With it the ends: the newest one stated (``end``), and the last day before a release without the code.
     """
+    episodes = records.group_by(_EPISODE, maintain_order=True).agg(
+        pl.col("added_date").drop_nulls().last().alias("added"),
+        pl.col("added_date").drop_nulls().first().alias("added_at_first"),
+        pl.col("change_day").first().alias("first_change_day"),
+        pl.col("change_basis").first().alias("first_change_basis"),
+        pl.col("termination_date").last().alias("end"),
+        pl.col("termination_date").min().alias("earliest_end"),
+        (pl.col("next_day").last() - _DAY).alias("absent_end"),
+    )
     candidates = ["added", "added_at_first", "first_change_day"]
     bases = [pl.lit("added"), pl.lit("added"), pl.col("first_change_basis")]
     known = episodes.with_columns(
-        pl.coalesce("added", "first_change_day").alias("episode_start"),
+        # Nothing says when it was added: it held on the last day stated, if that was over when the code is first seen.
+        pl.coalesce("added", pl.min_horizontal("first_change_day", "earliest_end")).alias("episode_start"),
         pl.when(pl.col("added").is_null()).then("first_change_basis").otherwise(bases[0]).alias("episode_start_basis"),
     )
     for episode in range(2, (episodes["episode"].max() or 1) + 1):  # type: ignore[operator, arg-type]
@@ -363,7 +384,7 @@ def _episode_starts(episodes: pl.DataFrame) -> pl.DataFrame:
     return known.select(*_EPISODE, "episode_start", "episode_start_basis", "end", "absent_end")
 
 
-def _with_ends(pieces: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+def _with_ends(pieces: pl.DataFrame) -> pl.DataFrame:
     """The pieces with the day each ends, and why: the first of a stated end, the next piece, an absence."""
     before_later_starts = pl.col("start").cum_min(reverse=True).shift(-1).over(_CODE) - _DAY
     before_resumption = pl.col("ended_before").fill_null(dt.date.max).cum_min(reverse=True).shift(-1).over(_EPISODE)
@@ -399,11 +420,12 @@ def _with_days(pieces: pl.DataFrame) -> pl.DataFrame:
     Content that CMS changed after the end, or before the day on which it now says the code was added, held on no day.
     """
     has_days = (pl.col("start") <= pl.col("stop")).fill_null(True)
+    # Dates that contradict each other leave an episode no day: it keeps its first one, so that it has a span, with what
+    # the releases said by then.
+    said_by_then = pl.col("piece").filter(release_day(pl.col("first_release")) <= pl.col("episode_start")).max()
+    kept = pl.coalesce(said_by_then, pl.col("piece").min()).over(_EPISODE)
     marked = pieces.with_columns(has_days.alias("has_days")).with_columns(
-        # Dates that contradict each other leave an episode no day: it keeps its first day, so that it has a span.
-        (~pl.col("has_days").any().over(_EPISODE) & (pl.col("piece") == pl.col("piece").max().over(_EPISODE))).alias(
-            "forced"
-        ),
+        (~pl.col("has_days").any().over(_EPISODE) & (pl.col("piece") == kept)).alias("forced")
     )
     spans = marked.with_columns(
         pl.when(pl.col("forced")).then("episode_start").otherwise("start").alias("start"),
@@ -437,20 +459,14 @@ def _with_observed_gap(spans: pl.DataFrame, held: Sequence[str]) -> pl.DataFrame
     if not held:
         return spans.with_columns(pl.lit(False).alias("observed_gap"))
     known = sorted({*held, *expected_releases(held[0], held[-1])})
-    days = (
-        pl.Series(known).str.to_date("%Y-%m", strict=False)
-        if False
-        else pl.Series([f"{r}-01" for r in known]).str.to_date()
+    periods = pl.DataFrame({"release_id": known}).with_columns(
+        release_day(pl.col("release_id")).alias("day"), release_day(pl.col("release_id")).shift(-1).alias("next_day")
     )
-    missing = pl.DataFrame({"release_id": known, "first": days, "last": days.shift(-1)}).filter(
-        ~pl.col("release_id").is_in(held)
-    )
-    # Periods without their release do not overlap: one touches the span if more have begun by its end than ended before.
-    begun = missing["first"].search_sorted(spans["valid_to"].fill_null(dt.date.max), side="right")
-    over = missing["last"].search_sorted(spans["valid_from"], side="right")
-    return spans.with_columns(
-        ((spans["valid_from"] < days[0]) | (begun > over)).alias("observed_gap"),
-    )
+    missing = periods.filter(~pl.col("release_id").is_in(held))
+    # Periods do not overlap: one touches the span if more of them began by its last day than were over by its first.
+    begun = missing["day"].search_sorted(spans["valid_to"].fill_null(dt.date.max), side="right")
+    over = missing["next_day"].search_sorted(spans["valid_from"], side="right")
+    return spans.with_columns(((spans["valid_from"] < periods["day"][0]) | (begun > over)).alias("observed_gap"))
 
 
 def _covered(records: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:

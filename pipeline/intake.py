@@ -49,7 +49,7 @@ class Intake:
 
     def releases(self) -> dict[str, list[HeldZip]]:
         """The zips to build from, by release."""
-        return self.index.releases()
+        return self.index.releases_to_build()
 
     def read_each(
         self, release_ids: list[str], read: Callable[[Archive, str, list[HeldZip]], ReleaseRead]

@@ -212,7 +212,7 @@ def _run_job(outputs: Outputs, intake: Intake, home: Path) -> list[str]:
 
 def instance_partitions_of_held(instance: dg.DagsterInstance, intake: Intake) -> None:
     """After a failed run: partitions as the archive holds them, so that the UI shows no release that is not held."""
-    held = set(intake.archive.index().releases())
+    held = set(intake.archive.index().releases_to_build())
     for key in instance.get_dynamic_partitions("releases"):
         if key not in held:
             instance.delete_dynamic_partition("releases", key)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
+from pipeline.classify import code_section
+from pipeline.crosswalk import replaced_by_lists
 from pipeline.licenses import with_license_flags
-from schemas.columns import CONTENT_COLUMNS
 from schemas.registry import contract, contracts
 
 _TEXTS = ("short_description", "long_description")
-_DATES = ("added_date", "action_effective_date", "termination_date", "action_code")
 
 
 def standing(records: pl.DataFrame) -> pl.DataFrame:
@@ -24,21 +24,50 @@ def release_records(records: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame
     )
 
 
-def latest_records(records: pl.DataFrame, kind: str, policy: pl.DataFrame) -> pl.DataFrame:
-    """``hcpcs_codes`` or ``hcpcs_modifiers``: every code any release had, as its latest record states it."""
+def code_states(
+    kind: str, states: pl.DataFrame, crosswalk: pl.DataFrame, unlisted: pl.DataFrame, policy: pl.DataFrame
+) -> pl.DataFrame:
+    """``hcpcs_codes`` or ``hcpcs_modifiers``: every code and meaning that any release had, as last stated.
+
+    ``states`` comes from ``latest_states``, ``crosswalk`` is unmasked, ``unlisted`` has a row per code and release.
+    """
     table = "hcpcs_codes" if kind == "procedure" else "hcpcs_modifiers"
-    latest = (
-        standing(records)
-        .filter(pl.col("kind") == kind)
-        .sort("code", "release_id")
-        .group_by("code", maintain_order=True)
-        .agg(
-            *(pl.col(c).last() for c in (*CONTENT_COLUMNS, *_DATES)),
-            first_release=pl.col("release_id").first(),
-            last_release=pl.col("release_id").last(),
-        )
+    key = ["kind", "code", "episode"]
+    rows = (
+        states.filter(pl.col("kind") == kind)
+        .join(replaced_by_lists(crosswalk), on=key, how="left")
+        .with_columns(pl.col("replaced_by").fill_null([]))
     )
-    return with_license_flags(table, latest, policy, texts=_TEXTS)
+    if kind == "procedure":
+        listed = (
+            rows.join(unlisted.select("kind", "code", listed_in="release_id"), on=["kind", "code"])
+            .filter(pl.col("listed_in").is_between("first_release", "last_release"))
+            .select(key)
+            .unique()
+            .with_columns(is_unlisted=pl.lit(True))
+        )
+        rows = rows.join(listed, on=key, how="left").with_columns(
+            pl.col("is_unlisted").fill_null(False), section_id=code_section(pl.col("code"))
+        )
+    flagged = with_license_flags(table, rows, policy, texts=_TEXTS)
+    return flagged.select(list(contract(table).polars_schema)).sort("code", "episode")
+
+
+def flagged_history(spans: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
+    """``hcpcs_history``: spans with their license columns, sorted by key."""
+    return with_license_flags("hcpcs_history", spans, policy, texts=_TEXTS).sort(*contract("hcpcs_history").key)
+
+
+def flagged_changes(changes: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
+    """``hcpcs_changes`` with its license columns, sorted by release, then key."""
+    return with_license_flags("hcpcs_changes", changes, policy, texts=("old", "new")).sort(
+        *contract("hcpcs_changes").key
+    )
+
+
+def flagged_crosswalk(crosswalk: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
+    """``hcpcs_crosswalk`` with its license columns, sorted by key."""
+    return with_license_flags("hcpcs_crosswalk", crosswalk, policy).sort(*contract("hcpcs_crosswalk").key)
 
 
 def numbered_findings(findings: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:

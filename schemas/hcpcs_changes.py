@@ -40,7 +40,7 @@ DISAGREEMENTS = ("untold", "told_otherwise", "left_standing", "unseen")
 
 
 class HcpcsChanges(LicenseColumns):
-    """One row per change between neighbouring releases held, or between revisions of one: record, class and field."""
+    """One row per change between neighboring releases held, or between revisions of one: record, class and field."""
 
     release_id: str = release_id("Release that has the change.")
     revision: pl.Int32 = revision()
@@ -106,5 +106,8 @@ class HcpcsChanges(LicenseColumns):
     class Config:
         """Strict, ordered, keyed: a re-post is compared with the posting before it and with the release before."""
 
-        strict, ordered = True, True
-        unique = ["release_id", "revision", "previous_release_id", "kind", "code", "change", "field"]
+        strict, ordered, unique = (
+            True,
+            True,
+            ["release_id", "revision", "previous_release_id", "kind", "code", "change", "field"],
+        )

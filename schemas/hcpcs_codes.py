@@ -2,25 +2,76 @@
 
 from __future__ import annotations
 
-from schemas.columns import LicenseColumns, RecordContent, column, release_id
+import pandera.polars as pa
+import polars as pl
+
+from schemas.columns import LICENSE_OURS, LicenseColumns, RecordContent, column, release_id, text_list
 from schemas.hcpcs_release_records import RecordDates
 
 CODE = r"^[A-Z0-9][0-9]{3}[A-Z0-9]$"
 
 
+STATUS = ("active", "terminated", "purged")
+
+
+class Episode(pa.DataFrameModel):
+    """Which meaning of a code, and what became of it."""
+
+    episode: pl.Int32 = column(
+        "Which meaning of the code, counted from 1; see docs/episodes.md.",
+        ge=1,
+        license_id=LICENSE_OURS,
+        lineage=("hcpcs_history.episode",),
+    )
+    is_current_episode: bool = column(
+        "True for the code's newest meaning, once per code: filter on it, or a join on the code alone fans out.",
+        license_id=LICENSE_OURS,
+        lineage=("hcpcs_history.episode",),
+    )
+    status: str = column(
+        "What became of it by the newest release's day: `active`, `terminated`, or `purged` from CMS's file when due.",
+        isin=STATUS,
+        license_id=LICENSE_OURS,
+        lineage=("hcpcs_history.valid_to",),
+    )
+
+
 class LatestState(RecordDates):
-    """When a code held, by its latest record, and in which releases it stood."""
+    """When a meaning held, by its latest record, and in which releases it stood."""
 
-    first_release: str = release_id("First release held that has the code.")
-    last_release: str = release_id("Last release held that has the code; the row says what that release says.")
+    first_release: str = release_id("First release held that has the code in this meaning.")
+    last_release: str = release_id("Last release held that has it; the row says what that release says.")
+    replaced_by: pl.List = text_list(
+        "Codes that CMS names for an ended meaning; those of other owners are left out. See `hcpcs_crosswalk`.",
+        lineage=("hcpcs_crosswalk.target",),
+    )
 
 
-class HcpcsCodes(LicenseColumns, LatestState, RecordContent):
-    """One row per procedure code, in its latest known state, of every release ever read."""
+class CodeKey(pa.DataFrameModel):
+    """The code itself."""
 
     code: str = column("The HCPCS Level II code.", source="CMS record, positions 1-5", str_matches=CODE)
+
+
+class Placement(pa.DataFrameModel):
+    """Where a code stands among others."""
+
+    section_id: str = column(
+        "Section of HCPCS by the code's letter, see `code_sections`; null for a code of another owner's shape.",
+        license_id=LICENSE_OURS,
+        nullable=True,
+        lineage=("code_sections.section_id",),
+    )
+    is_unlisted: bool = column(
+        "Whether a list of unlisted (NOC) codes that CMS posted in the meaning's time names it.",
+        lineage=("hcpcs_unlisted_codes.code",),
+    )
+
+
+class HcpcsCodes(LicenseColumns, LatestState, RecordContent, Placement, Episode, CodeKey):
+    """One row per procedure code and meaning, in its latest known state, of every release ever read."""
 
     class Config:
         """Strict, ordered, keyed."""
 
-        strict, ordered, unique = True, True, ["code"]
+        strict, ordered, unique = True, True, ["code", "episode"]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import pandera.polars as pa
+
 from schemas.columns import LicenseColumns, RecordContent, column
-from schemas.hcpcs_codes import LatestState
+from schemas.hcpcs_codes import Episode, LatestState
 
 
-class HcpcsModifiers(LicenseColumns, LatestState, RecordContent):
-    """One row per modifier, in its latest known state, of every release ever read."""
+class ModifierKey(pa.DataFrameModel):
+    """The modifier itself."""
 
     code: str = column("The modifier.", source="CMS record, positions 4-5", str_matches=r"^[A-Z0-9]{2}$")
+
+
+class HcpcsModifiers(LicenseColumns, LatestState, RecordContent, Episode, ModifierKey):
+    """One row per modifier and meaning, in its latest known state, of every release ever read."""
 
     class Config:
         """Strict, ordered, keyed."""
 
-        strict, ordered, unique = True, True, ["code"]
+        strict, ordered, unique = True, True, ["code", "episode"]

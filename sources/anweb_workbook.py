@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import fastexcel
 import polars as pl
 
@@ -21,6 +23,9 @@ from sources.layout import (
 
 #: How many rows from the top may hold disclaimers before the header.
 _MOST_ROWS_ABOVE_HEADER = 60
+
+#: A cell that is a code or a modifier, and no line of a disclaimer.
+_CODE = re.compile(r"(?:[A-Z0-9]{5}|[A-Z0-9]{2})$")
 
 
 def first_sheet(member: str, data: bytes) -> pl.DataFrame:
@@ -122,20 +127,20 @@ def _header_findings(member: str, row: tuple[str | None, ...], header: int, colu
 
 
 def _record_rows(member: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
-    """Rows with a known record id; others are refused, but for text without a code above or below the table."""
+    """Rows with a known record id; others are refused, but for text above or below the table."""
     record_ids = [*FIRST_LINE_KINDS, *CONTINUATION_KINDS]
     is_record = pl.col("record_id").is_in(record_ids).fill_null(False) & pl.col("code").is_not_null()
     findings = []
     for row in rows.filter(~is_record).iter_rows(named=True):
         code, record_id = row["code"], row["record_id"]
-        looks = record_id is not None
-        value = record_id if looks else code
+        looks = record_id is not None or (code is not None and _CODE.match(code) is not None)
+        value = record_id or code
         message = (
-            f"record id {record_id} is none of 3, 4, 7, 8"
-            if looks and record_id not in record_ids
+            "a row without a record id"
+            if record_id is None
             else "a row without a code"
-            if looks
-            else "a row without a record id"
+            if record_id in record_ids
+            else f"record id {record_id} is none of 3, 4, 7, 8"
         )
         findings.append(
             Finding(

@@ -6,6 +6,7 @@ leftovers of a run that did not finish and change nothing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -52,10 +53,18 @@ class HeldZip:
         """The members that hold records."""
         return tuple(m for m in self.members if m.role in CODE_ROLES)
 
+    @property
+    def code_content(self) -> str:
+        """A short hash of the code members' hashes: the same for every zip with the same ones."""
+        return hashlib.sha256("\n".join(sorted(m.sha256 for m in self.code_members)).encode()).hexdigest()[:12]
+
 
 @dataclass(frozen=True, slots=True)
 class ArchiveIndex:
-    """What is held: zips by sha256, and the releases or revisions that a person excluded, with the reason."""
+    """What is held: zips by sha256, what a person excluded and why, what was refused and why.
+
+    ``excluded`` is keyed by release (``2019-01``) or by release and content of one posting (``2019-01/0f3a…``).
+    """
 
     zips: dict[str, HeldZip] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
@@ -67,6 +76,16 @@ class ArchiveIndex:
         for held in sorted(self.zips.values(), key=lambda z: (z.release_id, z.sha256)):
             grouped.setdefault(held.release_id, []).append(held)
         return grouped
+
+    def releases_to_build(self) -> dict[str, list[HeldZip]]:
+        """The same without what is excluded; a release whose every posting is excluded goes whole."""
+        left: dict[str, list[HeldZip]] = {}
+        for release_id, zips in self.releases().items():
+            kept = [z for z in zips if f"{release_id}/{z.code_content}" not in self.excluded]
+            is_emptied = any(z.code_members for z in zips) and not any(z.code_members for z in kept)
+            if release_id not in self.excluded and not is_emptied:
+                left[release_id] = kept
+        return left
 
     def with_zips(self, zips: Iterable[HeldZip]) -> ArchiveIndex:
         """The index with more zips; one already held gains the new origins."""
@@ -173,12 +192,14 @@ def offered_zips(folder: Path) -> list[tuple[Path, str | None]]:
     if not folder.exists():
         raise SourceError(f"{folder} does not exist; give --from a folder of releases or a zip")
     if folder.is_file():
-        return [(folder, _release_folder(folder.resolve().parent))]
+        return [(folder, _release_folder(folder.parent))]
     zips = sorted(p for p in folder.rglob("*") if p.suffix.lower() == ".zip" and p.is_file())
     if not zips:
         raise SourceError(f"{folder} holds no .zip; expected <YYYY-MM>/*.zip, or zips that CMS's names tell apart")
-    return [(p, _release_folder(p.resolve().parent)) for p in zips]
+    return [(p, _release_folder(p.parent)) for p in zips]
 
 
 def _release_folder(folder: Path) -> str | None:
-    return folder.name if re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", folder.name) else None
+    """The release that a folder's name says: its name as given, or that of the folder which it links to or means."""
+    names = (folder.name, folder.resolve().name)
+    return next((n for n in names if re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", n)), None)

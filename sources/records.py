@@ -5,6 +5,7 @@ A cell that cannot be read becomes null and a finding; one on which validity dep
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,6 +22,8 @@ CODE_SHAPES = {"procedure": r"^[A-Z0-9][0-9]{3}[A-Z0-9]$", "modifier": r"^[A-Z0-
 
 #: What a word processor types for English; a letter where one of these stood is damage, not a foreign word.
 _TYPOGRAPHY = frozenset("‘’“”–—…•™®\u00a0")
+#: With a letter on either side these are what they look like: the ö of a name is no quotation mark.
+_NEVER_WITHIN_A_WORD = frozenset("“”…•™®")
 
 #: More findings than this with one cause become one finding with its count and examples.
 _MOST_SINGLE_FINDINGS = 20
@@ -60,6 +63,7 @@ def typed_records(member: str, cells: pl.DataFrame) -> tuple[pl.DataFrame, list[
         if f.type in ("date", "integer"):
             records = _with_odd_values(f, member, blank_to_null, records, findings)
     findings.extend(_code_findings(member, records))
+    findings.extend(_order_findings(member, records))
     findings.extend(_lost_characters(member, records))
     records = _without_duplicates(member, records, findings)
     return records.select(list(RECORD_SCHEMA)), merge_findings(findings)
@@ -92,19 +96,22 @@ def merge_findings(findings: Iterable[Finding]) -> list[Finding]:
     return merged
 
 
-def undo_code_page_damage(character: str) -> str:
-    """The English punctuation that a letter stands for, if reading cp1252 as cp437 explains it; else the letter.
+def undo_code_page_damage(text: str) -> str:
+    """The text with English punctuation for each letter that reading cp1252 as cp437 explains; other letters stay.
 
     Seen in CMS's files of 2011 to 2013: an apostrophe (cp1252 0x92) was read as cp437 and written again as a ligature.
     """
-    if character.isascii():
-        return character
+    return re.sub(r"[^\x00-\x7f]", _undone, text)
+
+
+def _undone(found: re.Match[str]) -> str:
     try:
-        original = character.encode("cp437").decode("cp1252")
+        original = found[0].encode("cp437").decode("cp1252")
     except UnicodeError:
-        return character
-    if original not in _TYPOGRAPHY:
-        return character
+        return found[0]
+    around = found.string[max(0, found.start() - 1) : found.start()], found.string[found.end() : found.end() + 1]
+    if original not in _TYPOGRAPHY or (original in _NEVER_WITHIN_A_WORD and all(map(str.isalpha, around))):
+        return found[0]
     return " " if original == "\u00a0" else original
 
 
@@ -119,7 +126,7 @@ def _without_code_page_damage(member: str, cells: pl.DataFrame, findings: list[F
             for index in damaged.arg_true().to_list():
                 code, kind, line = rows.row(index)
                 value = column[index]
-                column[index] = "".join(map(undo_code_page_damage, value))
+                column[index] = undo_code_page_damage(value)
                 undone = column[index] != value
                 findings.append(
                     Finding(
@@ -239,6 +246,28 @@ def _code_findings(member: str, records: pl.DataFrame) -> list[Finding]:
             code,
         )
         for code, kind, line in bad.select("code", "kind", "source_line").iter_rows()
+    ]
+
+
+def _order_findings(member: str, records: pl.DataFrame) -> list[Finding]:
+    """A record that ends before it begins was valid on no day: one of its dates is wrong, and which cannot be known."""
+    bad = records.filter(pl.col("termination_date") < pl.col("added_date"))
+    return [
+        Finding(
+            "dates_out_of_order",
+            "error",
+            f"{code} ends on {end}, before it was added on {added}",
+            "refused: it decides on which days the code was valid",
+            member,
+            line,
+            kind,
+            code,
+            "termination_date",
+            str(end),
+        )
+        for code, kind, line, added, end in bad.select(
+            "code", "kind", "source_line", "added_date", "termination_date"
+        ).iter_rows()
     ]
 
 

@@ -241,7 +241,7 @@ def _only_one(files: list[_CodeFile], findings: list[Finding]) -> _CodeFile | No
     first, *others = files
     said = [c for c in RECORD_SCHEMA if c != "source_line"]
     for other in others:
-        if not first.records.select(said).equals(other.records.select(said)):
+        if not first.records.select(said).sort("kind", "code").equals(other.records.select(said).sort("kind", "code")):
             findings.append(
                 Finding(
                     "two_code_files",

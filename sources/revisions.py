@@ -12,7 +12,7 @@ from itertools import pairwise
 from sources.archive import HeldMember, HeldZip
 from sources.findings import Finding
 
-_VERSION_IN_NAME = re.compile(r"_v(\d+)(?!\d)", re.IGNORECASE)
+_VERSION_IN_NAME = re.compile(r"(?<![a-z0-9])v(\d+)(?!\d)", re.IGNORECASE)
 _US_DATE_IN_NAME = re.compile(r"(?<!\d)((?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(20\d\d)(?!\d)")
 _ISO_DATE_IN_NAME = re.compile(r"(?<!\d)(20\d\d)((?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(?!\d)")
 
@@ -25,16 +25,21 @@ class Revision:
     zip: HeldZip
     members: tuple[HeldMember, ...]
 
+    @property
+    def content(self) -> str:
+        """What tells this posting from others, whatever its number: a hash of its code members' hashes."""
+        return self.zip.code_content
+
 
 def revisions_of(zips: list[HeldZip]) -> tuple[list[Revision], list[Finding]]:
     """Order the distinct code files among the zips of one release.
 
-    A zip whose code members all stand in another zip as well makes no revision of its own.
+    A zip whose code members all stand in another zip as well makes no revision of its own; of several zips with the
+    same ones, that which tells most of their order speaks: packed anew, entries lose their dates.
     """
     contents: dict[frozenset[str], HeldZip] = {}
-    for held in sorted(zips, key=lambda z: z.sha256):
-        if held.code_members:
-            contents.setdefault(frozenset(m.sha256 for m in held.code_members), held)
+    for held in sorted((z for z in zips if z.code_members), key=lambda z: (_order(z), z.sha256), reverse=True):
+        contents.setdefault(frozenset(m.sha256 for m in held.code_members), held)
     distinct = {shas: held for shas, held in contents.items() if not any(shas < other for other in contents)}
     ordered = sorted(distinct.values(), key=_order)
     revisions = [Revision(n, held, held.code_members) for n, held in enumerate(ordered, 1)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ MOST_RATIO = 200
 _SMALL = 1024**2
 
 _ENCRYPTED = 0x1
+#: What Python raises for bytes that are no zip, or one with an unknown version or a broken directory.
+_NOT_READABLE = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,26 @@ def read_zip(path: Path) -> list[ZipMember]:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [e for e in archive.infolist() if not e.is_dir()]
-            _check_bounds(path, entries)
+            _check_bounds(path.name, entries)
             members = [_read_member(path, archive, entry) for entry in entries]
-    except zipfile.BadZipFile as error:
+    except _NOT_READABLE as error:
         raise ZipRefused(_not_a_zip(path, error)) from None
+    for member in members:
+        _check_inner_zip(f"{path.name}: {member.name}", member.data)
     return sorted(members, key=lambda m: m.name)
+
+
+def _check_inner_zip(name: str, data: bytes) -> None:
+    """Hold a workbook, which is a zip itself, to the same bounds before anyone unpacks it."""
+    if not data.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = [e for e in archive.infolist() if not e.is_dir()]
+    except _NOT_READABLE:
+        return  # whoever reads the member says what is wrong with it
+    if entries:
+        _check_bounds(name, entries)
 
 
 def is_safe_name(name: str) -> bool:
@@ -54,31 +73,31 @@ def is_safe_name(name: str) -> bool:
     return not (path.is_absolute() or ".." in path.parts or re.match(r"^[A-Za-z]:", name) or "\0" in name)
 
 
-def _check_bounds(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+def _check_bounds(name: str, entries: list[zipfile.ZipInfo]) -> None:
     if not entries:
-        raise ZipRefused(f"{path.name}: the zip is empty")
+        raise ZipRefused(f"{name}: the zip is empty")
     if len(entries) > MOST_MEMBERS:
-        raise ZipRefused(f"{path.name}: {len(entries)} members, more than {MOST_MEMBERS}")
+        raise ZipRefused(f"{name}: {len(entries)} members, more than {MOST_MEMBERS}")
     total = 0
     seen: set[str] = set()
     for entry in entries:
         if not is_safe_name(entry.filename):
-            raise ZipRefused(f"{path.name}: the member path {entry.filename!r} climbs out of the zip")
+            raise ZipRefused(f"{name}: the member path {entry.filename!r} climbs out of the zip")
         if entry.flag_bits & _ENCRYPTED:
-            raise ZipRefused(f"{path.name}: the member {entry.filename} is encrypted")
+            raise ZipRefused(f"{name}: the member {entry.filename} is encrypted")
         if entry.filename in seen:
-            raise ZipRefused(f"{path.name}: two members are named {entry.filename}")
+            raise ZipRefused(f"{name}: two members are named {entry.filename}")
         seen.add(entry.filename)
         total += entry.file_size
         if entry.file_size > MOST_MEMBER_BYTES or total > MOST_TOTAL_BYTES:
             raise ZipRefused(
-                f"{path.name}: the member {entry.filename} would unpack to {entry.file_size:,} bytes, past the bound of"
+                f"{name}: the member {entry.filename} would unpack to {entry.file_size:,} bytes, past the bound of"
                 f" {MOST_MEMBER_BYTES:,} a member and {MOST_TOTAL_BYTES:,} in all"
             )
         ratio = entry.file_size / max(1, entry.compress_size)
         if entry.file_size > _SMALL and ratio > MOST_RATIO:
             raise ZipRefused(
-                f"{path.name}: the member {entry.filename} would unpack to {ratio:,.0f} times its size, past the bound"
+                f"{name}: the member {entry.filename} would unpack to {ratio:,.0f} times its size, past the bound"
                 f" of {MOST_RATIO}"
             )
 
@@ -99,7 +118,7 @@ def _read_member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -
     return ZipMember(entry.filename, data, hashlib.sha256(data).hexdigest(), stamp)
 
 
-def _not_a_zip(path: Path, error: zipfile.BadZipFile) -> str:
+def _not_a_zip(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
         head = file.read(2048)
     if not head:

@@ -1,0 +1,59 @@
+# What a newcomer and the CI call. Everything runs in .venv; nothing but python3 (3.11 or later) is needed.
+PYTHON ?= python3
+OUTPUTS ?= outputs
+BIN := .venv/bin
+HCPCS := $(BIN)/hcpcs
+
+.PHONY: help setup demo test refresh ui check bench lock clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/ready ## make .venv and install what the lock file pins
+
+.venv/ready: requirements.lock .ci/installer.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/installer.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch .venv/ready
+
+demo: setup ## run the whole pipeline on the bundled sample
+	$(HCPCS) refresh --sample --outputs outputs/sample
+
+test: setup ## run every test
+	$(BIN)/python -m pytest
+
+refresh: setup ## take releases in: make refresh FROM=folder
+	$(HCPCS) refresh $(if $(FROM),--from $(FROM)) --outputs $(OUTPUTS)
+
+ui: setup ## start Dagster's user interface on the loopback address
+	$(HCPCS) ui --outputs $(OUTPUTS)
+
+check: setup ## lint, format, types, Dagster's definitions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@mkdir -p .venv/dagster-checks && printf 'telemetry: {enabled: false}\n' > .venv/dagster-checks/dagster.yaml
+	DAGSTER_HOME=$(CURDIR)/.venv/dagster-checks $(BIN)/dg check defs
+
+bench: .venv-bench/ready ## measure, against rivals, on this machine
+	.venv-bench/bin/python -m benchmarks.run $(if $(FROM),--from $(FROM))
+
+.venv-bench/ready: benchmarks/requirements.lock .venv/ready
+	$(PYTHON) -m venv .venv-bench
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --require-hashes --compile-bytecode -r benchmarks/requirements.lock
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --no-deps --no-build-isolation --editable .
+	@touch .venv-bench/ready
+
+lock: setup ## pin again what pyproject.toml asks for
+	$(BIN)/uv pip compile pyproject.toml --extra ui --group dev --universal --python-version 3.11 --no-strip-extras \
+	  --generate-hashes --quiet --custom-compile-command "make lock" --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra ui --group dev --group bench --universal --python-version 3.11 \
+	  --no-strip-extras --generate-hashes --quiet --custom-compile-command "make lock" \
+	  --constraints requirements.lock --output-file benchmarks/requirements.lock
+	$(BIN)/uv pip compile .ci/installer.in --universal --generate-hashes --quiet \
+	  --custom-compile-command "make lock" --output-file .ci/installer.lock
+
+clean: ## remove what these commands made, but no outputs
+	rm -rf .venv .venv-bench

@@ -1,0 +1,101 @@
+"""Contract of ``hcpcs_crosswalk``: where CMS says a code went. Nothing here reads or writes."""
+
+from __future__ import annotations
+
+import pandera.polars as pa
+import polars as pl
+
+from schemas.columns import (
+    LICENSE_OURS,
+    LicenseColumns,
+    column,
+    hcpcs_code,
+    record_kind,
+    release_id,
+    text_list,
+)
+
+RELATIONS = ("replaced_by", "see_also")
+TARGET_KINDS = ("procedure", "modifier", "none")
+TARGET_SYSTEMS = ("HCPCS", "CPT", "CDT", "none")
+#: What became of a target by the newest release: a state of its code, or why it has none.
+TARGET_STATUS = ("active", "terminated", "purged", "never_seen", "not_ours", "no_code")
+#: How the chain of replacements that starts at a target ends.
+CHAIN_OUTCOMES = ("active", "not_ours", "dead_end", "loop", "never_seen", "no_code")
+
+
+class HcpcsCrosswalk(LicenseColumns):
+    """One row per code, episode and target that any release named."""
+
+    kind: str = record_kind()
+    code: str = hcpcs_code()
+    episode: pl.Int32 = column("Which meaning of the code, counted from 1.", ge=1, license_id=LICENSE_OURS)
+    target_number: pl.Int32 = column(
+        "Counts the episode's targets by first release, then position; set before masking.",
+        ge=1,
+        license_id=LICENSE_OURS,
+    )
+    target: str = column(
+        "The cross-reference as CMS states it; null where it is another owner's to give.",
+        source="CMS record, positions 205-229",
+        nullable=True,
+        lineage=("hcpcs_release_records.crosswalk_targets",),
+    )
+    relation: str = column(
+        "`replaced_by` where the episode has ended, else `see_also`.", isin=RELATIONS, license_id=LICENSE_OURS
+    )
+    is_withdrawn: bool = column(
+        "Whether the episode's last record no longer names the target; a withdrawn one is part of no chain.",
+        license_id=LICENSE_OURS,
+    )
+    target_kind: str = column(
+        "What the target is by its shape: procedure code, modifier, or no code at all (the literal `CPT`).",
+        isin=TARGET_KINDS,
+        license_id=LICENSE_OURS,
+    )
+    target_system: str = column(
+        "Whose code the target is by its shape: HCPCS, CPT or CDT.", isin=TARGET_SYSTEMS, license_id=LICENSE_OURS
+    )
+    target_code_system: str = column(
+        "Entry of `code_systems` whose shape the target has; null where it has none's.",
+        nullable=True,
+        license_id=LICENSE_OURS,
+    )
+    target_episode: pl.Int32 = column(
+        "Meaning of the target that is meant: the one it had in the first release that names it, or before; the first"
+        " it came to have where it came later. Null for what no release held has as a code.",
+        nullable=True,
+        ge=1,
+        license_id=LICENSE_OURS,
+    )
+    target_status: str = column(
+        "What became of that meaning by the newest release; `never_seen`: shaped like a code of HCPCS Level II, but in"
+        " no release held; `not_ours`: a code of another owner; `no_code`: junk.",
+        isin=TARGET_STATUS,
+        license_id=LICENSE_OURS,
+    )
+    first_release: str = release_id("First release held that names the target.")
+    last_release: str = release_id("Last release held that names the target.")
+    chain_ends: pl.List = text_list(
+        "Where the chain of replacements ends that starts at the target: the target itself where it was not replaced;"
+        " several where a code was divided; none for a loop.",
+        lineage=("hcpcs_crosswalk.target",),
+    )
+    chain_outcome: str = column(
+        "How the chain ends: in an `active` code, in one of another owner (`not_ours`), in an ended code without a"
+        " successor (`dead_end`), nowhere (`loop`), in what was `never_seen` or is `no_code`; the best where it"
+        " divides.",
+        isin=CHAIN_OUTCOMES,
+        license_id=LICENSE_OURS,
+    )
+
+    @pa.dataframe_check(name="episode_for_every_known_target")
+    def episode_for_every_known_target(cls, data: pa.PolarsData) -> pl.LazyFrame:  # noqa: N805
+        """A target has an episode if and only if a release held has it."""
+        known = pl.col("target_status").is_in(["active", "terminated", "purged"])
+        return data.lazyframe.select(known == pl.col("target_episode").is_not_null())
+
+    class Config:
+        """Strict, ordered, keyed."""
+
+        strict, ordered, unique = True, True, ["kind", "code", "episode", "target_number"]

@@ -1,0 +1,80 @@
+"""Contract of ``hcpcs_history``: what every code meant on any day. Nothing here reads or writes."""
+
+from __future__ import annotations
+
+import pandera.polars as pa
+import polars as pl
+
+from schemas.columns import (
+    LICENSE_OURS,
+    LicenseColumns,
+    RecordContent,
+    column,
+    hcpcs_code,
+    record_kind,
+    release_id,
+)
+
+VALID_FROM_BASES = ("added", "action", "release")
+VALID_TO_BASES = ("termination", "next_span", "absence", "open")
+
+_RECORDS = "hcpcs_release_records"
+
+
+class HistorySpan(pa.DataFrameModel):
+    """Which span of which meaning, its days and why those, and the releases that state it."""
+
+    kind: str = record_kind()
+    code: str = hcpcs_code()
+    episode: pl.Int32 = column(
+        "Which meaning of the code, counted from 1; see docs/episodes.md.", ge=1, license_id=LICENSE_OURS
+    )
+    span_number: pl.Int32 = column("Counts the spans of the episode from 1.", ge=1, license_id=LICENSE_OURS)
+    valid_from: pl.Date = column(
+        "First day on which the content held.",
+        lineage=(f"{_RECORDS}.added_date", f"{_RECORDS}.action_effective_date", f"{_RECORDS}.release_id"),
+    )
+    valid_to: pl.Date = column(
+        "Last day on which the content held; null while none is known.",
+        lineage=(f"{_RECORDS}.termination_date", f"{_RECORDS}.release_id"),
+        nullable=True,
+    )
+    valid_from_basis: str = column(
+        "Why that first day: `added`, the code's added date; `action`, the action effective date of the change; "
+        "`release`, the day on which the first release with the content takes effect.",
+        isin=VALID_FROM_BASES,
+        license_id=LICENSE_OURS,
+    )
+    valid_to_basis: str = column(
+        "Why that last day: `termination`, the end that CMS states or stated before it took the code up again; "
+        "`next_span`, the day before the next span; `absence`, the day before the first release held without the code, "
+        "whose end none states; `open`, there is none.",
+        isin=VALID_TO_BASES,
+        license_id=LICENSE_OURS,
+    )
+    observed_gap: bool = column(
+        "Whether a release that would decide one of the span's days is not held.", license_id=LICENSE_OURS
+    )
+    first_release: str = release_id("First release held that states the span.")
+    last_release: str = release_id(
+        "Last release held that states the span, or that follows it in saying something else when it had ended."
+    )
+
+
+class HcpcsHistory(LicenseColumns, RecordContent, HistorySpan):
+    """One row per code, episode and span of unchanged content: what the code meant on any day, up to form."""
+
+    @pa.dataframe_check(name="days_in_order")
+    def days_in_order(cls, data: pa.PolarsData) -> pl.LazyFrame:  # noqa: N805
+        """A span ends on or after the day on which it begins."""
+        return data.lazyframe.select((pl.col("valid_to") >= pl.col("valid_from")).fill_null(True))
+
+    @pa.dataframe_check(name="open_means_no_last_day")
+    def open_means_no_last_day(cls, data: pa.PolarsData) -> pl.LazyFrame:  # noqa: N805
+        """A span has no last day exactly where its basis says `open`."""
+        return data.lazyframe.select(pl.col("valid_to").is_null() == (pl.col("valid_to_basis") == "open"))
+
+    class Config:
+        """Strict, ordered, keyed."""
+
+        strict, ordered, unique = True, True, ["kind", "code", "episode", "span_number"]
