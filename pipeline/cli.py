@@ -125,17 +125,17 @@ def _print_refreshed(outputs: Outputs, done: Refreshed, as_json: bool) -> None:
         return
     for name, why in done.refused.items():
         click.echo(f"left out {name}: {why}", err=True)
-    if not done.is_new:
-        click.echo(f"nothing new: version {published.version} stands, its content would be the same")
-        return
-    click.echo(f"published version {published.version} in {_shown(published.folder)}")
-    if done.read:
-        click.echo(f"read {len(done.read)} release{'s' * (len(done.read) > 1)}: {', '.join(done.read)}")
+    if done.is_new:
+        click.echo(f"published version {published.version} in {_shown(published.folder)}")
+        click.echo(f"read {len(done.read)} release{'s' * (len(done.read) > 1)}: {', '.join(done.read) or 'none anew'}")
+    else:
+        click.echo(f"nothing new: version {published.version} stands in {_shown(published.folder)}")
+    click.echo()
     _print_table(["table", "rows"], [[name, f"{count:,}"] for name, count in published.rows.items()])
-    click.echo("\nTry it with DuckDB, from any folder:")
+    history = _shown(outputs.latest_link / "open" / "hcpcs_history.parquet")
+    click.echo("\nWhat did J0570 mean, and when? With DuckDB:")
     click.echo(
-        "  select code, short_description, added_date, termination_date\n"
-        f"  from '{outputs.latest_link / 'open' / 'hcpcs_codes.parquet'}' where code like 'J%' order by code limit 5;"
+        f"  select code, episode, valid_from, valid_to, short_description\n  from '{history}' where code = 'J0570';"
     )
 
 

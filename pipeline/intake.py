@@ -66,14 +66,14 @@ class Intake:
         if self.refused and not self.skip_bad:
             raise RefreshRefused(self.refused)
 
-    def publish(self, tables: Mapping[str, pl.DataFrame]) -> Published:
+    def publish(self, tables: Mapping[str, pl.LazyFrame]) -> Published:
         """Make the index what is held, then publish the tables: a version never speaks of bytes that are not kept."""
         without = {sha: z for sha, z in self.index.zips.items() if z.release_id not in self.refused}
         refused = self.index.refused | {release: str(error) for release, error in self.refused.items()}
         index = ArchiveIndex(without, self.index.excluded, refused)
         self.archive.commit(index)
         self.tell("publishing")
-        rows: list[dict[str, Any]] = tables["hcpcs_releases"].to_dicts()
+        rows: list[dict[str, Any]] = tables["hcpcs_releases"].collect().to_dicts()
         self.published = publish(
             self.outputs,
             tables,

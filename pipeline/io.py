@@ -40,9 +40,10 @@ class ParquetIOManager(dg.ConfigurableIOManager):
                 {"dagster/row_count": frame.height}, asset_key=context.asset_key, partition_key=release_id
             )
 
-    def load_input(self, context: dg.InputContext) -> pl.DataFrame:
-        """Read a table; of a partitioned one all releases, in order."""
+    def load_input(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
+        """Read a table; of a partitioned one all releases, in order. An input marked ``lazy`` is read when asked."""
         table = context.asset_key.path[-1]
         if not context.has_asset_partitions:
-            return pl.read_parquet(self.path(table))
+            scan = pl.scan_parquet(self.path(table))
+            return scan if (context.definition_metadata or {}).get("lazy") else scan.collect()
         return pl.concat([pl.read_parquet(self.path(table, key)) for key in sorted(context.asset_partition_keys)])

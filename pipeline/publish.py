@@ -54,7 +54,7 @@ class Published:
 
 def publish(
     outputs: Outputs,
-    tables: Mapping[str, pl.DataFrame],
+    tables: Mapping[str, pl.LazyFrame],
     *,
     policy: pl.DataFrame,
     releases: list[dict[str, Any]],
@@ -70,11 +70,15 @@ def publish(
     outputs.versions.mkdir(parents=True, exist_ok=True)
     sweep(outputs)
     metadata = {"hcpcs.is_sample": json.dumps(is_sample), "hcpcs.tier": TIER}
-    open_tables = {name: enforce(name, masked(name, frame, policy)) for name, frame in sorted(tables.items())}
+    for name in sorted(tables):  # all of them, before a file is written; one at a time, since they are large
+        enforce(name, masked(name, tables[name].collect(), policy))
     partial = outputs.versions / f"{_PARTIAL}{os.getpid()}"
     try:
-        for name, frame in open_tables.items():
+        facts = {}
+        for name in sorted(tables):
+            frame = masked(name, tables[name].collect(), policy).select(list(contract(name).polars_schema))
             write_published_table(partial / TIER / f"{name}.parquet", contract(name), frame, metadata)
+            facts[name] = {"rows": frame.height, "logical_sha256": logical_sha256(frame)}
         _copy_licenses(partial)
         content = {
             "schema_version": SCHEMA_VERSION,
@@ -84,12 +88,12 @@ def publish(
             "releases": releases,
             "missing": dict(sorted(missing.items())),
             "excluded": dict(sorted(excluded.items())),
-            "files": _files(partial, open_tables),
+            "files": _files(partial, facts),
         }
         previous = latest_version(outputs)
         if previous is not None and read_manifest(outputs.version(previous))["content"] == content:
             shutil.rmtree(partial)
-            return Published(previous, outputs.version(previous), False, _rows(open_tables))
+            return Published(previous, outputs.version(previous), False, _rows(facts))
         version = _next_version(outputs, content["newest_release"])
         write_json(partial / "manifest.json", {"content": content, "build": _build(version, previous)})
         _sync_folders(partial)
@@ -99,7 +103,7 @@ def publish(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     point_latest_at(outputs, version)
-    return Published(version, outputs.version(version), True, _rows(open_tables))
+    return Published(version, outputs.version(version), True, _rows(facts))
 
 
 def sweep(outputs: Outputs) -> None:
@@ -121,17 +125,16 @@ def _next_version(outputs: Outputs, newest_release: str) -> str:
     return f"{prefix}.{number}"
 
 
-def _rows(tables: Mapping[str, pl.DataFrame]) -> dict[str, int]:
-    return {name: frame.height for name, frame in tables.items()}
+def _rows(facts: Mapping[str, dict[str, Any]]) -> dict[str, int]:
+    return {name: fact["rows"] for name, fact in facts.items()}
 
 
-def _files(folder: Path, tables: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, Any]]:
+def _files(folder: Path, facts: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     files = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         entry: dict[str, Any] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
         if path.suffix == ".parquet":
-            frame = tables[path.stem]
-            entry |= {"rows": frame.height, "logical_sha256": logical_sha256(frame)}
+            entry |= facts[path.stem]
         files[path.relative_to(folder).as_posix()] = entry
     return files
 

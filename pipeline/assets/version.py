@@ -10,10 +10,10 @@ from schemas.registry import contracts
 @dg.asset(
     group_name="version",
     description="An immutable version of all published tables, masked by the license policy, with its manifest.",
-    ins={table: dg.AssetIn(table) for table in contracts()},
+    ins={table: dg.AssetIn(table, metadata={"lazy": True}) for table in contracts()},
     kinds={"parquet"},
 )
-def published_version(intake: dg.ResourceParam[Intake], **frames: pl.DataFrame) -> dg.MaterializeResult:
+def published_version(intake: dg.ResourceParam[Intake], **frames: pl.LazyFrame) -> dg.MaterializeResult:
     done = intake.publish(frames)
     return dg.MaterializeResult(
         metadata={
