@@ -68,10 +68,27 @@ def cli() -> None:
 @click.option("--sample", is_flag=True, help="Take in the made-up sample that the project ships.")
 @click.option("--release", "stated", metavar="YYYY-MM", help="The release of everything that --from offers.")
 @click.option("--skip-bad", is_flag=True, help="Publish without what cannot be used, and say so in the manifest.")
+@click.option(
+    "--restricted",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write a version with the AMA's text into this folder, outside --outputs.",
+)
+@click.option(
+    "--cpt", multiple=True, type=click.Path(path_type=Path), help="The AMA's files that you have a license for."
+)
+@click.option("--accept", metavar="ama-cpt", help="Say that you accept the AMA's terms for what --restricted holds.")
 @json_option
 @outputs_option
 def refresh_command(
-    outputs: Outputs, offered: Path | None, sample: bool, stated: str | None, skip_bad: bool, as_json: bool
+    outputs: Outputs,
+    offered: Path | None,
+    sample: bool,
+    stated: str | None,
+    skip_bad: bool,
+    restricted: Path | None,
+    cpt: tuple[Path, ...],
+    accept: str | None,
+    as_json: bool,
 ) -> None:
     """Take releases in, rebuild the tables, publish a version if anything changed.
 
@@ -86,8 +103,12 @@ def refresh_command(
         raise click.BadParameter(f"{stated!r} is not of the form YYYY-MM", param_hint="--release")
     if sample and offered is not None:
         raise click.UsageError("--sample and --from exclude each other")
+    if restricted is None and (cpt or accept):
+        raise click.UsageError("--cpt and --accept go with --restricted")
     from pipeline.refresh import refresh
+    from pipeline.restricted import request_restricted, write_restricted
 
+    request = request_restricted(outputs, restricted, cpt, accepted=accept) if restricted else None
     home = os.environ.get("DAGSTER_HOME")
     with tempfile.TemporaryDirectory() as folder:
         if sample:
@@ -105,6 +126,9 @@ def refresh_command(
                 tell=tell,
             )
     _print_refreshed(outputs, done, as_json)
+    if request is not None:
+        made = write_restricted(outputs, request)
+        click.echo(f"restricted version {made.version} in {made.folder}: not to be passed on", err=as_json)
 
 
 def _print_refreshed(outputs: Outputs, done: Refreshed, as_json: bool) -> None:
@@ -452,6 +476,52 @@ def _days(span: dict[str, Any]) -> str:
     until = f"{span['valid_to']} ({ends[span['valid_to_basis']]})" if span["valid_to"] else "further notice"
     gap = "; a release that would decide its days is not held" if span["observed_gap"] else ""
     return f"{span['valid_from']} ({bases[span['valid_from_basis']]}) to {until}{gap}"
+
+
+@cli.command("classify")
+@click.argument("codes", nargs=-1, required=True)
+@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="Sections as of that day.")
+@json_option
+def classify_command(codes: tuple[str, ...], day: datetime | None, as_json: bool) -> None:
+    """Tell whose each code is by its shape: system, category, section, steward, license. Needs no version.
+
+    \b
+    Example: hcpcs classify 99213 0001U U0001 J1100 D0120 W1234 0042T 4004F 99
+    """
+    import polars as pl
+
+    from pipeline.classify import classify
+
+    frame = pl.DataFrame({"code": [c.strip().upper() for c in codes]})
+    rows = classify(frame, "code", date=day.date() if day else None).to_dicts()
+    if as_json:
+        _print_json(rows)
+        return
+    _print_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+@cli.command("licenses")
+@json_option
+@outputs_option
+def licenses_command(outputs: Outputs, as_json: bool) -> None:
+    """Tell by table and license what the latest version holds, and what is masked in it.
+
+    \b
+    Example: hcpcs licenses
+    """
+    from pipeline.license_report import licenses_of_version
+    from pipeline.reading import version_folder
+
+    rows = licenses_of_version(version_folder(outputs))
+    if as_json:
+        _print_json(rows)
+        return
+    shown = ["table", "license_id", "rows", "withheld_rows", "masked_fields", "masked"]
+    _print_table(shown, [[_counts(r[name]) for name in shown] for r in rows])
+
+
+def _counts(value: Any) -> Any:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
 
 
 @cli.command("versions")

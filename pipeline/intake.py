@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.layout import Outputs
+from pipeline.licenses import quotable
 from pipeline.publish import Published, publish
 from sources.archive import Archive, ArchiveIndex, HeldZip
 from sources.errors import ReleaseRefused, SourceError
@@ -79,8 +80,8 @@ class Intake:
             tables,
             policy=load_license_policy(),
             releases=[_release_of_manifest(row) for row in rows],
-            missing=refused,
-            excluded=index.excluded,
+            missing={name: quotable(why) for name, why in refused.items()},
+            excluded={which: quotable(why) for which, why in index.excluded.items()},
             is_sample=any(row["is_sample"] for row in rows),
         )
         return self.published

@@ -19,6 +19,7 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.gate import check_version, withheld_texts
 from pipeline.layout import Outputs
 from pipeline.licenses import masked
 from pipeline.parquet import logical_sha256, write_published_table
@@ -69,7 +70,7 @@ def publish(
     """
     outputs.versions.mkdir(parents=True, exist_ok=True)
     sweep(outputs)
-    metadata = {"hcpcs.is_sample": json.dumps(is_sample), "hcpcs.tier": TIER}
+    metadata = {"is_sample": json.dumps(is_sample), "tier": TIER}
     for name in sorted(tables):  # all of them, before a file is written; one at a time, since they are large
         enforce(name, masked(name, tables[name].collect(), policy))
     partial = outputs.versions / f"{_PARTIAL}{os.getpid()}"
@@ -96,6 +97,7 @@ def publish(
             return Published(previous, outputs.version(previous), False, _rows(facts))
         version = _next_version(outputs, content["newest_release"])
         write_json(partial / "manifest.json", {"content": content, "build": _build(version, previous)})
+        check_version(partial, policy, content["files"], forbidden_texts=withheld_texts(tables, policy))
         _sync_folders(partial)
         partial.rename(outputs.version(version))
         _sync_folder(outputs.versions)

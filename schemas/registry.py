@@ -20,7 +20,8 @@ def contracts() -> dict[str, Contract]:
     """Every table's contract by name, sorted; a table's module holds one model of the table's name in CamelCase."""
     found = {}
     for info in sorted(pkgutil.iter_modules(schemas.__path__), key=lambda i: i.name):
-        if info.name in _NOT_TABLES:
+        # A subpackage holds contracts of another tier: what is never published beside these.
+        if info.ispkg or info.name in _NOT_TABLES:
             continue
         module = importlib.import_module(f"schemas.{info.name}")
         model: type[pa.DataFrameModel] = getattr(module, "".join(part.title() for part in info.name.split("_")))

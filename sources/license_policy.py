@@ -12,14 +12,25 @@ from sources.errors import CuratedFileError
 _PATH = Path(__file__).resolve().parent / "curated" / "license_policy.csv"
 _COLUMNS = ["table", "column", "condition", "action", "reason"]
 ACTIONS = ("keep", "mask", "drop")
+#: What a row may depend on; docs/licensing.md says what each means.
+CONDITIONS = (
+    "row_of_ama_or_ada",
+    "names_cpt_or_cdt_code",
+    "cites_cpt_or_cdt",
+    "cites_in_description",
+    "cites_outside_description",
+    "quotes_cpt_or_cdt",
+    "names_section_of_rules",
+    "names_a_line",
+)
 
 
 @cache
 def load_license_policy(path: Path = _PATH) -> pl.DataFrame:
     """The policy's rows: ``table``, ``column``, ``condition``, ``action`` (keep, mask, drop), ``reason``.
 
-    Raises ``CuratedFileError``, naming every line, for other columns, an unknown action, a missing reason or a row
-    that stands twice.
+    Raises ``CuratedFileError``, naming every line, for other columns, an unknown action or condition, a missing reason
+    or a row that stands twice.
     """
     policy = pl.read_csv(path, infer_schema=False).fill_null("")
     if policy.columns != _COLUMNS:
@@ -30,6 +41,8 @@ def load_license_policy(path: Path = _PATH) -> pl.DataFrame:
         key = (row["table"], row["column"], row["condition"])
         if row["action"] not in ACTIONS:
             problems.append(f"line {line}: action {row['action']!r} is none of {', '.join(ACTIONS)}")
+        if row["condition"] not in CONDITIONS:
+            problems.append(f"line {line}: condition {row['condition']!r} is none of {', '.join(CONDITIONS)}")
         if not row["reason"]:
             problems.append(f"line {line}: no reason")
         if key in seen:

@@ -44,7 +44,7 @@ def _about(table: str, group: str) -> dict[str, Any]:
 def _unpublished(table: str, description: str) -> dict[str, Any]:
     return {
         "name": table,
-        "group_name": "staged",
+        "group_name": "history",
         "description": f"{description} Unpublished.",
         "io_manager_key": "tables",
         "kinds": {"polars", "parquet"},
