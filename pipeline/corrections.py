@@ -20,18 +20,17 @@ def corrections_in_records(corrections: pl.DataFrame, records: pl.DataFrame) -> 
     releases = records.select(held=pl.col("release_id").unique().sort())
     later = numbered.join_where(releases, pl.col("held") >= pl.col("release_id")).select("row", *_KEY, "held")
     concerned = records.join(corrections.select(_KEY).unique(), on=_KEY, how="semi")
+    fields = _fields(corrections)
     stated = later.join(concerned, left_on=[*_KEY, "held"], right_on=[*_KEY, "release_id"], how="left").select(
         "row",
         "held",
+        *(_as_text(concerned.schema, f).alias(f"said_{f}") for f in fields),
         is_there=pl.col("revision").is_not_null(),
         is_ended=pl.col("termination_date").is_not_null(),
-        said=pl.struct(_as_text(concerned.schema, c).alias(c) for c in _fields(corrections)),
     )
-    fields = _fields(corrections)
+    said = [pl.when(pl.col("field") == f).then(pl.col(f"said_{f}")) for f in fields]
     joined = stated.join(numbered.select("row", "action", "field", "new_value", "old_value"), on="row").with_columns(
-        value=pl.coalesce(pl.when(pl.col("field") == f).then(pl.col("said").struct.field(f)) for f in fields)
-        if fields
-        else pl.lit(None, pl.String)
+        value=pl.coalesce(said) if said else pl.lit(None, pl.String)
     )
     there, ended = pl.col("is_there"), pl.col("is_ended")
     new, old, value = (prose_form(c).fill_null("") for c in ("new_value", "old_value", "value"))

@@ -55,6 +55,8 @@ _CARRY_NOTHING = {"change", "in", "desc", "description"}
 _JOIN = {"and", "both"}
 _IN_BRACKETS = {"betos", "or", "type", "of", "service", "tos"}
 _VOCABULARY = set().union(*_ACTIONS) | _CARRY_NOTHING | _JOIN | _IN_BRACKETS
+#: A key lists some ten letters; a sheet of more rows than this is a report.
+_MOST_ROWS_OF_KEY = 60
 _SYNONYMS = {"miscellaneous": "misc", "added": "add", "discontinue": "discontinued"}
 
 
@@ -195,6 +197,8 @@ def _read_table(
 def _key_of(read_sheets: list[Sheet]) -> dict[frozenset[str], str]:
     """The workbook's own key: words by action code, from a sheet that has nothing but letters and words."""
     for sheet in read_sheets:
+        if len(sheet.rows) > _MOST_ROWS_OF_KEY:
+            continue
         pairs = [[tidy(c) for c in cells if tidy(c)] for _, cells in sheet.rows]
         letters = [p for p in pairs if len(p) == 2 and re.fullmatch("[A-Z]", p[0])]
         if len(letters) >= 5 and len(letters) >= len([p for p in pairs if p]) - 3:
