@@ -301,7 +301,15 @@ def _with_breaks(records: pl.DataFrame) -> pl.DataFrame:
             .alias("ended_before"),
             pl.coalesce("action_day", "day").alias("resumes"),
         )
-        .with_columns((pl.col("resumes") > pl.col("ended_before") + _DAY).fill_null(False).alias("resumed"))
+        .with_columns(
+            # Announced before the end came, and with other content, an R takes the end back: that content held at once.
+            (
+                (pl.col("resumes") > pl.col("ended_before") + _DAY)
+                & (~pl.col("changes") | (pl.col("change_day") > pl.col("ended_before")))
+            )
+            .fill_null(False)
+            .alias("resumed")
+        )
     )
 
 

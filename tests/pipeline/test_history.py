@@ -460,7 +460,7 @@ def lives(draw: st.DrawFn) -> pl.DataFrame:
     return frame(*rows, held=tuple(RELEASES))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(lives())
 def test_whatever_cms_states_spans_do_not_overlap_and_cover_every_record_once(records):
     numbered = episodes_of_records(records)
