@@ -9,9 +9,9 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -67,6 +67,14 @@ def cli() -> None:
 )
 @click.option("--sample", is_flag=True, help="Take in the made-up sample that the project ships.")
 @click.option("--release", "stated", metavar="YYYY-MM", help="The release of everything that --from offers.")
+@click.option("--offline", is_flag=True, help="Ask no site: build from what is held.")
+@click.option("--site", metavar="URL", envvar="HCPCS_SITE", help="Page of CMS's releases; also HCPCS_SITE.")
+@click.option(
+    "--notify-command",
+    envvar="HCPCS_NOTIFY_COMMAND",
+    help="Run this, with JSON on its input, when a version is published or something refused.",
+)
+@click.option("--notify-webhook", envvar="HCPCS_NOTIFY_WEBHOOK", metavar="URL", help="Post the same JSON there.")
 @click.option("--skip-bad", is_flag=True, help="Publish without what cannot be used, and say so in the manifest.")
 @click.option(
     "--restricted",
@@ -84,6 +92,10 @@ def refresh_command(
     offered: Path | None,
     sample: bool,
     stated: str | None,
+    offline: bool,
+    site: str | None,
+    notify_command: str | None,
+    notify_webhook: str | None,
     skip_bad: bool,
     restricted: Path | None,
     cpt: tuple[Path, ...],
@@ -92,8 +104,10 @@ def refresh_command(
 ) -> None:
     """Take releases in, rebuild the tables, publish a version if anything changed.
 
+    Without --from it asks CMS's page what is new, and fetches only that.
+
     \b
-    Example: hcpcs refresh --from ../shared/cms
+    Example: hcpcs refresh --from ../releases
     """
     import os
     import re
@@ -118,44 +132,77 @@ def refresh_command(
 
             offered = Path(folder)
             write_sample(offered)
-        with _progress(quiet=as_json) as tell:
-            done = refresh(
-                outputs,
-                offered=offered,
-                stated=stated,
-                skip_bad=skip_bad,
-                dagster_home=Path(home) if home else None,
-                tell=tell,
-            )
+        asked = None
+        if offered is None and not offline:
+            from pipeline.polling import Site
+
+            asked = Site(site) if site else Site()
+        try:
+            with _progress(quiet=as_json) as tell:
+                done = refresh(
+                    outputs,
+                    offered=offered,
+                    stated=stated,
+                    skip_bad=skip_bad,
+                    site=asked,
+                    dagster_home=Path(home) if home else None,
+                    tell=tell,
+                )
+        except Exception as error:
+            if _is_refusal(error):
+                _notify("refused", str(error), None, {}, notify_command, notify_webhook)
+            raise
     _print_refreshed(outputs, done, as_json)
     if request is not None:
         made = write_restricted(outputs, request)
         click.echo(f"restricted version {made.version} in {made.folder}: not to be passed on", err=as_json)
+    not_fetched = dict(done.fetched.refused) if done.fetched else {}
+    if done.is_new or done.refused or not_fetched:
+        event: Literal["published", "refused"] = "published" if done.is_new else "refused"
+        text = _paragraph(done)
+        _notify(event, text, done.published.version, done.summary(), notify_command, notify_webhook)
+    if not_fetched:
+        sys.exit(1)
+
+
+def _notify(
+    event: Literal["published", "refused"],
+    text: str,
+    version: str | None,
+    details: dict[str, Any],
+    command: str | None,
+    webhook: str | None,
+) -> None:
+    if command or webhook:
+        from pipeline.notify import Notice, notify
+
+        for problem in notify(Notice(event, text, version, details), command=command, webhook=webhook):
+            click.echo(f"hcpcs: warning: {problem}", err=True)
+
+
+def _paragraph(done: Refreshed) -> str:
+    """What a refresh did, in one paragraph."""
+    words = []
+    if done.fetched is not None:
+        words.append(done.fetched.words())
+    if done.is_new:
+        words.append(f"published version {done.published.version} from {done.new_zips} new zips")
+        words.append(f"read {', '.join(done.read) or 'no release'} anew")
+    else:
+        words.append(f"nothing new: version {done.published.version} stands")
+    words += [f"left out {name}: {why}" for name, why in done.refused.items()]
+    return "; ".join(words) + "."
 
 
 def _print_refreshed(outputs: Outputs, done: Refreshed, as_json: bool) -> None:
     published = done.published
-    assert published is not None
     if as_json:
-        _print_json(
-            {
-                "version": published.version,
-                "is_new": done.is_new,
-                "folder": str(published.folder),
-                "rows": published.rows,
-                "new_zips": done.new_zips,
-                "read": list(done.read),
-                "refused": done.refused,
-            }
-        )
+        _print_json(done.summary())
         return
-    for name, why in done.refused.items():
-        click.echo(f"left out {name}: {why}", err=True)
-    if done.is_new:
-        click.echo(f"published version {published.version} in {_shown(published.folder)}")
-        click.echo(f"read {len(done.read)} release{'s' * (len(done.read) > 1)}: {', '.join(done.read) or 'none anew'}")
-    else:
-        click.echo(f"nothing new: version {published.version} stands in {_shown(published.folder)}")
+    click.echo(_paragraph(done))
+    for address, why in (done.fetched.refused if done.fetched else {}).items():
+        click.echo(f"hcpcs: error: {address}: {why}", err=True)
+    click.echo(f"version {published.version} is in {_shown(published.folder)}")
     click.echo()
     _print_table(["table", "rows"], [[name, f"{count:,}"] for name, count in published.rows.items()])
     history = _shown(outputs.latest_link / "open" / "hcpcs_history.parquet")
@@ -174,6 +221,7 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
     \b
     Example: hcpcs status
     """
+    from pipeline.freshness import freshness
     from pipeline.publish_state import latest_version, read_manifest
     from sources.archive import Archive
 
@@ -188,6 +236,7 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
         "is_sample": manifest["content"]["is_sample"] if manifest else None,
         "newest_release": held[-1] if held else None,
         "releases_held": held,
+        "freshness": freshness(held[-1] if held else None, date.today()).words,
         "missing": index.refused,
         "excluded": index.excluded,
     }
@@ -202,8 +251,12 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
     what = "made-up sample releases" if status["is_sample"] else "releases"
     click.echo(f"version {version}, published {status['published_at']}, in {_shown(outputs.version(version))}")
     click.echo(f"{len(held)} {what} held, {held[0]} to {held[-1]}")
+    if not status["is_sample"]:
+        click.echo(str(status["freshness"]))
     for name, why in index.refused.items():
         click.echo(f"missing: {name}: {why}")
+    for which, why in index.excluded.items():
+        click.echo(f"excluded: {which}: {why}")
 
 
 @cli.group("releases", invoke_without_command=True)
@@ -218,14 +271,33 @@ def releases_command(context: click.Context, outputs: Outputs, as_json: bool) ->
     """
     if context.invoked_subcommand is not None:
         return
-    from pipeline.reading import read_rows, version_folder
+    from pipeline.reading import NothingPublished, read_rows, version_folder
+    from sources.archive import Archive
 
-    rows = read_rows(version_folder(outputs), "hcpcs_releases")
+    index = Archive(outputs.archive).index()
+    on_site = []
+    if outputs.site_state.exists():
+        from pipeline.polling import Site, read_site_state, site_rows
+
+        address = json.loads(outputs.site_state.read_text("utf-8"))["site"]
+        on_site = site_rows(read_site_state(outputs.site_state, Site(address, known=())), index)
+    try:
+        rows = read_rows(version_folder(outputs), "hcpcs_releases")
+    except NothingPublished:
+        if not on_site:
+            raise
+        rows = []
     if as_json:
-        _print_json(rows)
+        _print_json({"held": rows, "refused": index.refused, "excluded": index.excluded, "on_site": on_site})
         return
     columns = ["release_id", "revision", "stands", "form", "procedure_count", "modifier_count", "finding_count"]
     _print_table([*columns, "code file"], [[*(r[c] for c in columns), r["member_names"][0]] for r in rows])
+    for what, why in [*index.refused.items(), *index.excluded.items()]:
+        click.echo(f"left out: {what}: {why}")
+    if on_site:
+        click.echo("\non the site when it was last asked:")
+        shown = ["release_id", "kind", "name", "state", "why"]
+        _print_table(shown, [[r[c] for c in shown] for r in on_site])
 
 
 @releases_command.command("exclude")

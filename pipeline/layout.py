@@ -48,6 +48,16 @@ class Outputs:
         return self.folder / "refused.json"
 
     @property
+    def site_state(self) -> Path:
+        """What is remembered of the site between polls."""
+        return self.folder / "site.json"
+
+    @property
+    def runs(self) -> Path:
+        """A summary of every refresh: what it fetched, took in, refused and published."""
+        return self.folder / "runs"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that writes."""
         return self.folder / ".lock"

@@ -40,6 +40,8 @@ from sources.files import file_sha256
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 TIER = "open"
 _PARTIAL = ".partial-"
+#: How the folders begin that a refresh downloads into.
+FETCHING = ".fetch-"
 _LIBRARIES = ("dagster", "fastexcel", "pandera", "polars", "pyarrow", "rapidfuzz")
 
 
@@ -110,7 +112,7 @@ def publish(
 
 def sweep(outputs: Outputs) -> None:
     """Remove what an interrupted run left; the caller holds the lock."""
-    for leftover in outputs.versions.glob(f"{_PARTIAL}*"):
+    for leftover in (*outputs.versions.glob(f"{_PARTIAL}*"), *outputs.folder.glob(f"{FETCHING}*")):
         shutil.rmtree(leftover)
     for pattern in (".*.part", ".latest.*", "archive/.*.part", "archive/zips/*.part", "work/.*.part", "work/*/.*.part"):
         for file in outputs.folder.glob(pattern):

@@ -6,6 +6,7 @@ Dagster is imported only when there is something to build: a run with nothing ne
 from __future__ import annotations
 
 import json
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from filelock import FileLock, Timeout
 from pipeline.fingerprint import build_fingerprint, release_fingerprint
 from pipeline.intake import Intake, RefreshRefused, Tell
 from pipeline.layout import Outputs
-from pipeline.publish import Published, sweep
+from pipeline.publish import FETCHING, Published, sweep
 from pipeline.publish_state import latest_version, mend_latest_link, read_manifest, read_state, write_state
 from sources.archive import Archive, ArchiveIndex, HeldZip, inspect_zip, offered_zips
 from sources.errors import ReleaseRefused, ReleaseUnclear, SourceError, ZipRefused
@@ -27,12 +28,16 @@ from sources.files import file_sha256, write_atomically
 if TYPE_CHECKING:
     import dagster as dg
 
+    from pipeline.fetching import FetchReport
+    from pipeline.polling import Site
+
 #: How long a refresh waits for another one to end, in seconds.
 _WAIT_FOR_LOCK = 600
 
 _DAGSTER_SETTINGS = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
+freshness: {enabled: true}
 # Runs are made in process by `hcpcs refresh`, which prints its own progress.
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
@@ -50,13 +55,30 @@ class ChecksFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What a refresh did: the version, whether it is new, releases read, zips taken in, releases refused and why."""
+    """What a refresh did: the version, whether it is new, releases read, zips taken in, what was refused and why.
 
-    published: Published | None
+    ``fetched`` tells what came of the site, where it was asked.
+    """
+
+    published: Published
     is_new: bool
     new_zips: int
     read: tuple[str, ...]
     refused: dict[str, str]
+    fetched: FetchReport | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "version": self.published.version,
+            "is_new": self.is_new,
+            "folder": str(self.published.folder),
+            "rows": self.published.rows,
+            "new_zips": self.new_zips,
+            "read": list(self.read),
+            "refused": self.refused,
+            "fetched": self.fetched.summary() if self.fetched else None,
+        }
 
 
 def refresh(
@@ -65,10 +87,11 @@ def refresh(
     offered: Path | None = None,
     stated: str | None = None,
     skip_bad: bool = False,
+    site: Site | None = None,
     dagster_home: Path | None = None,
     tell: Tell = lambda text: None,
 ) -> Refreshed:
-    """Build and publish from what is held and what is ``offered`` (a folder of releases, or a zip).
+    """Build and publish from what is held and what is ``offered`` (a folder of releases, or a zip) or new on ``site``.
 
     ``stated`` names the release of everything offered; ``skip_bad`` leaves out what cannot be used instead of
     refusing all. Raises ``SourceError``, ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was
@@ -85,15 +108,46 @@ def refresh(
         lock.release()  # the first acquire; `with` holds a second
         sweep(outputs)
         mend_latest_link(outputs)
-        return _refresh(outputs, offered, stated, skip_bad, dagster_home, tell)
+        with tempfile.TemporaryDirectory(prefix=FETCHING, dir=outputs.folder) as folder:
+            report = _fetch(outputs, site, Path(folder), tell) if site is not None else None
+            if report is not None:
+                offered = Path(folder) if report.fetched else None
+            done = _refresh(outputs, offered, stated, skip_bad, report, dagster_home, tell)
+        _write_run_summary(outputs, done)
+        return done
+
+
+def _fetch(outputs: Outputs, site: Site, folder: Path, tell: Tell) -> FetchReport | None:
+    """Fetch what is new on the site, unless what is held is the made-up sample, which no site has."""
+    held = Archive(outputs.archive).index()
+    if any(z.is_sample for z in held.zips.values()):
+        tell("what is held is the made-up sample: the site is not asked")
+        return None
+    from pipeline.fetching import fetch_new
+
+    return fetch_new(site, held, folder, outputs.site_state, tell)
+
+
+def _write_run_summary(outputs: Outputs, done: Refreshed) -> None:
+    """Keep what this run did beside the versions: when, from where, what was refused and why."""
+    now = datetime.now(UTC)
+    path = outputs.runs / f"{now:%Y%m%dT%H%M%S%fZ}.json"
+    content = {"at": now.isoformat(timespec="seconds")} | done.summary()
+    write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def _refresh(
-    outputs: Outputs, offered: Path | None, stated: str | None, skip_bad: bool, dagster_home: Path | None, tell: Tell
+    outputs: Outputs,
+    offered: Path | None,
+    stated: str | None,
+    skip_bad: bool,
+    report: FetchReport | None,
+    dagster_home: Path | None,
+    tell: Tell,
 ) -> Refreshed:
     archive = Archive(outputs.archive)
     held = archive.index()
-    new, refused = _take_in(archive, held, offered, stated, tell) if offered is not None else ([], {})
+    new, refused = _take_in(archive, held, offered, stated, report, tell) if offered is not None else ([], {})
     if refused and not skip_bad:
         raise RefreshRefused(refused)
     _refuse_mixture(held, new)
@@ -105,12 +159,13 @@ def _refresh(
     if not index.zips:
         if refused:
             raise RefreshRefused(refused)
-        raise SourceError("nothing is held and nothing is offered; `hcpcs refresh --from DIR` takes releases in")
+        why = f"; the site gave none: {report.words()}" if report is not None else ""
+        raise SourceError(f"nothing is held and nothing is offered; `hcpcs refresh --from DIR` takes releases in{why}")
     count = len(set(index.zips) - set(held.zips))
     fingerprint = build_fingerprint(index)
     if read_state(outputs).get("fingerprint") == fingerprint and (latest := _intact_latest(outputs)) is not None:
         archive.commit(index)
-        return Refreshed(latest, False, count, (), {k: str(v) for k, v in refused.items()})
+        return Refreshed(latest, False, count, (), {k: str(v) for k, v in refused.items()}, report)
     intake = Intake(outputs, archive, index, skip_bad, tell)
     read = _run_job(outputs, intake, dagster_home or outputs.dagster_home)
     assert intake.published is not None
@@ -119,11 +174,12 @@ def _refresh(
     write_state(outputs, fingerprint=build_fingerprint(archive.index()))
     refused |= intake.refused
     published = intake.published
-    return Refreshed(published, published.is_new, count, tuple(read), {k: str(v) for k, v in refused.items()})
+    refusals = {k: str(v) for k, v in refused.items()}
+    return Refreshed(published, published.is_new, count, tuple(read), refusals, report)
 
 
 def _take_in(
-    archive: Archive, held: ArchiveIndex, offered: Path, stated: str | None, tell: Tell
+    archive: Archive, held: ArchiveIndex, offered: Path, stated: str | None, report: FetchReport | None, tell: Tell
 ) -> tuple[list[HeldZip], dict[str, Exception]]:
     """Look into every offered zip and keep the bytes of those that can be used; the index is committed later."""
     taken: list[HeldZip] = []
@@ -133,7 +189,7 @@ def _take_in(
     for number, (path, folder) in enumerate(zips, 1):
         tell(f"looking into {path.name} ({number} of {len(zips)})")
         sha = file_sha256(path)
-        origin = {"from": str(path), "at": now}
+        origin = {"from": (report.address_of(path) if report else None) or str(path), "at": now}
         try:
             found = held.zips.get(sha)
             if found is None or stated or (folder and folder != found.release_id):

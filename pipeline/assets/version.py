@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from pipeline.automation import freshness_policy
 from pipeline.intake import Intake
 from schemas.registry import contracts
 
@@ -12,6 +13,7 @@ from schemas.registry import contracts
     description="An immutable version of all published tables, masked by the license policy, with its manifest.",
     ins={table: dg.AssetIn(table, metadata={"lazy": True}) for table in contracts()},
     kinds={"parquet"},
+    freshness_policy=freshness_policy(),
 )
 def published_version(intake: dg.ResourceParam[Intake], **frames: pl.LazyFrame) -> dg.MaterializeResult:
     done = intake.publish(frames)
