@@ -1,0 +1,82 @@
+"""The documentation says what is there: reference pages, findings, links, the README's queries and commands."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline.cli import cli
+from pipeline.reference import commands_page, tables_page
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+DOCS = REPOSITORY / "docs"
+README = (REPOSITORY / "README.md").read_text("utf-8")
+PAGES = sorted([REPOSITORY / "README.md", *DOCS.rglob("*.md")])
+
+
+@pytest.mark.parametrize(("name", "page"), [("commands.md", commands_page), ("tables.md", tables_page)])
+def test_the_reference_pages_are_current(name, page):
+    assert (DOCS / name).read_text("utf-8") == page(), "run `python -m pipeline.reference`"
+
+
+def test_every_kind_of_finding_is_documented():
+    documented = set(re.findall(r"`([a-z_]+)`", (DOCS / "findings.md").read_text("utf-8")))
+    documented |= set(re.findall(r"`([a-z_]+)`", (DOCS / "side-files.md").read_text("utf-8")))
+    used = set()
+    for folder in ("sources", "pipeline"):
+        for path in (REPOSITORY / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding" and node.args:
+                    used |= {
+                        c.value
+                        for c in ast.walk(node.args[0])
+                        if isinstance(c, ast.Constant) and isinstance(c.value, str)
+                    }
+    words = {w for w in used if re.fullmatch(r"[a-z]+(_[a-z]+)+", w) and not w.startswith("is_")}
+    assert len(words) > 30
+    assert words - documented == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_between_pages_lead_somewhere(page: Path):
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text("utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_command_is_in_the_readme_or_the_commands_page():
+    text = README + (DOCS / "commands.md").read_text("utf-8")
+    for name in cli.commands:
+        assert f"hcpcs {name}" in text
+
+
+def test_every_command_has_an_example_that_is_a_command():
+    for name, command in cli.commands.items():
+        assert f"Example: hcpcs {name}" in (command.help or ""), name
+
+
+def test_the_readmes_queries_run_and_answer(sample):
+    queries = re.findall(r"```sql\n(.*?)```", README, re.S)
+    assert len(queries) == 2
+    answers = [duckdb.sql(q.replace("outputs/sample", str(sample.outputs.folder))).fetchall() for q in queries]
+    meanings = {row[1] for row in answers[0]}
+    assert meanings == {1, 2}, "J0570 has two meanings"
+    assert [row[4] for row in answers[1]] == [True, False, True]
+
+
+def test_spelling_is_american():
+    british = re.compile(
+        r"\b(licence|catalogue|anaesthesia|neighbour|behaviour|colour|normalis|recognis|centre)\w*", re.I
+    )
+    places = [
+        p for folder in ("sources", "schemas", "pipeline", "docs", "tests") for p in (REPOSITORY / folder).rglob("*")
+    ]
+    for path in [*PAGES, *places]:
+        if path.suffix in (".py", ".md", ".toml", ".csv") and path.name != "test_documentation.py":
+            found = british.search(path.read_text("utf-8"))
+            assert found is None, f"{path.relative_to(REPOSITORY)}: {found and found[0]}"
