@@ -4,7 +4,7 @@ OUTPUTS ?= outputs
 BIN := .venv/bin
 HCPCS := $(BIN)/hcpcs
 
-.PHONY: help setup demo test refresh ui check bench lock clean
+.PHONY: help setup demo test refresh ui check bench engines lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -46,14 +46,23 @@ bench: .venv-bench/ready ## measure, against rivals, on this machine
 	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --no-deps --no-build-isolation --editable .
 	@touch .venv-bench/ready
 
+.venv-engines/ready: tests/engines.lock .venv/ready
+	$(PYTHON) -m venv .venv-engines
+	$(BIN)/uv pip install --quiet --python .venv-engines/bin/python --require-hashes -r tests/engines.lock
+	@touch .venv-engines/ready
+
+engines: .venv-engines/ready ## make .venv-engines: other readers of the tables, for tests that use them
+
 lock: setup ## pin again what pyproject.toml asks for
 	$(BIN)/uv pip compile pyproject.toml --extra ui --group dev --universal --python-version 3.11 --no-strip-extras \
 	  --generate-hashes --quiet --custom-compile-command "make lock" --output-file requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra ui --group dev --group bench --universal --python-version 3.11 \
 	  --no-strip-extras --generate-hashes --quiet --custom-compile-command "make lock" \
 	  --constraints requirements.lock --output-file benchmarks/requirements.lock
+	$(BIN)/uv pip compile tests/engines.in --universal --python-version 3.11 --no-strip-extras --generate-hashes --quiet \
+	  --custom-compile-command "make lock" --output-file tests/engines.lock
 	$(BIN)/uv pip compile .ci/installer.in --universal --generate-hashes --quiet \
 	  --custom-compile-command "make lock" --output-file .ci/installer.lock
 
 clean: ## remove what these commands made, but no outputs
-	rm -rf .venv .venv-bench
+	rm -rf .venv .venv-bench .venv-engines

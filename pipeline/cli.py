@@ -384,9 +384,10 @@ def findings_command(outputs: Outputs, release: str | None, severity: str | None
 @cli.command("lookup")
 @click.argument("code")
 @click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="Its meaning on that day.")
+@click.option("--source", is_flag=True, help="The raw lines of CMS's files that it comes from, out of the archive.")
 @json_option
 @outputs_option
-def lookup_command(outputs: Outputs, code: str, day: datetime | None, as_json: bool) -> None:
+def lookup_command(outputs: Outputs, code: str, day: datetime | None, source: bool, as_json: bool) -> None:
     """Tell what a code or modifier means, now or on a day.
 
     \b
@@ -395,6 +396,9 @@ def lookup_command(outputs: Outputs, code: str, day: datetime | None, as_json: b
     from pipeline.answers import code_on_day, code_states
     from pipeline.reading import version_folder
 
+    if source:
+        _print_source(outputs, code, as_json)
+        return
     folder = version_folder(outputs)
     if day is None:
         states = code_states(folder, code)
@@ -417,6 +421,20 @@ def lookup_command(outputs: Outputs, code: str, day: datetime | None, as_json: b
         if (span := answer[when]) is not None:
             click.echo(f"  {when}: {_meaning(span)}")
             click.echo(f"    {_days(span)}")
+
+
+def _print_source(outputs: Outputs, code: str, as_json: bool) -> None:
+    from pipeline.provenance import raw_lines
+
+    places = raw_lines(outputs, code.strip().upper())
+    if as_json:
+        _print_json([place.as_json() for place in places])
+        return
+    for place in places:
+        sheet = f", sheet {place.sheet}" if place.sheet else ""
+        click.echo(f"{place.release_id}: {place.member} in {place.zip_name}{sheet} (sha256 {place.member_sha256})")
+        for number, text in place.lines:
+            click.echo(f"{number:>7}  {text}")
 
 
 @cli.command("search")
@@ -631,6 +649,169 @@ def versions_command(outputs: Outputs, as_json: bool) -> None:
     _print_table(list(rows[0]) if rows else ["version"], [list(r.values()) for r in rows])
 
 
+@cli.command("verify")
+@click.argument("which", metavar="[VERSION|FOLDER|URL]", required=False)
+@json_option
+@outputs_option
+@click.pass_context
+def verify_command(context: click.Context, outputs: Outputs, which: str | None, as_json: bool) -> None:
+    """Check that a version, or any copy of one, is what was published; by default the latest.
+
+    \b
+    Example: hcpcs verify
+    """
+    from pipeline.verify import verify, version_location
+
+    report = verify(version_location(outputs, which))
+    if as_json:
+        _print_json(report.as_json())
+    elif report.ok:
+        click.echo(f"version {report.version} is whole: {report.files} files, {report.rows:,} rows, nothing differs")
+    else:
+        _print_table(["file", "check", "what"], [[p.file, p.check, p.what] for p in report.problems])
+    if not report.ok:
+        context.exit(1)
+
+
+@cli.command("rebuild")
+@click.argument("version", required=False)
+@click.option("--into", type=click.Path(path_type=Path), help="New folder to keep what was built in.")
+@json_option
+@outputs_option
+@click.pass_context
+def rebuild_command(
+    context: click.Context, outputs: Outputs, version: str | None, into: Path | None, as_json: bool
+) -> None:
+    """Build a version again from the archive and compare; by default the latest.
+
+    \b
+    Example: hcpcs rebuild
+    """
+    from pipeline.rebuild import rebuild
+
+    again = rebuild(outputs, version, into)
+    if as_json:
+        _print_json(again.as_json())
+    else:
+        told = {
+            "identical": "is the same, byte for byte",
+            "same_rows": "has the same rows, but other bytes",
+            "different": "is not the same",
+        }
+        click.echo(f"version {again.version}, built again, {told[again.outcome]}")
+        for difference in again.differences:
+            click.echo(f"  {difference}")
+        for name, (then, now) in again.libraries.items():
+            click.echo(f"  built with {name} {then}, now {now}")
+        if again.outcome == "different" and again.commit[0] != again.commit[1]:
+            click.echo(f"  built by commit {again.commit[0]}, now {again.commit[1]}: check that one out to compare")
+    if not again.ok:
+        context.exit(1)
+
+
+@cli.command("diff")
+@click.argument("before")
+@click.argument("after", required=False)
+@click.option("--markdown", is_flag=True, help="Print Markdown, without values, as in CHANGES.md.")
+@json_option
+@outputs_option
+def diff_command(outputs: Outputs, before: str, after: str | None, markdown: bool, as_json: bool) -> None:
+    """Tell what differs between two versions; by default BEFORE and the latest.
+
+    \b
+    Example: hcpcs diff 2025.10.1 2025.10.2
+    """
+    from pipeline.diff import diff
+    from pipeline.reading import version_folder
+
+    def folder(named: str | None) -> Path:
+        return Path(named) if named and (Path(named) / "manifest.json").is_file() else version_folder(outputs, named)
+
+    found = diff(folder(before), folder(after))
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        click.echo(found.as_markdown() if markdown else found.as_text())
+
+
+@cli.command("prune")
+@click.option("--keep", type=int, required=True, help="How many of the newest versions stay.")
+@click.option("--also", multiple=True, metavar="VERSION", help="A version that stays as well; may be repeated.")
+@click.option("--remove", is_flag=True, help="Remove them; without this, only tell.")
+@json_option
+@outputs_option
+def prune_command(outputs: Outputs, keep: int, also: tuple[str, ...], remove: bool, as_json: bool) -> None:
+    """Remove old versions, never the latest; without --remove, say which.
+
+    \b
+    Example: hcpcs prune --keep 8
+    """
+    from pipeline.prune import prune
+
+    pruned = prune(outputs, keep=keep, also=also, remove=remove)
+    if as_json:
+        _print_json({"removed": pruned.removed, "kept": pruned.kept, "is_done": pruned.is_done})
+        return
+    if not pruned.removed:
+        click.echo(f"nothing to remove: {len(pruned.kept)} versions are kept")
+        return
+    for version, freed in pruned.removed.items():
+        click.echo(f"{'removed' if pruned.is_done else 'would remove'} {version}: {freed:,} bytes")
+    if not pruned.is_done:
+        click.echo(f"`hcpcs prune --keep {keep} --remove` does it; {', '.join(pruned.kept)} stay")
+
+
+@cli.command("publish")
+@click.argument("target")
+@click.option("--version", "version", help="Version to publish; by default the latest.")
+@json_option
+@outputs_option
+def publish_command(outputs: Outputs, target: str, version: str | None, as_json: bool) -> None:
+    """Publish a version where others read it: s3://, gs://, az:// or a folder.
+
+    \b
+    Example: hcpcs publish s3://bucket/hcpcs
+    """
+    from pipeline.reading import version_folder
+    from pipeline.remote import publish_to
+
+    with _progress(quiet=as_json) as tell:
+        done = publish_to(version_folder(outputs, version), target, tell=tell)
+    if as_json:
+        _print_json({s: getattr(done, s) for s in done.__slots__})
+        return
+    verb = "published" if done.is_new else "nothing new:"
+    click.echo(f"{verb} {done.version} at {done.target}: {done.sent} files sent, {done.held} lay there")
+
+
+@cli.command("export")
+@click.option("--duckdb", "database", type=click.Path(path_type=Path), help="Write one DuckDB database.")
+@click.option("--csv", "folder", type=click.Path(path_type=Path), help="Write a folder of CSV files.")
+@click.option("--version", "version", help="Version to export; by default the latest.")
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@outputs_option
+def export_command(
+    outputs: Outputs, database: Path | None, folder: Path | None, version: str | None, overwrite: bool
+) -> None:
+    """Write a version as one DuckDB database, or as CSV.
+
+    \b
+    Example: hcpcs export --duckdb hcpcs.duckdb
+    """
+    from pipeline.export import export_csv, export_duckdb
+    from pipeline.reading import version_folder
+
+    if database is None and folder is None:
+        raise click.UsageError("say what to write: --duckdb FILE or --csv FOLDER")
+    source = version_folder(outputs, version)
+    if database is not None:
+        tables = export_duckdb(source, database, overwrite=overwrite)
+        click.echo(f"wrote {len(tables)} tables of version {source.name} to {_shown(database.resolve())}")
+    if folder is not None:
+        tables = export_csv(source, folder, overwrite=overwrite)
+        click.echo(f"wrote {len(tables)} files of version {source.name} to {_shown(folder.resolve())}")
+
+
 @cli.command("ui")
 @click.option("--port", type=int, default=3000, show_default=True, help="Port on the loopback address.")
 @outputs_option
@@ -733,7 +914,7 @@ def main() -> None:
 
 def _is_refusal(error: Exception) -> bool:
     """Whether an error tells of data and not of a fault in this program, without importing what was not needed."""
-    refusals = {"ContractViolation", "ChecksFailed", "LicenseLeak", "VersionExists"}
+    refusals = {"ContractViolation", "ChecksFailed", "LicenseLeak"}
     return isinstance(error, SourceError | OSError) or type(error).__name__ in refusals
 
 

@@ -59,5 +59,3 @@ def _parsed(which: str) -> tuple[str, int | None]:
     if found is None:
         raise SourceError(f"{which!r} names no release: expected YYYY-MM, or YYYY-MM/REVISION")
     return found[1], int(found[2]) if found[2] else None
-
-

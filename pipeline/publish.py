@@ -19,10 +19,14 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.descriptors import write_descriptors
+from pipeline.diff import write_changes
 from pipeline.gate import check_version, withheld_texts
 from pipeline.layout import Outputs
 from pipeline.licenses import masked
+from pipeline.manifest import file_entries, sealed
 from pipeline.parquet import logical_sha256, write_published_table
+from pipeline.prune import link_unchanged
 from pipeline.publish_state import (
     all_versions,
     latest_version,
@@ -93,13 +97,19 @@ def publish(
             "excluded": dict(sorted(excluded.items())),
             "files": _files(partial, facts),
         }
+        content["files"] |= write_descriptors(partial, content)
         previous = latest_version(outputs)
         if previous is not None and read_manifest(outputs.version(previous))["content"] == content:
             shutil.rmtree(partial)
             return Published(previous, outputs.version(previous), False, _rows(facts))
         version = _next_version(outputs, content["newest_release"])
-        write_json(partial / "manifest.json", {"content": content, "build": _build(version, previous)})
-        check_version(partial, policy, content["files"], forbidden_texts=withheld_texts(tables, policy))
+        before = outputs.version(previous) if previous else None
+        build = _build(version, previous) | {"files": write_changes(partial, content, version, before)}
+        manifest = sealed(content, build)
+        write_json(partial / "manifest.json", manifest)
+        if before is not None:
+            link_unchanged(partial, before, content["files"])
+        check_version(partial, policy, file_entries(manifest), forbidden_texts=withheld_texts(tables, policy))
         _sync_folders(partial)
         partial.rename(outputs.version(version))
         _sync_folder(outputs.versions)

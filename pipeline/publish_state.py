@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.layout import Outputs
+from pipeline.manifest import json_bytes
 from sources.files import write_atomically
 
 
@@ -75,4 +76,4 @@ def _is_version(name: str) -> bool:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all."""
-    write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, json_bytes(content))
