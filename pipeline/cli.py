@@ -151,6 +151,8 @@ def refresh_command(
         except Exception as error:
             if _is_refusal(error):
                 _notify("refused", str(error), None, {}, notify_command, notify_webhook)
+            for line in _what_next(error, outputs):
+                error.add_note(line)
             raise
     _print_refreshed(outputs, done, as_json)
     if request is not None:
@@ -907,7 +909,7 @@ def main() -> None:
         if not _is_refusal(error):
             raise
         click.echo(f"hcpcs: error: {error}", err=True)
-        for line in _what_next(error):
+        for line in getattr(error, "__notes__", ()):
             click.echo(f"  {line}", err=True)
         sys.exit(1)
 
@@ -918,16 +920,14 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, SourceError | OSError) or type(error).__name__ in refusals
 
 
-def _what_next(error: Exception) -> list[str]:
+def _what_next(error: Exception, outputs: Outputs) -> list[str]:
     """What stayed as it was, and the commands that help."""
     name = type(error).__name__
     if name not in ("RefreshRefused", "ContractViolation", "ChecksFailed", "LicenseLeak"):
         return []
     from pipeline.publish_state import latest_version
 
-    context = click.get_current_context(silent=True)
-    outputs = context.params.get("outputs") if context else None
-    newest = latest_version(outputs) if isinstance(outputs, Outputs) else None
+    newest = latest_version(outputs)
     lines = ["nothing was published" + (f", the newest version is still {newest}" if newest else "")]
     if name == "RefreshRefused":
         releases = [r for r, e in error.refusals.items() if type(e).__name__ == "ReleaseRefused"]  # type: ignore[attr-defined]

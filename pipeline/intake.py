@@ -32,7 +32,10 @@ class RefreshRefused(SourceError):
 
 @dataclass
 class Intake:
-    """The state of one run: build from ``index``, note ``refused`` releases if ``skip_bad``, tell progress."""
+    """The state of one run: build from ``index``, note ``refused`` releases if ``skip_bad``, tell progress.
+
+    A refused release of which no posting can be read is ``left_out``; of one held before, what was held stands.
+    """
 
     outputs: Outputs
     archive: Archive
@@ -40,6 +43,7 @@ class Intake:
     skip_bad: bool = False
     tell: Tell = lambda text: None
     refused: dict[str, ReleaseRefused] = field(default_factory=dict)
+    left_out: set[str] = field(default_factory=set)
     published: Published | None = None
 
     @classmethod
@@ -63,13 +67,26 @@ class Intake:
                 yield release_id, read(self.archive, release_id, zips[release_id])
             except ReleaseRefused as refusal:
                 self.refused[release_id] = refusal
-                yield release_id, empty_release(release_id)
+                yield release_id, self._as_held(release_id, read)
         if self.refused and not self.skip_bad:
             raise RefreshRefused(self.refused)
 
+    def _as_held(self, release_id: str, read: Callable[[Archive, str, list[HeldZip]], ReleaseRead]) -> ReleaseRead:
+        """The release as it was before this run offered more of it; nothing if that cannot be read either."""
+        held = self.archive.index().zips.keys()
+        zips = [z for z in self.releases()[release_id] if z.sha256 in held]
+        if zips and self.skip_bad:
+            try:
+                return read(self.archive, release_id, zips)
+            except ReleaseRefused:
+                pass
+        self.left_out.add(release_id)
+        return empty_release(release_id)
+
     def publish(self, tables: Mapping[str, pl.LazyFrame]) -> Published:
         """Make the index what is held, then publish the tables: a version never speaks of bytes that are not kept."""
-        without = {sha: z for sha, z in self.index.zips.items() if z.release_id not in self.refused}
+        held = self.archive.index().zips
+        without = {sha: z for sha, z in self.index.zips.items() if sha in held or z.release_id not in self.refused}
         refused = self.index.refused | {release: str(error) for release, error in self.refused.items()}
         index = ArchiveIndex(without, self.index.excluded, refused)
         self.archive.commit(index)

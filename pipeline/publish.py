@@ -29,6 +29,7 @@ from pipeline.parquet import logical_sha256, write_published_table
 from pipeline.prune import link_unchanged
 from pipeline.publish_state import (
     all_versions,
+    is_intact,
     latest_version,
     point_latest_at,
     read_manifest,
@@ -99,7 +100,8 @@ def publish(
         }
         content["files"] |= write_descriptors(partial, content)
         previous = latest_version(outputs)
-        if previous is not None and read_manifest(outputs.version(previous))["content"] == content:
+        kept = outputs.version(previous) if previous is not None else None
+        if previous is not None and kept is not None and is_intact(kept) and read_manifest(kept)["content"] == content:
             shutil.rmtree(partial)
             return Published(previous, outputs.version(previous), False, _rows(facts))
         version = _next_version(outputs, content["newest_release"])

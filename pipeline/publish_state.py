@@ -39,6 +39,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def is_intact(folder: Path) -> bool:
+    """Whether the version in ``folder`` has all its files, in their sizes."""
+    if not (folder / "manifest.json").exists():
+        return False
+    files: dict[str, Any] = read_manifest(folder)["content"]["files"]
+    return all((folder / n).is_file() and (folder / n).stat().st_size == f["bytes"] for n, f in files.items())
+
+
 def point_latest_at(outputs: Outputs, version: str) -> None:
     """Make ``version`` the newest: first the file, which is the truth, then the symlink."""
     write_json(outputs.latest, {"version": version, "path": f"versions/{version}"})

@@ -5,10 +5,13 @@ Dagster is imported only when there is something to build: a run with nothing ne
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +23,17 @@ from pipeline.fingerprint import build_fingerprint, release_fingerprint
 from pipeline.intake import Intake, RefreshRefused, Tell
 from pipeline.layout import Outputs
 from pipeline.publish import FETCHING, Published, sweep
-from pipeline.publish_state import latest_version, mend_latest_link, read_manifest, read_state, write_state
+from pipeline.publish_state import (
+    is_intact,
+    latest_version,
+    mend_latest_link,
+    read_manifest,
+    read_state,
+    write_json,
+    write_state,
+)
 from sources.archive import Archive, ArchiveIndex, HeldZip, inspect_zip, offered_zips
-from sources.errors import ReleaseRefused, ReleaseUnclear, SourceError, ZipRefused
+from sources.errors import ReleaseUnclear, SourceError, ZipRefused
 from sources.files import file_sha256, write_atomically
 
 if TYPE_CHECKING:
@@ -33,6 +44,9 @@ if TYPE_CHECKING:
 
 #: How long a refresh waits for another one to end, in seconds.
 _WAIT_FOR_LOCK = 600
+
+#: What the system says where nothing more can be written: no room, a quota, a limit on the size of files.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 _DAGSTER_SETTINGS = """\
 telemetry: {enabled: false}
@@ -51,6 +65,10 @@ class ChecksFailed(Exception):
     def __init__(self, failed: Mapping[str, str]) -> None:
         self.failed = dict(failed)
         super().__init__("\n".join(f"{name}: {text}" for name, text in self.failed.items()))
+
+
+class StorageFailed(SourceError):
+    """The folder of outputs, or Dagster's storage, cannot be written: full, most often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +115,36 @@ def refresh(
     refusing all. Raises ``SourceError``, ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was
     published and held stays as it was then.
     """
+    with _full_disk_told(outputs):
+        return _refresh_alone(outputs, offered, stated, skip_bad, site, dagster_home, tell)
+
+
+@contextlib.contextmanager
+def _full_disk_told(outputs: Outputs) -> Iterator[None]:
+    """Say of a full disk where it is and what was published, whichever write met it."""
+    before = latest_version(outputs)
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        now = latest_version(outputs)
+        done = "nothing was published" if now == before else f"version {now} was published before that"
+        raise StorageFailed(
+            f"{outputs.folder} cannot be written: {os.strerror(error.errno)}; {done}; make room and refresh again"
+        ) from error
+
+
+def _refresh_alone(
+    outputs: Outputs,
+    offered: Path | None,
+    stated: str | None,
+    skip_bad: bool,
+    site: Site | None,
+    dagster_home: Path | None,
+    tell: Tell,
+) -> Refreshed:
+    """Refresh as the only one that writes."""
     outputs.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(outputs.lock, timeout=_WAIT_FOR_LOCK)
     try:
@@ -147,12 +195,13 @@ def _refresh(
 ) -> Refreshed:
     archive = Archive(outputs.archive)
     held = archive.index()
-    new, refused = _take_in(archive, held, offered, stated, report, tell) if offered is not None else ([], {})
+    new, refused, came = (
+        _take_in(archive, held, offered, stated, report, tell) if offered is not None else ([], {}, set())
+    )
     if refused and not skip_bad:
         raise RefreshRefused(refused)
     _refuse_mixture(held, new)
-    taken = {z.name for z in new}
-    still_refused = {k: v for k, v in held.refused.items() if k not in taken}
+    still_refused = {k: v for k, v in held.refused.items() if k not in came}
     index = ArchiveIndex(held.zips, held.excluded, still_refused | {k: str(v) for k, v in refused.items()}).with_zips(
         new
     )
@@ -169,8 +218,7 @@ def _refresh(
     intake = Intake(outputs, archive, index, skip_bad, tell)
     read = _run_job(outputs, intake, dagster_home or outputs.dagster_home)
     assert intake.published is not None
-    for release_id in intake.refused:
-        _note_refused_findings(outputs, intake.refused[release_id])
+    _note_refused_findings(outputs, intake)
     write_state(outputs, fingerprint=build_fingerprint(archive.index()))
     refused |= intake.refused
     published = intake.published
@@ -180,26 +228,35 @@ def _refresh(
 
 def _take_in(
     archive: Archive, held: ArchiveIndex, offered: Path, stated: str | None, report: FetchReport | None, tell: Tell
-) -> tuple[list[HeldZip], dict[str, Exception]]:
-    """Look into every offered zip and keep the bytes of those that can be used; the index is committed later."""
+) -> tuple[list[HeldZip], dict[str, Exception], set[str]]:
+    """Look into every offered zip and keep the bytes of those that can be used; the index is committed later.
+
+    Returns these, why others were refused, and the names of zips and releases that may have been missing till now.
+    """
     taken: list[HeldZip] = []
     refused: dict[str, Exception] = {}
+    came: set[str] = set()
     zips = offered_zips(offered)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for number, (path, folder) in enumerate(zips, 1):
         tell(f"looking into {path.name} ({number} of {len(zips)})")
+        name = f"{folder}/{path.name}" if folder else path.name
         sha = file_sha256(path)
         origin = {"from": (report.address_of(path) if report else None) or str(path), "at": now}
         try:
             found = held.zips.get(sha)
             if found is None or stated or (folder and folder != found.release_id):
                 found = inspect_zip(path, folder=folder, stated=stated)
-        except (ZipRefused, ReleaseUnclear) as error:
-            refused[path.name] = error
+        except ZipRefused as error:
+            refused[name] = ZipRefused(f"{folder}/{error}" if folder else str(error))
+            continue
+        except ReleaseUnclear as error:
+            refused[name] = error
             continue
         archive.keep(path, sha)
+        came |= {name, found.release_id}
         taken.append(HeldZip(**({s: getattr(found, s) for s in HeldZip.__slots__} | {"origins": (origin,)})))
-    return taken, refused
+    return taken, refused, came
 
 
 def _refuse_mixture(held: ArchiveIndex, new: list[HeldZip]) -> None:
@@ -213,14 +270,10 @@ def _refuse_mixture(held: ArchiveIndex, new: list[HeldZip]) -> None:
 def _intact_latest(outputs: Outputs) -> Published | None:
     """The latest version, if its files are all there in their sizes."""
     version = latest_version(outputs)
-    if version is None or not (outputs.version(version) / "manifest.json").exists():
+    if version is None or not is_intact(outputs.version(version)):
         return None
     folder = outputs.version(version)
     files: dict[str, Any] = read_manifest(folder)["content"]["files"]
-    for name, entry in files.items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != entry["bytes"]:
-            return None
     rows = {Path(name).stem: entry["rows"] for name, entry in files.items() if "rows" in entry}
     return Published(version, folder, False, rows)
 
@@ -230,6 +283,7 @@ def _run_job(outputs: Outputs, intake: Intake, home: Path) -> list[str]:
     intake.tell("starting Dagster")
     warnings.filterwarnings("ignore", module="dagster")
     import dagster as dg
+    from sqlalchemy.exc import SQLAlchemyError
 
     from pipeline.definitions import build_definitions
 
@@ -258,7 +312,7 @@ def _run_job(outputs: Outputs, intake: Intake, home: Path) -> list[str]:
         if not result.success:
             instance_partitions_of_held(instance, intake)
             _raise_cause(outputs, errors, result, intake)
-        for release_id in intake.refused:
+        for release_id in intake.left_out:
             instance.delete_dynamic_partition("releases", release_id)
             _forget(outputs, release_id)
     fingerprints = {r: release_fingerprint(z) for r, z in intake.releases().items() if r not in intake.refused}
@@ -311,8 +365,7 @@ def _unpartitioned(job: dg.JobDefinition) -> list[dg.AssetKey]:
 
 
 def _raise_cause(outputs: Outputs, errors: list[BaseException], result: Any, intake: Intake) -> None:
-    for release_id in intake.refused:
-        _note_refused_findings(outputs, intake.refused[release_id])
+    _note_refused_findings(outputs, intake)
     failed = {
         f"{c.asset_key.to_user_string()}.{c.check_name}": str(c.description or "failed")
         for c in result.get_asset_check_evaluations()
@@ -323,11 +376,13 @@ def _raise_cause(outputs: Outputs, errors: list[BaseException], result: Any, int
     raise errors[0]
 
 
-def _note_refused_findings(outputs: Outputs, refusal: ReleaseRefused) -> None:
-    """Keep the findings of a refused release where ``hcpcs findings`` looks for them."""
+def _note_refused_findings(outputs: Outputs, intake: Intake) -> None:
+    """Keep the findings of refused releases where ``hcpcs findings`` looks for them, those of earlier runs too."""
     noted = json.loads(outputs.refused.read_text("utf-8")) if outputs.refused.exists() else {}
-    noted[refusal.release_id] = [{s: getattr(f, s) for s in f.__slots__} for f in refusal.findings]
-    write_atomically(outputs.refused, (json.dumps(noted, indent=1, ensure_ascii=False) + "\n").encode())
+    noted = {release_id: found for release_id, found in noted.items() if release_id in intake.index.refused}
+    for release_id, refusal in intake.refused.items():
+        noted[release_id] = [{s: getattr(f, s) for s in f.__slots__} for f in refusal.findings]
+    write_json(outputs.refused, noted)
 
 
 def prepare_home(home: Path) -> None:

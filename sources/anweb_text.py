@@ -164,16 +164,19 @@ def _decode(data: bytes) -> str:
 
 
 def _usual_lengths(lines: list[str]) -> dict[str, int]:
-    """The length most lines of each record id have; none where lengths vary, as where lines are right-trimmed."""
-    lengths: dict[str, Counter[int]] = {}
-    for line in lines:
-        if _RECORD_LINE.match(line):
-            lengths.setdefault(line[10], Counter())[len(line)] += 1
-    usual = {}
-    for record_id, counter in lengths.items():
+    """The length most lines have by record id, one for first lines and one for continuations.
+
+    None where lengths vary, as where continuations are right-trimmed.
+    """
+    usual: dict[str, int] = {}
+    for record_ids in (FIRST_LINE_KINDS, CONTINUATION_KINDS):
+        counter = Counter(len(line) for line in lines if _RECORD_LINE.match(line) and line[10] in record_ids)
+        if not counter:
+            continue
         length, count = counter.most_common(1)[0]
-        if count * 10 >= counter.total() * 9 or (record_id in FIRST_LINE_KINDS and length >= LAST_FIELD_POSITION):
-            usual[record_id] = length
+        is_first = record_ids is FIRST_LINE_KINDS
+        if count * 10 >= counter.total() * 9 or (is_first and length >= LAST_FIELD_POSITION):
+            usual |= dict.fromkeys(record_ids, length)
     return usual
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sources.anweb_text import looks_like_anweb_text
 from sources.anweb_workbook import first_sheet, header_columns
 from sources.errors import MemberError
@@ -13,6 +15,9 @@ from sources.side_files import side_role
 CODE_ROLES = ("code_text", "code_workbook")
 #: Members that look like a code file and cannot be read as one; a release with no other is refused because of them.
 UNREADABLE_ROLES = ("unreadable_workbook", "unreadable_text")
+
+#: ``12anweb.txt``, ``HCPC2013_A-N.txt``; not every name with "alpha-numeric" in it, and no PDF.
+_CODE_FILE_NAME = re.compile(r"(?:anweb|(?<![a-z])a-n(?![a-z])).*\.(?:txt|dat|csv|xlsx?)$")
 
 _WORKBOOK_MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
@@ -39,6 +44,6 @@ def is_workbook(name: str, data: bytes) -> bool:
 
 def _named_like_code_file(name: str) -> bool:
     lowered = name.lower().rsplit("/", 1)[-1]
-    return ("anweb" in lowered or "a-n" in lowered) and not any(
-        word in lowered for word in ("correct", "trans", "note", "layout", "read")
+    return _CODE_FILE_NAME.search(lowered) is not None and not any(
+        word in lowered for word in ("correct", "trans", "note", "layout", "read", "index", "table", "noc")
     )

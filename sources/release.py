@@ -79,12 +79,14 @@ class _CodeFile:
 def read_release(archive: Archive, release_id: str, zips: list[HeldZip]) -> ReleaseRead:
     """Read every revision of a release from its held zips.
 
-    Raises ``ReleaseRefused`` with all findings where a code file breaks the record layout, where there is none, or
-    where one zip holds two different ones.
+    Raises ``ReleaseRefused`` with all findings where a code file breaks the record layout or cannot be read, where
+    there is none, or where one zip holds two different ones.
     """
     revisions, order_findings = revisions_of(zips)
-    if not revisions:
-        raise ReleaseRefused(release_id, [_no_code_file(zips)])
+    # A further posting with a code file that nobody can read is no less bad for the good one beside it.
+    unreadable = [z for z in zips if not z.code_members and any(m.role in UNREADABLE_ROLES for m in z.members)]
+    if unreadable or not revisions:
+        raise ReleaseRefused(release_id, [_no_code_file(unreadable or zips)])
     records, findings, rows = [], [], []
     side = sorted(
         {(m.name, m.sha256): m for z in zips for m in z.members if m not in z.code_members}.values(),

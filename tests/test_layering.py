@@ -1,0 +1,136 @@
+"""Who may import whom, open sockets and read the environment: shown by the syntax of every module, run or not."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+PACKAGES = ("sources", "schemas", "pipeline")
+MODULES = sorted(p for package in PACKAGES for p in (REPOSITORY / package).rglob("*.py"))
+
+#: Standard and third-party modules that open a connection.
+OPENS_SOCKETS = {"socket", "ssl", "http", "ftplib", "smtplib", "asyncio", "httpx", "requests", "aiohttp", "urllib3"}
+OPENS_SOCKETS |= {"urllib.request", "xmlrpc"}
+READS_ENVIRONMENT = {"pipeline/definitions.py", "pipeline/cli.py"}
+
+
+def place(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, anywhere in it: at the top, in functions, for types alone."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{place(path)}: imports are absolute"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_there_are_modules_of_all_three_packages() -> None:
+    assert {place(p).split("/")[0] for p in MODULES} == set(PACKAGES)
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [("sources", {"dagster", "schemas", "pipeline"}), ("schemas", {"dagster", "sources", "pipeline"})],
+)
+def test_sources_and_schemas_know_neither_each_other_nor_the_pipeline(package: str, forbidden: set[str]) -> None:
+    broken = [
+        f"{place(path)} imports {name}"
+        for path in MODULES
+        if place(path).startswith(f"{package}/")
+        for name in imports(path)
+        if name.split(".")[0] in forbidden
+    ]
+    assert broken == []
+
+
+def test_no_module_imports_pandas_at_run_time() -> None:
+    assert [place(p) for p in MODULES if any(name.split(".")[0] == "pandas" for name in imports(p))] == []
+
+
+def test_only_sources_opens_sockets() -> None:
+    broken = [
+        f"{place(path)} imports {name}"
+        for path in MODULES
+        if not place(path).startswith("sources/")
+        for name in imports(path)
+        if name in OPENS_SOCKETS or name.split(".")[0] in OPENS_SOCKETS
+    ]
+    assert broken == []
+
+
+def test_the_environment_is_read_in_definitions_and_the_command_line_alone() -> None:
+    def reads(path: Path) -> bool:
+        return any(
+            isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb")
+            for node in ast.walk(tree(path))
+        ) or any(name in ("os.environ", "os.getenv") for name in imports(path))
+
+    assert {place(p) for p in MODULES if reads(p)} <= READS_ENVIRONMENT
+
+
+def test_only_the_command_line_prints_and_exits() -> None:
+    def speaks(path: Path) -> bool:
+        return any(
+            isinstance(node, ast.Call)
+            and (
+                (isinstance(node.func, ast.Name) and node.func.id in ("print", "exit", "quit"))
+                or (isinstance(node.func, ast.Attribute) and ast.unparse(node.func) in ("sys.exit", "click.echo"))
+            )
+            for node in ast.walk(tree(path))
+        )
+
+    assert {place(p) for p in MODULES if speaks(p)} <= {"pipeline/cli.py"}
+
+
+def test_modules_are_named_after_what_they_are() -> None:
+    assert [place(p) for p in MODULES if {"utils", "helpers", "common"} & set(p.with_suffix("").parts)] == []
+
+
+def test_every_module_opens_by_saying_what_belongs_in_it() -> None:
+    silent = [place(p) for p in MODULES if not ast.get_docstring(tree(p)) and p.read_text("utf-8").strip()]
+    assert silent == []
+
+
+def test_assets_are_defined_without_deferred_annotations() -> None:
+    """Dagster fails where `context` is annotated and annotations are text."""
+    assets = [p for p in MODULES if place(p).startswith("pipeline/assets/")]
+    assert len(assets) >= 3
+    assert [place(p) for p in assets if "__future__" in set(imports(p))] == []
+
+
+def test_no_file_names_a_machines_path_or_the_host_of_a_package_index() -> None:
+    # Put together from parts: this file must pass its own test.
+    words = ["/" + "work/", "/" + "tmp/", "/" + "home/", "/" + "Users/", "pypi" + ".org", "pythonhosted" + ".org"]
+    pattern = re.compile(r"(?<![\w.])(?:" + "|".join(map(re.escape, words)) + r")|(?:--)?(?:extra-)?index-url")
+    texts = [
+        p
+        for p in REPOSITORY.rglob("*")
+        if p.is_file()
+        and p.suffix in (".py", ".toml", ".md", ".txt", ".lock", ".csv", ".json", ".yaml", ".yml", ".cff", "")
+        and not {".git", ".venv", "outputs", "__pycache__", "node_modules"} & set(p.relative_to(REPOSITORY).parts[:-1])
+        and not any(part.startswith(".") and part != ".ci" for part in p.relative_to(REPOSITORY).parts)
+        and p != Path(__file__)
+    ]
+    assert len(texts) > len(MODULES)
+    found = []
+    for path in texts:
+        for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1):
+            if pattern.search(line):
+                found.append(f"{place(path)}:{number}: {line.strip()[:80]}")
+    assert found == []
