@@ -20,7 +20,8 @@ _MADE = "<!-- made by `python -m pipeline.reference` -->"
 def commands_page() -> str:
     """Every command with its help text, as Markdown."""
     parts = [f"{_MADE}\n# Commands\n"]
-    for name, command, context in _commands(cli, click.Context(cli, info_name="hcpcs")):
+    root = click.Context(cli, info_name="hcpcs", **cli.context_settings)
+    for name, command, context in _commands(cli, root):
         parts.append(f"## {name}\n\n```\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 

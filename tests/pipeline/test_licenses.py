@@ -33,7 +33,8 @@ def findings(**values: object) -> pl.DataFrame:
 
 def test_every_row_of_the_policy_names_a_column_and_a_condition_that_is_tested() -> None:
     for row in load_license_policy().iter_rows(named=True):
-        assert row["column"] in contracts()[row["table"]].polars_schema, row
+        if "." not in row["table"]:  # a file of a version that is no table, such as its manifest
+            assert row["column"] in contracts()[row["table"]].polars_schema, row
         assert row["condition"] in (KEEP_CONDITIONS if row["action"] == "keep" else CONDITIONS), row
 
 
