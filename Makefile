@@ -4,10 +4,10 @@ OUTPUTS ?= outputs
 BIN := .venv/bin
 HCPCS := $(BIN)/hcpcs
 
-.PHONY: help setup demo test refresh ui check bench engines lock clean
+.PHONY: help setup demo test refresh ui check bench bench-annotate engines spark lock clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/ready ## make .venv and install what the lock file pins
 
@@ -40,6 +40,9 @@ check: setup ## lint, format, types, Dagster's definitions
 bench: .venv-bench/ready ## measure, against rivals, on this machine
 	.venv-bench/bin/python -m benchmarks.run $(if $(FROM),--from $(FROM))
 
+bench-annotate: .venv-bench/ready ## measure `hcpcs annotate` on 100 million made-up lines
+	.venv-bench/bin/python -m benchmarks.annotate --version $(OUTPUTS)/latest
+
 .venv-bench/ready: benchmarks/requirements.lock .venv/ready
 	$(PYTHON) -m venv .venv-bench
 	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --require-hashes --compile-bytecode -r benchmarks/requirements.lock
@@ -52,6 +55,9 @@ bench: .venv-bench/ready ## measure, against rivals, on this machine
 	@touch .venv-engines/ready
 
 engines: .venv-engines/ready ## make .venv-engines: other readers of the tables, for tests that use them
+
+spark: .venv-engines/ready ## add Spark to .venv, for `pipeline.spark`; needs a Java runtime
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint tests/engines.lock pyspark
 
 lock: setup ## pin again what pyproject.toml asks for
 	$(BIN)/uv pip compile pyproject.toml --extra ui --group dev --universal --python-version 3.11 --no-strip-extras \

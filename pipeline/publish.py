@@ -126,7 +126,15 @@ def sweep(outputs: Outputs) -> None:
     """Remove what an interrupted run left; the caller holds the lock."""
     for leftover in (*outputs.versions.glob(f"{_PARTIAL}*"), *outputs.folder.glob(f"{FETCHING}*")):
         shutil.rmtree(leftover)
-    for pattern in (".*.part", ".latest.*", "archive/.*.part", "archive/zips/*.part", "work/.*.part", "work/*/.*.part"):
+    for pattern in (
+        ".*.part",
+        ".latest.*",
+        "archive/.*.part",
+        "archive/zips/*.part",
+        "work/.*.part",
+        "work/*/.*.part",
+        "runs/.*.part",
+    ):
         for file in outputs.folder.glob(pattern):
             file.unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from filelock import FileLock, Timeout
 
 from pipeline.fingerprint import build_fingerprint, release_fingerprint
@@ -47,6 +49,9 @@ _WAIT_FOR_LOCK = 600
 
 #: What the system says where nothing more can be written: no room, a quota, a limit on the size of files.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+#: Modules whose errors come from the database that Dagster keeps its runs in.
+_DATABASES = ("sqlalchemy.", "dagster_postgres.", "sqlite3", "psycopg2")
 
 _DAGSTER_SETTINGS = """\
 telemetry: {enabled: false}
@@ -115,24 +120,39 @@ def refresh(
     refusing all. Raises ``SourceError``, ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was
     published and held stays as it was then.
     """
-    with _full_disk_told(outputs):
-        return _refresh_alone(outputs, offered, stated, skip_bad, site, dagster_home, tell)
+    home = dagster_home or outputs.dagster_home
+    with _failed_writes_told(outputs, home):
+        return _refresh_alone(outputs, offered, stated, skip_bad, site, home, tell)
 
 
 @contextlib.contextmanager
-def _full_disk_told(outputs: Outputs) -> Iterator[None]:
-    """Say of a full disk where it is and what was published, whichever write met it."""
+def _failed_writes_told(outputs: Outputs, home: Path) -> Iterator[None]:
+    """Say of a full disk or a failing database which it is and what was published, whichever write met it."""
     before = latest_version(outputs)
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL:
+    except Exception as error:
+        if (number := _errno_of(error)) in _FULL:
+            why = f"{outputs.folder} cannot be written: {os.strerror(number)}; make room and refresh again"
+        elif type(error).__module__.startswith(_DATABASES):  # by name: Dagster, which brings them, may not be imported
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            why = f"Dagster's storage, set up in {home}, fails: {getattr(cause, 'orig', None) or cause}"
+        else:
             raise
         now = latest_version(outputs)
-        done = "nothing was published" if now == before else f"version {now} was published before that"
-        raise StorageFailed(
-            f"{outputs.folder} cannot be written: {os.strerror(error.errno)}; {done}; make room and refresh again"
-        ) from error
+        if now == before:
+            done = "nothing was published" + (f", the newest version is still {now}" if now else "")
+        else:
+            done = f"version {now} was published before that"
+        raise StorageFailed(f"{why}\n  {done}") from error
+
+
+def _errno_of(error: Exception) -> int:
+    """The system's number of an error, which polars has in words alone; 0 if there is none."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = re.search(r"\(os error (\d+)\)", str(error)) if isinstance(error, pl.exceptions.PolarsError) else None
+    return int(found[1]) if found else 0
 
 
 def _refresh_alone(
@@ -141,7 +161,7 @@ def _refresh_alone(
     stated: str | None,
     skip_bad: bool,
     site: Site | None,
-    dagster_home: Path | None,
+    home: Path,
     tell: Tell,
 ) -> Refreshed:
     """Refresh as the only one that writes."""
@@ -160,7 +180,7 @@ def _refresh_alone(
             report = _fetch(outputs, site, Path(folder), tell) if site is not None else None
             if report is not None:
                 offered = Path(folder) if report.fetched else None
-            done = _refresh(outputs, offered, stated, skip_bad, report, dagster_home, tell)
+            done = _refresh(outputs, offered, stated, skip_bad, report, home, tell)
         _write_run_summary(outputs, done)
         return done
 
@@ -190,7 +210,7 @@ def _refresh(
     stated: str | None,
     skip_bad: bool,
     report: FetchReport | None,
-    dagster_home: Path | None,
+    home: Path,
     tell: Tell,
 ) -> Refreshed:
     archive = Archive(outputs.archive)
@@ -216,7 +236,7 @@ def _refresh(
         archive.commit(index)
         return Refreshed(latest, False, count, (), {k: str(v) for k, v in refused.items()}, report)
     intake = Intake(outputs, archive, index, skip_bad, tell)
-    read = _run_job(outputs, intake, dagster_home or outputs.dagster_home)
+    read = _run_job(outputs, intake, home)
     assert intake.published is not None
     _note_refused_findings(outputs, intake)
     write_state(outputs, fingerprint=build_fingerprint(archive.index()))
@@ -283,7 +303,6 @@ def _run_job(outputs: Outputs, intake: Intake, home: Path) -> list[str]:
     intake.tell("starting Dagster")
     warnings.filterwarnings("ignore", module="dagster")
     import dagster as dg
-    from sqlalchemy.exc import SQLAlchemyError
 
     from pipeline.definitions import build_definitions
 

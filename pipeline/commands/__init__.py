@@ -1,0 +1,1 @@
+"""The commands, by what they are for; ``pipeline.cli`` puts them together. Heavy modules are imported inside them."""

@@ -1,0 +1,217 @@
+"""Commands on versions: list, verify, rebuild, compare, remove, publish, take along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands.console import Progress, json_option, outputs_option, print_json, print_table, shown
+from pipeline.layout import Outputs
+
+
+@click.command("versions")
+@json_option
+@outputs_option
+def versions_command(outputs: Outputs, as_json: bool) -> None:
+    """List the published versions, oldest first.
+
+    \b
+    Example: hcpcs versions
+    """
+    from pipeline.publish_state import all_versions, latest_version, read_manifest
+
+    latest = latest_version(outputs)
+    rows = []
+    for version in all_versions(outputs):
+        manifest = read_manifest(outputs.version(version))
+        content, build = manifest["content"], manifest["build"]
+        rows.append(
+            {
+                "version": version,
+                "is_latest": version == latest,
+                "published_at": build["created_at"],
+                "releases": len({r["release_id"] for r in content["releases"]}),
+                "rows": sum(f.get("rows", 0) for f in content["files"].values()),
+                "bytes": sum(f["bytes"] for f in content["files"].values()),
+                "missing": sorted(content["missing"]),
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    print_table(list(rows[0]) if rows else ["version"], [list(r.values()) for r in rows])
+
+
+@click.command("verify")
+@click.argument("which", metavar="[VERSION|FOLDER|URL]", required=False)
+@json_option
+@outputs_option
+@click.pass_context
+def verify_command(context: click.Context, outputs: Outputs, which: str | None, as_json: bool) -> None:
+    """Check that a version, or any copy of one, is what was published; by default the latest.
+
+    \b
+    Example: hcpcs verify
+    """
+    from pipeline.verify import verify, version_location
+
+    report = verify(version_location(outputs, which))
+    if as_json:
+        print_json(report.as_json())
+    elif report.ok:
+        click.echo(f"version {report.version} is whole: {report.files} files, {report.rows:,} rows, nothing differs")
+    else:
+        print_table(["file", "check", "what"], [[p.file, p.check, p.what] for p in report.problems])
+    if not report.ok:
+        context.exit(1)
+
+
+@click.command("rebuild")
+@click.argument("version", required=False)
+@click.option("--into", type=click.Path(path_type=Path), help="New folder to keep what was built in.")
+@json_option
+@outputs_option
+@click.pass_context
+def rebuild_command(
+    context: click.Context, outputs: Outputs, version: str | None, into: Path | None, as_json: bool
+) -> None:
+    """Build a version again from the archive and compare; by default the latest.
+
+    \b
+    Example: hcpcs rebuild
+    """
+    from pipeline.rebuild import rebuild
+
+    again = rebuild(outputs, version, into)
+    if as_json:
+        print_json(again.as_json())
+    else:
+        told = {
+            "identical": "is the same, byte for byte",
+            "same_rows": "has the same rows, but other bytes",
+            "different": "is not the same",
+        }
+        click.echo(f"version {again.version}, built again, {told[again.outcome]}")
+        for difference in again.differences:
+            click.echo(f"  {difference}")
+        for name, (then, now) in again.libraries.items():
+            click.echo(f"  built with {name} {then}, now {now}")
+        if again.outcome == "different" and again.commit[0] != again.commit[1]:
+            click.echo(f"  built by commit {again.commit[0]}, now {again.commit[1]}: check that one out to compare")
+    if not again.ok:
+        context.exit(1)
+
+
+@click.command("diff")
+@click.argument("before")
+@click.argument("after", required=False)
+@click.option("--markdown", is_flag=True, help="Print Markdown, without values, as in CHANGES.md.")
+@json_option
+@outputs_option
+def diff_command(outputs: Outputs, before: str, after: str | None, markdown: bool, as_json: bool) -> None:
+    """Tell what differs between two versions; by default BEFORE and the latest.
+
+    \b
+    Example: hcpcs diff 2025.10.1 2025.10.2
+    """
+    from pipeline.diff import diff
+    from pipeline.reading import version_folder
+
+    def folder(named: str | None) -> Path:
+        return Path(named) if named and (Path(named) / "manifest.json").is_file() else version_folder(outputs, named)
+
+    found = diff(folder(before), folder(after))
+    if as_json:
+        print_json(found.as_json())
+    else:
+        click.echo(found.as_markdown() if markdown else found.as_text())
+
+
+@click.command("prune")
+@click.option("--keep", type=int, required=True, help="How many of the newest versions stay.")
+@click.option("--also", multiple=True, metavar="VERSION", help="A version that stays as well; may be repeated.")
+@click.option("--remove", is_flag=True, help="Remove them; without this, only tell.")
+@json_option
+@outputs_option
+def prune_command(outputs: Outputs, keep: int, also: tuple[str, ...], remove: bool, as_json: bool) -> None:
+    """Remove old versions, never the latest; without --remove, say which.
+
+    \b
+    Example: hcpcs prune --keep 8
+    """
+    from pipeline.prune import prune
+
+    pruned = prune(outputs, keep=keep, also=also, remove=remove)
+    if as_json:
+        print_json({"removed": pruned.removed, "kept": pruned.kept, "is_done": pruned.is_done})
+        return
+    if not pruned.removed:
+        click.echo(f"nothing to remove: {len(pruned.kept)} versions are kept")
+        return
+    for version, freed in pruned.removed.items():
+        click.echo(f"{'removed' if pruned.is_done else 'would remove'} {version}: {freed:,} bytes")
+    if not pruned.is_done:
+        click.echo(f"`hcpcs prune --keep {keep} --remove` does it; {', '.join(pruned.kept)} stay")
+
+
+@click.command("publish")
+@click.argument("target")
+@click.option("--version", "version", help="Version to publish; by default the latest.")
+@json_option
+@outputs_option
+def publish_command(outputs: Outputs, target: str, version: str | None, as_json: bool) -> None:
+    """Publish a version where others read it: s3://, gs://, az:// or a folder.
+
+    \b
+    Example: hcpcs publish s3://bucket/hcpcs
+    """
+    from pipeline.reading import version_folder
+    from pipeline.remote import publish_to
+
+    with Progress(quiet=as_json) as tell:
+        done = publish_to(version_folder(outputs, version), target, tell=tell)
+    if as_json:
+        print_json({s: getattr(done, s) for s in done.__slots__})
+        return
+    verb = "published" if done.is_new else "nothing new:"
+    click.echo(f"{verb} {done.version} at {done.target}: {done.sent} files sent, {done.held} lay there")
+
+
+@click.command("export")
+@click.option("--duckdb", "database", type=click.Path(path_type=Path), help="Write one DuckDB database.")
+@click.option("--csv", "folder", type=click.Path(path_type=Path), help="Write a folder of CSV files.")
+@click.option("--version", "version", help="Version to export; by default the latest.")
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@outputs_option
+def export_command(
+    outputs: Outputs, database: Path | None, folder: Path | None, version: str | None, overwrite: bool
+) -> None:
+    """Write a version as one DuckDB database, or as CSV.
+
+    \b
+    Example: hcpcs export --duckdb hcpcs.duckdb
+    """
+    from pipeline.export import export_csv, export_duckdb
+    from pipeline.reading import version_folder
+
+    if database is None and folder is None:
+        raise click.UsageError("say what to write: --duckdb FILE or --csv FOLDER")
+    source = version_folder(outputs, version)
+    if database is not None:
+        tables = export_duckdb(source, database, overwrite=overwrite)
+        click.echo(f"wrote {len(tables)} tables of version {source.name} to {shown(database.resolve())}")
+    if folder is not None:
+        tables = export_csv(source, folder, overwrite=overwrite)
+        click.echo(f"wrote {len(tables)} files of version {source.name} to {shown(folder.resolve())}")
+
+
+COMMANDS = (
+    versions_command,
+    verify_command,
+    rebuild_command,
+    diff_command,
+    prune_command,
+    publish_command,
+    export_command,
+)
