@@ -6,7 +6,7 @@ Nothing here knows how a release is read.
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import dagster as dg
@@ -21,6 +21,8 @@ _DAY = 24 * 3600
 _ALERT_AFTER = 3
 #: How often the same news is asked for before it is left to a person.
 _MOST_REQUESTS = 3
+#: A run that began longer ago died with its machine and was never ended: it must not hold up the sensor for good.
+_LONGEST_RUN = timedelta(hours=6)
 _GOING_ON = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -90,7 +92,9 @@ def build_site_sensor(
     )
     def site_sensor(context: dg.SensorEvaluationContext, poller: dg.ResourceParam[AsksSite]) -> dg.SensorResult:
         cursor = json.loads(context.cursor) if context.cursor else {}
-        if running := context.instance.get_run_records(dg.RunsFilter(job_name=job.name, statuses=_GOING_ON), limit=1):
+        begun = datetime.now(UTC) - _LONGEST_RUN
+        going_on = dg.RunsFilter(job_name=job.name, statuses=_GOING_ON, created_after=begun)
+        if running := context.instance.get_run_records(going_on, limit=1):
             return dg.SensorResult(skip_reason=f"the run {running[0].dagster_run.run_id} is going on")
         try:
             found = poller.poll()

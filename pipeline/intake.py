@@ -6,6 +6,7 @@ The one object that a run's assets share with its caller. It holds no table.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,8 @@ from sources.license_policy import load_license_policy
 from sources.release import ReleaseRead, empty_release
 
 Tell = Callable[[str], None]
+
+_READERS = 2
 
 
 class RefreshRefused(SourceError):
@@ -59,15 +62,27 @@ class Intake:
     def read_each(
         self, release_ids: list[str], read: Callable[[Archive, str, list[HeldZip]], ReleaseRead]
     ) -> Iterator[tuple[str, ReleaseRead]]:
-        """Read releases one by one; after the last, raise ``RefreshRefused`` for all bad ones, or skip them if told."""
+        """Read releases; after the last, raise ``RefreshRefused`` for all bad ones, or skip them if told.
+
+        Two at a time: workbooks and frames are read outside of Python's lock.
+        """
         zips = self.releases()
-        for number, release_id in enumerate(release_ids, 1):
+
+        def attempt(number: int, release_id: str) -> ReleaseRead | ReleaseRefused:
             self.tell(f"reading {release_id} ({number} of {len(release_ids)})")
             try:
-                yield release_id, read(self.archive, release_id, zips[release_id])
+                return read(self.archive, release_id, zips[release_id])
             except ReleaseRefused as refusal:
-                self.refused[release_id] = refusal
-                yield release_id, self._as_held(release_id, read)
+                return refusal
+
+        with ThreadPoolExecutor(_READERS) as pool:
+            outcomes = pool.map(attempt, range(1, len(release_ids) + 1), release_ids)
+            for release_id, outcome in zip(release_ids, outcomes, strict=True):
+                if isinstance(outcome, ReleaseRead):
+                    yield release_id, outcome
+                else:
+                    self.refused[release_id] = outcome
+                    yield release_id, self._as_held(release_id, read)
         if self.refused and not self.skip_bad:
             raise RefreshRefused(self.refused)
 

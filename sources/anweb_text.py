@@ -35,8 +35,9 @@ def read_anweb_text(member: str, data: bytes) -> tuple[pl.DataFrame, list[Findin
     Source: CMS's record layout; the quirks are those measured on the releases named in docs/quirks.md.
     """
     findings: list[Finding] = []
-    lines = _decode(data).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    usual = _usual_lengths(lines)
+    lines = _lines(data)
+    is_record = [_RECORD_LINE.match(line) is not None for line in lines]
+    usual = _usual_lengths(lines, is_record)
     firsts: list[str] = []
     starts: list[int] = []
     texts: list[list[str]] = []
@@ -46,8 +47,8 @@ def read_anweb_text(member: str, data: bytes) -> tuple[pl.DataFrame, list[Findin
     seen_record = False
     outside: list[tuple[int, str]] = []
     odd_lengths: list[tuple[int, str]] = []
-    for number, line in enumerate(lines, 1):
-        if not _RECORD_LINE.match(line):
+    for number, (line, ok) in enumerate(zip(lines, is_record, strict=True), 1):
+        if not ok:
             if not line.strip(" \t\x1a\u00a0"):
                 continue
             line = _without_stray_first_character(line, member, number, findings) or line
@@ -153,24 +154,28 @@ def _joined(parts: list[str]) -> str:
     return " ".join(part.rstrip() for part in parts)
 
 
-def _decode(data: bytes) -> str:
-    """Decode one character a position: CMS's texts were never UTF-8, a future one may be."""
-    for encoding in ("ascii", "utf-8-sig", "cp1252"):
+def _lines(data: bytes) -> list[str]:
+    """The lines, by CR LF, LF or CR alone, decoded: CMS's texts were never UTF-8, a future one may be."""
+    for encoding in ("ascii", "utf-8", "cp1252"):
         try:
-            return data.decode(encoding)
+            return [line.decode(encoding) for line in data.removeprefix(b"\xef\xbb\xbf").splitlines()]
         except UnicodeDecodeError:
             continue
-    return data.decode("latin-1")  # a byte that cp1252 does not define
+    return data.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n").split("\n")  # bytes cp1252 lacks
 
 
-def _usual_lengths(lines: list[str]) -> dict[str, int]:
+def _usual_lengths(lines: list[str], is_record: list[bool]) -> dict[str, int]:
     """The length most lines have by record id, one for first lines and one for continuations.
 
     None where lengths vary, as where continuations are right-trimmed.
     """
+    lengths = Counter((line[10], len(line)) for line, ok in zip(lines, is_record, strict=True) if ok)
     usual: dict[str, int] = {}
     for record_ids in (FIRST_LINE_KINDS, CONTINUATION_KINDS):
-        counter = Counter(len(line) for line in lines if _RECORD_LINE.match(line) and line[10] in record_ids)
+        counter: Counter[int] = Counter()
+        for (record_id, length), count in lengths.items():
+            if record_id in record_ids:
+                counter[length] += count
         if not counter:
             continue
         length, count = counter.most_common(1)[0]

@@ -67,7 +67,13 @@ def sql_command() -> None:
 
 
 @sql_command.command("annotate")
-@click.option("--dialect", type=click.Choice(["duckdb", "spark", "trino"]), default="duckdb", show_default=True)
+@click.option(
+    "--dialect",
+    type=click.Choice(["duckdb", "spark", "trino"]),
+    default="duckdb",
+    show_default=True,
+    help="Engine that the statement is for.",
+)
 @click.option("--claims", default="claims", show_default=True, help="Table of claims.")
 @click.option("--code", default="hcpcs_code", show_default=True, help="Its column of procedure codes.")
 @click.option("--date", default="service_date", show_default=True, help="Its column of the day of service, a DATE.")
