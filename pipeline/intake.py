@@ -22,7 +22,8 @@ from sources.release import ReleaseRead, empty_release
 
 Tell = Callable[[str], None]
 
-_READERS = 2
+#: Zips that are read at the same time; more only wait for one another.
+READERS = 2
 
 
 class RefreshRefused(SourceError):
@@ -75,7 +76,7 @@ class Intake:
             except ReleaseRefused as refusal:
                 return refusal
 
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(READERS) as pool:
             outcomes = pool.map(attempt, range(1, len(release_ids) + 1), release_ids)
             for release_id, outcome in zip(release_ids, outcomes, strict=True):
                 if isinstance(outcome, ReleaseRead):

@@ -13,7 +13,8 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from pipeline.fingerprint import build_fingerprint, release_fingerprint
-from pipeline.intake import Intake, RefreshRefused, Tell
+from pipeline.intake import READERS, Intake, RefreshRefused, Tell
 from pipeline.layout import Outputs
 from pipeline.publish import FETCHING, Published, sweep
 from pipeline.publish_state import (
@@ -258,24 +259,30 @@ def _take_in(
     came: set[str] = set()
     zips = offered_zips(offered)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    for number, (path, folder) in enumerate(zips, 1):
+
+    def look(number: int, path: Path, folder: str | None) -> HeldZip | SourceError:
         tell(f"looking into {path.name} ({number} of {len(zips)})")
-        name = f"{folder}/{path.name}" if folder else path.name
-        sha = file_sha256(path)
-        origin = {"from": (report.address_of(path) if report else None) or str(path), "at": now}
         try:
-            found = held.zips.get(sha)
+            found = held.zips.get(file_sha256(path))
             if found is None or stated or (folder and folder != found.release_id):
                 found = inspect_zip(path, folder=folder, stated=stated)
+            return found
         except ZipRefused as error:
-            refused[name] = ZipRefused(f"{folder}/{error}" if folder else str(error))
-            continue
+            return ZipRefused(f"{folder}/{error}" if folder else str(error))
         except ReleaseUnclear as error:
-            refused[name] = error
-            continue
-        archive.keep(path, sha)
-        came |= {name, found.release_id}
-        taken.append(HeldZip(**({s: getattr(found, s) for s in HeldZip.__slots__} | {"origins": (origin,)})))
+            return error
+
+    with ThreadPoolExecutor(READERS) as pool:
+        looked = pool.map(look, range(1, len(zips) + 1), *zip(*zips, strict=True))
+        for (path, folder), found in zip(zips, looked, strict=True):
+            name = f"{folder}/{path.name}" if folder else path.name
+            if isinstance(found, SourceError):
+                refused[name] = found
+                continue
+            origin = {"from": (report.address_of(path) if report else None) or str(path), "at": now}
+            archive.keep(path, found.sha256)
+            came |= {name, found.release_id}
+            taken.append(replace(found, origins=(origin,)))
     return taken, refused, came
 
 

@@ -280,9 +280,13 @@ def coded_rows(member: str, table: Table, findings: list[Finding]) -> list[Coded
     columns = list(table.columns.items())
     full: frozenset[str] = frozenset()
     for line, cells in table.rows:
-        if any((not cell.isprintable() or "_x" in cell) and _ARTIFACT.search(cell) for cell in cells):
-            artifacts.append(line)
-        values = [tidy(cell) for cell in cells]
+        together = "".join(cells)
+        if together.isprintable() and "_x" not in together:  # all but a few rows: nothing to take out
+            values = [cell.strip() for cell in cells]
+        else:
+            if any(_ARTIFACT.search(cell) for cell in cells):
+                artifacts.append(line)
+            values = [tidy(cell) for cell in cells]
         if not any(values):
             continue
         raw = values[position] if position < len(values) else ""
