@@ -33,7 +33,13 @@ assert _SIDE.keys() == SIDE_SCHEMAS.keys()
 @dg.multi_asset(
     name="staged",
     outs={
-        name: dg.AssetOut(description=text, io_manager_key="tables", group_name="staged", kinds={"polars", "parquet"})
+        name: dg.AssetOut(
+            description=text,
+            io_manager_key="tables",
+            group_name="staged",
+            kinds={"polars", "parquet"},
+            metadata={"count_rows": name == "staged_records"},
+        )
         for name, text in _OUTPUTS.items()
     },
     partitions_def=releases,
