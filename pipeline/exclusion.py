@@ -38,11 +38,11 @@ def exclude(outputs: Outputs, which: str, reason: str) -> None:
 
 
 def include(outputs: Outputs, which: str) -> None:
-    """Take an exclusion back; raises ``SourceError`` where there is none."""
+    """Take an exclusion back, named as it was or as the manifest names it; raises ``SourceError`` for none."""
     with FileLock(outputs.lock):
         archive = Archive(outputs.archive)
         index = archive.index()
-        release_id, number = _parsed(which)
+        release_id, number = (which, None) if which in index.excluded else _parsed(which)
         wanted = which
         if number is not None:
             revisions = revisions_of(index.releases().get(release_id, []))[0]
