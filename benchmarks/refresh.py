@@ -34,6 +34,8 @@ def run(folder: Path, many: int = 100) -> bool:
         total, memory = run_command(
             ["refresh", "--from", str(repeated), "--outputs", str(Path(scratch) / "outputs-many")]
         )
+        staged = len(list((Path(scratch) / "outputs-many" / "work" / "staged_records").glob("*.parquet")))
+        assert staged == made, f"{staged} of {made} releases were read"
         ratio = (total / made) / (first / count)
         holds += [
             show(f"refresh of {made} releases, seconds", f"{total:.1f} s", "< 60 s", total < 60),
@@ -88,6 +90,7 @@ def _copy_under_neutral_names(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     roles = {m.name: m.role for m in inspect_zip(path, stated=None, folder=path.parent.name).members}
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as copy:
+        copy.comment = target.parent.name.encode()  # without it, the same zip would be one release's alone
         for name in source.namelist():
             stem = _NAMES.get(roles.get(name, ""), Path(name).name)
             copy.writestr(stem if "." in stem else stem + Path(name).suffix, source.read(name))
