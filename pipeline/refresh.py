@@ -276,6 +276,13 @@ def _take_in(
         looked = pool.map(look, range(1, len(zips) + 1), *zip(*zips, strict=True))
         for (path, folder), found in zip(zips, looked, strict=True):
             name = f"{folder}/{path.name}" if folder else path.name
+            if isinstance(found, HeldZip):
+                elsewhere = {t.release_id for t in taken if t.sha256 == found.sha256} - {found.release_id}
+                if elsewhere:
+                    found = ReleaseUnclear(
+                        f"{name} holds the same bytes as a zip that is offered as {elsewhere.pop()}: take it out of the"
+                        " folder that is not its release's"
+                    )
             if isinstance(found, SourceError):
                 refused[name] = found
                 continue

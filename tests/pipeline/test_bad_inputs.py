@@ -18,7 +18,7 @@ from made_up import posting, record
 from pipeline.layout import Outputs
 from pipeline.publish_state import latest_version, read_manifest
 from pipeline.refresh import refresh
-from sources.sample.writer import anweb_text
+from sources.sample.writer import anweb_text, release_zip
 
 ZIP = bad_inputs.NAME.rsplit("/", 1)[-1]
 
@@ -218,3 +218,19 @@ def test_the_sample_does_not_mix_with_what_is_no_sample(
     said = hcpcs("refresh", "--from", tmp_path / "in", "--outputs", own_sample.folder)
     assert said.status == 1 and "--outputs" in said.err
     assert published(own_sample) == before
+
+
+def test_one_zip_offered_under_two_releases_is_refused(
+    hcpcs: Callable[..., Said], outputs: Outputs, tmp_path: Path
+) -> None:
+    # Names without a year contradict no folder.
+    same = release_zip({"anweb.txt": anweb_text([record("A0001")])})
+    for release_id in ("2019-01", "2020-01"):
+        path = tmp_path / "offered" / release_id / "hcpcs.zip"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(same)
+    before = published(outputs)
+    said = hcpcs("refresh", "--from", tmp_path / "offered", "--outputs", outputs.folder)
+    assert said.status == 1
+    assert "2020-01/hcpcs.zip holds the same bytes as a zip that is offered as 2019-01" in said.err
+    assert published(outputs) == before

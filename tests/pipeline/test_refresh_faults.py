@@ -16,7 +16,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from conftest import REPOSITORY, published
+from conftest import REPOSITORY, missing, published
 from filelock import FileLock
 from made_up import posting, record
 from site_server import SiteServer, hang_in_the_middle
@@ -354,9 +354,9 @@ def small_disk(tmp_path: Path) -> Iterator[Any]:
                 ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True
             )
         except OSError as error:
-            pytest.skip(f"no small disk can be made here: {error}")
+            missing(f"a small disk ({error})")
         if done.returncode:
-            pytest.skip(f"no small disk can be made here: {done.stderr.strip()}")
+            missing(f"a small disk ({done.stderr.strip()})")
         mounted.append(options)
         return folder
 
