@@ -6,17 +6,19 @@ Cells stay text here; ``sources.records`` types them, for the text and the workb
 from __future__ import annotations
 
 import re
-from collections import Counter
+from contextlib import suppress
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from sources.findings import Finding
 from sources.layout import CONTINUATION_KINDS, FIRST_LINE_KINDS, LAST_FIELD_POSITION, RECORD_FIELDS, RECORD_LENGTH
 
 #: A line of a record: code or three blanks and a modifier, sequence by hundreds, record id.
-_RECORD_LINE = re.compile(r"(?:[A-Z0-9]{5}|   [A-Z0-9]{2})\d{3}00[3478]")
+_RECORD_LINE = re.compile(r"^(?:[A-Z0-9]{5}|   [A-Z0-9]{2})[0-9]{3}00[3478]")
 #: The same with any record id and an unreadable code: a line that means to be a record.
-_LIKE_A_RECORD = re.compile(r".{5}\d{5}[^ ]")
+_LIKE_A_RECORD = re.compile(r".{5}[0-9]{5}[^ ]")
 
 
 def looks_like_anweb_text(data: bytes) -> bool:
@@ -29,158 +31,209 @@ def looks_like_anweb_text(data: bytes) -> bool:
 def read_anweb_text(member: str, data: bytes) -> tuple[pl.DataFrame, list[Finding]]:
     """Read a fixed-width code file.
 
-    Returns one row per record, all cells as text: ``code`` (unpadded), ``kind``, ``sequence``, a column per cell of
-    the layout, ``source_line`` (where the record starts, from 1); and the findings. What cannot be read as a record
-    at all is a finding of severity ``error``; the caller refuses the release.
+    Returns one row per record, all cells as text: ``code`` (unpadded), ``kind``, a column per cell of the layout that
+    is not blank in all records, ``source_line`` (where the record starts, from 1); and the findings. What cannot be
+    read as a record at all is a finding of severity ``error``; the caller refuses the release.
     Source: CMS's record layout; the quirks are those measured on the releases named in docs/quirks.md.
     """
     findings: list[Finding] = []
-    lines = _lines(data)
-    is_record = [_RECORD_LINE.match(line) is not None for line in lines]
-    usual = _usual_lengths(lines, is_record)
-    firsts: list[str] = []
-    starts: list[int] = []
-    texts: list[list[str]] = []
-    late_starts: list[str] = []
-    last_key = ""
-    last_sequence = 0
-    seen_record = False
+    lines = _with_parts(pl.DataFrame({"line": _lines(data)}).with_row_index("number", 1))
+    usual = _usual_lengths(lines.filter("is_plain"))
+    lines = _lines_of_records(lines, usual, member, findings)
+    findings.extend(_length_findings(member, lines, usual))
+    lines = _with_orphans_refused(lines, member, findings)
+    findings.extend(_sequence_findings(member, lines))
+    return _cells(lines), findings
+
+
+def _with_parts(lines: pl.DataFrame) -> pl.DataFrame:
+    """``number`` and ``line`` with what decides on a line, all in one pass."""
+    line = pl.col("line")
+    record_id = line.str.slice(10, 1)
+    kinds = FIRST_LINE_KINDS | CONTINUATION_KINDS
+    return lines.select(
+        "number",
+        "line",
+        is_plain=line.str.contains(_RECORD_LINE.pattern),
+        has_tab=line.str.contains("\t", literal=True),
+        length=line.str.len_chars(),
+        code=line.str.slice(0, 5).str.strip_chars(" "),
+        sequence=line.str.slice(5, 3).cast(pl.Int32, strict=False),
+        record_id=record_id,
+        is_first=record_id.is_in(list(FIRST_LINE_KINDS)),
+        kind=record_id.replace_strict(kinds, default=None, return_dtype=pl.String),
+    )
+
+
+def _lines_of_records(lines: pl.DataFrame, usual: dict[str, int], member: str, findings: list[Finding]) -> pl.DataFrame:
+    """The lines of records, stray characters and tabs mended; of every other line that is not blank a finding."""
+    mended: dict[int, str] = {}
     outside: list[tuple[int, str]] = []
-    odd_lengths: list[tuple[int, str]] = []
-    for number, (line, ok) in enumerate(zip(lines, is_record, strict=True), 1):
-        if not ok:
-            if not line.strip(" \t\x1a\u00a0"):
-                continue
-            line = _without_stray_first_character(line, member, number, findings) or line
-            if not _RECORD_LINE.match(line):
-                if _LIKE_A_RECORD.match(line):
-                    findings.append(_not_a_record(member, number, line))
-                else:
-                    outside.append((number, line))
-                continue
-        if outside and seen_record:
-            findings.extend(_not_a_record(member, n, stray) for n, stray in outside)
-            outside.clear()
-        elif outside:
-            findings.append(_preamble(member, outside))
-            outside.clear()
-        seen_record = True
-        if "\t" in line:
-            line = _without_tabs(line, usual.get(line[10], len(line)), member, number, findings)
-        record_id = line[10]
-        length = len(line)
-        if length != usual.get(record_id, length):
-            odd_lengths.append((number, line))
-        key = line[:5] + ("3" if record_id in "34" else "7")
-        sequence = int(line[5:8])
-        if record_id in FIRST_LINE_KINDS:
-            if sequence != 1:
-                late_starts.append(f"{line[:5].strip()} at line {number} starts with {line[5:8]}")
-            firsts.append(line.ljust(RECORD_LENGTH))
-            starts.append(number)
-            texts.append([line[11:91]])
-        elif key != last_key:
-            findings.append(
-                Finding(
-                    "continuation_without_record",
-                    "error",
-                    f"continuation (record id {record_id}) of {line[:5].strip()} follows no record of that code",
-                    "refused",
-                    member,
-                    number,
-                    CONTINUATION_KINDS[record_id],
-                    line[:5].strip(),
-                    "record_id",
-                    record_id,
-                )
-            )
-            continue
+    odd = lines.filter(~pl.col("is_plain")).filter(pl.col("line").str.strip_chars(" \t\x1a\u00a0") != "")
+    for number, line in odd.select("number", "line").iter_rows():
+        without = _without_stray_first_character(line, member, number, findings)
+        if without is not None:
+            mended[number] = without
+        elif _LIKE_A_RECORD.match(line):
+            findings.append(_not_a_record(member, number, line))
         else:
-            if sequence <= last_sequence:
-                findings.append(
-                    Finding(
-                        "sequence_out_of_order",
-                        "warning",
-                        f"continuation {line[5:8]} of {line[:5].strip()} follows {last_sequence:03d}",
-                        "joined in the order of the lines",
-                        member,
-                        number,
-                        CONTINUATION_KINDS[record_id],
-                        line[:5].strip(),
-                        "sequence",
-                        line[5:10],
-                    )
-                )
-            texts[-1].append(line[11:91])
-        last_key, last_sequence = key, sequence
-    if outside and seen_record:
-        findings.append(_trailer(member, outside))
-    if not firsts:
+            outside.append((number, line))
+    kept = lines.filter(pl.col("is_plain") | pl.col("number").is_in(list(mended)))
+    if kept.is_empty():
         findings.append(Finding("no_records", "error", "holds no line of a record", "refused", member))
-    if late_starts:
+    elif outside:
+        first, last = kept["number"][0], kept["number"][-1]
+        if before := [o for o in outside if o[0] < first]:
+            findings.append(_preamble(member, before))
+        findings.extend(_not_a_record(member, n, stray) for n, stray in outside if first < n < last)
+        if after := [o for o in outside if o[0] > last]:
+            findings.append(_trailer(member, after))
+    for number, stated in kept.filter("has_tab").select("number", "line").iter_rows():
+        line = mended.get(number, stated)
+        mended[number] = _without_tabs(line, usual.get(line[10], len(line)), member, number, findings)
+    if not mended:
+        return kept
+    return _with_parts(kept.with_columns(line=pl.col("number").replace_strict(mended, default=pl.col("line"))))
+
+
+def _with_orphans_refused(lines: pl.DataFrame, member: str, findings: list[Finding]) -> pl.DataFrame:
+    """Only the lines that are, or continue, a record; of every other one a finding."""
+    began = {of: pl.when("is_first").then(of).forward_fill() for of in ("code", "kind")}
+    belongs = lines.select(pl.all_horizontal(pl.col(of).eq_missing(first) for of, first in began.items())).to_series()
+    if belongs.all():
+        return lines
+    orphans = lines.filter(~belongs)
+    for number, code, kind, record_id in orphans.select("number", "code", "kind", "record_id").iter_rows():
+        findings.append(
+            Finding(
+                "continuation_without_record",
+                "error",
+                f"continuation (record id {record_id}) of {code} follows no record of that code",
+                "refused",
+                member,
+                number,
+                kind,
+                code,
+                "record_id",
+                record_id,
+            )
+        )
+    return lines.filter(belongs)
+
+
+def _sequence_findings(member: str, lines: pl.DataFrame) -> list[Finding]:
+    """Continuations that stand out of order, and records that do not start with 001."""
+    sequence, is_first = pl.col("sequence"), pl.col("is_first")
+    jumps = lines.with_columns(before=sequence.shift()).filter(~is_first & (sequence <= pl.col("before")))
+    findings = [
+        Finding(
+            "sequence_out_of_order",
+            "warning",
+            f"continuation {sequence:03d} of {code} follows {previous:03d}",
+            "joined in the order of the lines",
+            member,
+            number,
+            kind,
+            code,
+            "sequence",
+            line[5:10],
+        )
+        for number, line, code, kind, sequence, previous in jumps.select(
+            "number", "line", "code", "kind", "sequence", "before"
+        ).iter_rows()
+    ]
+    late = lines.filter(is_first & (sequence != 1)).select("code", "number", "sequence")
+    if late.height:
         findings.append(
             Finding(
                 "late_sequence_start",
                 "info",
-                f"{len(late_starts)} records start with a sequence other than 001",
+                f"{late.height} records start with a sequence other than 001",
                 "read as they are: a record starts at record id 3 or 7",
                 member,
                 field="sequence",
-                occurrences=len(late_starts),
-                examples=tuple(late_starts[:5]),
+                occurrences=late.height,
+                examples=tuple(
+                    f"{code} at line {number} starts with {sequence:03d}"
+                    for code, number, sequence in late.head(5).iter_rows()
+                ),
             )
         )
-    findings.extend(_length_findings(member, odd_lengths, usual))
-    return _cells(firsts, starts, texts), findings
+    return findings
 
 
-def _cells(firsts: list[str], starts: list[int], texts: list[list[str]]) -> pl.DataFrame:
-    line = pl.col("line")
-    single = [f for f in RECORD_FIELDS if f.name != "long_description"]
-    return pl.DataFrame(
-        {"line": firsts, "source_line": starts, "long_description": [_joined(parts) for parts in texts]},
-        schema={"line": pl.String, "source_line": pl.Int32, "long_description": pl.String},
-    ).select(
-        line.str.slice(0, 5).str.strip_chars().alias("code"),
-        line.str.slice(10, 1).replace_strict(FIRST_LINE_KINDS, return_dtype=pl.String).alias("kind"),
-        "long_description",
-        *(line.str.slice(start, width).alias(name) for f in single for name, start, width in f.slices()),
-        "source_line",
+def _cells(lines: pl.DataFrame) -> pl.DataFrame:
+    """One row per record: the cells of its first line but those blank in all, and its description lines joined.
+
+    CMS breaks descriptions between words, so a blank belongs where a line ends.
+    """
+    # One text cut again at the marks before first lines: half the time of grouping lines by record.
+    mark = pl.when("is_first").then(pl.lit("\n")).otherwise(pl.lit(" "))
+    joined = lines.select(mark + pl.col("line").str.slice(11, 80).str.strip_chars_end()).to_series().str.join("")
+    descriptions = joined.str.strip_prefix("\n").str.split("\n").explode()
+    firsts = lines.filter("is_first")
+    if firsts.is_empty():
+        descriptions = descriptions.clear()
+    used = _used_positions(firsts)
+    return firsts.select(
+        "code",
+        "kind",
+        descriptions.alias("long_description"),
+        *(
+            pl.col("line").str.slice(start, width).alias(name)
+            for f in RECORD_FIELDS
+            for name, start, width in f.slices()
+            if f.name != "long_description" and used[start : start + width].any()
+        ),
+        pl.col("number").cast(pl.Int32).alias("source_line"),
     )
 
 
-def _joined(parts: list[str]) -> str:
-    """Join description lines: CMS breaks them between words, so a blank belongs where a line ends."""
-    return " ".join(part.rstrip() for part in parts)
+def _used_positions(firsts: pl.DataFrame) -> np.ndarray:
+    """Of each position of a record, whether any line has more than a blank there: half of the cells never have."""
+    used = np.ones(RECORD_LENGTH, dtype=bool)
+    lengths = firsts["length"].unique().to_list()
+    text = firsts["line"].str.join("").cast(pl.Binary).item()
+    if len(lengths) == 1 and len(text) == firsts.height * lengths[0]:  # beyond ASCII, bytes are no positions
+        blank = (np.frombuffer(text, np.uint8).reshape(firsts.height, -1) == ord(" ")).all(axis=0)
+        used[: len(blank)] = ~blank[:RECORD_LENGTH]
+    return used
 
 
-def _lines(data: bytes) -> list[str]:
+def _lines(data: bytes) -> pl.Series:
     """The lines, by CR LF, LF or CR alone, decoded: CMS's texts were never UTF-8, a future one may be."""
-    for encoding in ("ascii", "utf-8", "cp1252"):
-        try:
-            return [line.decode(encoding) for line in data.removeprefix(b"\xef\xbb\xbf").splitlines()]
-        except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n").split("\n")  # bytes cp1252 lacks
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if not data.isascii():
+        data = _as_utf_8(data)
+    # Cut where the bytes lie: an Arrow array of texts is its bytes and the offsets of their ends.
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
+    offsets = np.concatenate(([0], ends, [len(data)])).astype(np.int64)
+    cut = pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
+    lines = pl.Series(cut).str.strip_suffix("\n").str.strip_suffix("\r")
+    if lines.str.contains("\r", literal=True).any():
+        lines = lines.str.split("\r").explode()
+    return lines
 
 
-def _usual_lengths(lines: list[str], is_record: list[bool]) -> dict[str, int]:
+def _as_utf_8(data: bytes) -> bytes:
+    for encoding in ("utf-8", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return data.decode(encoding).encode()
+    return data.decode("latin-1").encode()  # takes the bytes that cp1252 lacks
+
+
+def _usual_lengths(lines: pl.DataFrame) -> dict[str, int]:
     """The length most lines have by record id, one for first lines and one for continuations.
 
     None where lengths vary, as where continuations are right-trimmed.
     """
-    lengths = Counter((line[10], len(line)) for line, ok in zip(lines, is_record, strict=True) if ok)
     usual: dict[str, int] = {}
-    for record_ids in (FIRST_LINE_KINDS, CONTINUATION_KINDS):
-        counter: Counter[int] = Counter()
-        for (record_id, length), count in lengths.items():
-            if record_id in record_ids:
-                counter[length] += count
-        if not counter:
+    for is_first, record_ids in ((True, FIRST_LINE_KINDS), (False, CONTINUATION_KINDS)):
+        lengths = lines.filter(is_first=is_first)["length"]
+        if lengths.is_empty():
             continue
-        length, count = counter.most_common(1)[0]
-        is_first = record_ids is FIRST_LINE_KINDS
-        if count * 10 >= counter.total() * 9 or (is_first and length >= LAST_FIELD_POSITION):
+        length, count = lengths.value_counts().sort("count", "length").row(-1)
+        if count * 10 >= lengths.len() * 9 or (is_first and length >= LAST_FIELD_POSITION):
             usual |= dict.fromkeys(record_ids, length)
     return usual
 
@@ -262,12 +315,16 @@ def _trailer(member: str, lines: list[tuple[int, str]]) -> Finding:
     )
 
 
-def _length_findings(member: str, lines: list[tuple[int, str]], usual: dict[str, int]) -> list[Finding]:
+def _length_findings(member: str, lines: pl.DataFrame, usual: dict[str, int]) -> list[Finding]:
+    if not usual:
+        return []
+    expected_length = pl.col("record_id").replace_strict(usual, default=None, return_dtype=pl.UInt32)
+    odd = lines.filter(pl.col("length") != expected_length)
     findings = []
-    for number, line in lines:
-        expected = usual[line[10]]
+    for number, line, code, record_id in odd.select("number", "line", "code", "record_id").iter_rows():
+        expected = usual[record_id]
         beyond = line[RECORD_LENGTH:].strip() if expected < RECORD_LENGTH + 1 else ""
-        cut = line[10] in FIRST_LINE_KINDS and len(line) < LAST_FIELD_POSITION
+        cut = record_id in FIRST_LINE_KINDS and len(line) < LAST_FIELD_POSITION
         findings.append(
             Finding(
                 "line_length",
@@ -280,7 +337,7 @@ def _length_findings(member: str, lines: list[tuple[int, str]], usual: dict[str,
                 else "blanks cut",
                 member,
                 number,
-                code=line[:5].strip(),
+                code=code,
                 raw_value=beyond or None,
             )
         )

@@ -47,21 +47,16 @@ def typed_records(member: str, cells: pl.DataFrame) -> tuple[pl.DataFrame, list[
     ``cells`` has ``code``, ``kind``, ``source_line`` and a text column per cell of the layout (absent ones count as
     blank). Returns one row per record with the columns of ``RECORD_SCHEMA``, and the findings.
     """
-    present = set(cells.columns)
-    cells = cells.with_columns(
-        pl.lit(None, pl.String).alias(p) for f in RECORD_FIELDS for p in f.parts if p not in present
-    )
     findings: list[Finding] = []
-    blank_to_null = cells.with_columns(
-        pl.col(p).str.strip_chars().replace("", None) for f in RECORD_FIELDS for p in f.parts
-    )
-    blank_to_null = _without_code_page_damage(member, blank_to_null, findings)
+    present = [(f, part) for f in RECORD_FIELDS for part in f.parts if part in cells.columns]
+    blank_to_null = cells.with_columns(pl.col(part).str.strip_chars().replace("", None) for _, part in present)
+    blank_to_null = _without_code_page_damage(member, blank_to_null, present, findings)
+    nulls = blank_to_null.null_count().row(0, named=True)
+    used = {part for _, part in present if nulls[part] < cells.height}
     records = blank_to_null.select(
-        "code", "kind", *(_typed(f) for f in RECORD_FIELDS), pl.col("source_line").cast(pl.Int32)
+        "code", "kind", *(_typed(f, used) for f in RECORD_FIELDS), pl.col("source_line").cast(pl.Int32)
     )
-    for f in RECORD_FIELDS:
-        if f.type in ("date", "integer"):
-            records = _with_odd_values(f, member, blank_to_null, records, findings)
+    records = _with_odd_values(member, blank_to_null, records, findings)
     findings.extend(_code_findings(member, records))
     findings.extend(_order_findings(member, records))
     findings.extend(_lost_characters(member, records))
@@ -115,13 +110,12 @@ def _undone(found: re.Match[str]) -> str:
     return " " if original == "\u00a0" else original
 
 
-def _without_code_page_damage(member: str, cells: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
-    parts = [part for f in RECORD_FIELDS for part in f.parts]
-    beyond = cells.select((pl.col(p).str.len_bytes().sum() > pl.col(p).str.len_chars().sum()) for p in parts)
-    for f in RECORD_FIELDS:
-        for part in f.parts:
-            if not beyond[part].item():
-                continue
+def _without_code_page_damage(
+    member: str, cells: pl.DataFrame, present: list[tuple[RecordField, str]], findings: list[Finding]
+) -> pl.DataFrame:
+    beyond = cells.select((pl.col(p).str.len_bytes().sum() > pl.col(p).str.len_chars().sum()) for _, p in present)
+    for f, part in present:
+        if beyond[part].item():
             damaged = cells[part].str.contains(r"[^\x00-\x7f]").fill_null(False)
             column = cells[part].to_list()
             rows = cells.select("code", "kind", "source_line")
@@ -150,12 +144,16 @@ def _without_code_page_damage(member: str, cells: pl.DataFrame, findings: list[F
     return cells
 
 
-def _typed(f: RecordField) -> pl.Expr:
+def _typed(f: RecordField, used: set[str]) -> pl.Expr:
+    """The field from its cells; ``used`` names those that any record has."""
     cell = pl.col(f.name)
+    none = pl.lit([] if f.type == "list" else None, RECORD_SCHEMA[f.name])
+    parts = [part for part in f.parts if part in used]
+    if not parts:
+        return none.alias(f.name)
     if f.type == "list":
         # Joined and split again: fourteen times as fast as a list of nullable cells without its nulls.
-        joined = pl.concat_str(f.parts, separator="\x1f", ignore_nulls=True)
-        none = pl.lit([], pl.List(pl.String))
+        joined = pl.concat_str(parts, separator="\x1f", ignore_nulls=True)
         return pl.when(joined == "").then(none).otherwise(joined.str.split("\x1f")).alias(f.name)
     if f.type == "date":
         return cell.str.to_date("%Y%m%d", strict=False)
@@ -164,17 +162,29 @@ def _typed(f: RecordField) -> pl.Expr:
     return cell
 
 
-def _with_odd_values(
-    f: RecordField, member: str, cells: pl.DataFrame, records: pl.DataFrame, findings: list[Finding]
-) -> pl.DataFrame:
+def _with_odd_values(member: str, cells: pl.DataFrame, records: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
     """Read what the plain reading could not, where the form leaves no doubt; note each value."""
-    raw = cells[f.name]
-    odd = records[f.name].is_null() & raw.is_not_null()
-    # Polars reads a five-digit year or a short day in some forms; eight digits are the only plain date.
-    if f.type == "date":
-        odd = odd | (raw.is_not_null() & ~raw.str.contains(r"^\d{8}$").fill_null(False))
-    if not odd.any():
-        return records
+    fields = [f for f in RECORD_FIELDS if f.type in ("date", "integer") and f.name in cells.columns]
+    both = cells.select(f.name for f in fields).hstack(
+        records.select(pl.col(f.name).alias(f"{f.name}_read") for f in fields)
+    )
+    is_odd = both.select(_is_odd(f) for f in fields)
+    for f in fields:
+        if is_odd[f.name].any():
+            records = _with_odd_values_of(f, is_odd[f.name], member, cells[f.name], records, findings)
+    return records
+
+
+def _is_odd(f: RecordField) -> pl.Expr:
+    raw, unread = pl.col(f.name), pl.col(f"{f.name}_read").is_null()
+    if f.type == "date":  # polars reads a five-digit year or a short day in some forms; eight digits are the plain form
+        unread |= ~raw.str.contains(r"^[0-9]{8}$")
+    return raw.is_not_null() & unread
+
+
+def _with_odd_values_of(
+    f: RecordField, odd: pl.Series, member: str, raw: pl.Series, records: pl.DataFrame, findings: list[Finding]
+) -> pl.DataFrame:
     column: list[object] = records[f.name].to_list()
     rows = records.select("code", "kind", "source_line")
     for index in odd.arg_true().to_list():
@@ -235,8 +245,10 @@ def _read_odd_integer(value: str) -> tuple[object, str | None]:
 
 
 def _code_findings(member: str, records: pl.DataFrame) -> list[Finding]:
-    shape = pl.col("kind").replace_strict(CODE_SHAPES, return_dtype=pl.String)
-    bad = records.filter(~pl.col("code").str.contains(shape))
+    code, kind = pl.col("code"), pl.col("kind")
+    bad = records.filter(
+        pl.any_horizontal((kind == of) & ~code.str.contains(shape) for of, shape in CODE_SHAPES.items())
+    )
     return [
         Finding(
             "code_shape",
@@ -279,8 +291,10 @@ def _order_findings(member: str, records: pl.DataFrame) -> list[Finding]:
 def _lost_characters(member: str, records: pl.DataFrame) -> list[Finding]:
     """A question mark between two word characters stands where CMS lost a character; which one cannot be known."""
     lost = []
-    for field in ("short_description", "long_description"):
-        hits = records.filter(pl.col(field).str.contains(r"\w\?\w"))
+    fields = ("short_description", "long_description")
+    questions = records.filter(pl.any_horizontal(pl.col(f).str.contains("?", literal=True) for f in fields))
+    for field in fields:
+        hits = questions.filter(pl.col(field).str.contains(r"\w\?\w"))
         lost += [
             Finding(
                 "lost_character",
