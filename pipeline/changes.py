@@ -15,6 +15,7 @@ import polars as pl
 from pipeline.episodes import release_day
 from pipeline.forms import PROSE_COLUMNS, field_form
 from pipeline.history import departures, expected_releases
+from pipeline.portions import by_portions_of_codes
 from schemas.columns import CONTENT_COLUMNS
 
 #: Fields by the class of their change. CMS's action codes name the same classes: P tells of payment, F of
@@ -71,7 +72,8 @@ _RANK = {
 _GONE = ("purged", "vanished")
 
 _STANDING = ""
-_LIFE = ("sequence", "kind", "code")
+_CODE = ("kind", "code")
+_LIFE = ("sequence", *_CODE)
 _KEY = ("release_id", "revision", "previous_release_id", "kind", "code", "change", "field")
 
 #: Columns of the changes, in order; the license columns come later.
@@ -107,13 +109,22 @@ def changes_between_releases(records: pl.DataFrame) -> pl.DataFrame:
     description's is told as ``text_format_only``; an empty action effective date or added date is unknown, since
     workbooks leave them blank, and what is unknown has not changed.
     """
-    lives, steps = _lives(records)
-    changes = pl.concat([_of_presence(lives), _gone(lives), _of_fields(lives)])
-    judged = _judged(changes, lives, steps)
-    rows = judged.join(steps, on=["sequence", "step"], how="left").select(
-        pl.col(name).cast(dtype) for name, dtype in CHANGE_SCHEMA.items()
-    )
-    return rows.sort(_KEY)
+    steps = _steps(records.select("release_id", "revision").unique())
+    dated = records.select(*_CODE, "episode", "release_id", "revision", "termination_date")
+    standing = dated.filter(pl.col("revision") == pl.col("revision").max().over("release_id"))
+    purges = departures(standing).filter("is_purge").select(*_CODE, "release_id", "is_purge")
+
+    def changes_of(some: pl.DataFrame) -> pl.DataFrame:
+        lives = _lives(some, steps)
+        changes = pl.concat([_of_presence(lives), _gone(lives, steps, purges), _of_fields(lives)])
+        return (
+            _judged(changes, lives, steps)
+            .join(steps, on=["sequence", "step"], how="left")
+            .select(pl.col(name).cast(dtype) for name, dtype in CHANGE_SCHEMA.items())
+        )
+
+    used = ("release_id", "revision", *_CODE, "episode", *CONTENT_COLUMNS, *DATE_FIELDS, "action_code")
+    return by_portions_of_codes(changes_of, records.select(used)).sort(_KEY)
 
 
 class Reconciliation(NamedTuple):
@@ -203,12 +214,12 @@ def transactions_unlike_records(records: pl.DataFrame, transactions: pl.DataFram
     return both.filter(pl.col("record_action_code").ne_missing(pl.col("report_action_code"))).sort(*key)
 
 
-def _lives(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The records in sequences of neighbors, a code's records together; and what each step of a sequence is.
+def _steps(postings: pl.DataFrame) -> pl.DataFrame:
+    """The postings (``release_id, revision``) in sequences of neighbors, with what is known of each step.
 
     One sequence is that of the standing revisions, one more each release that was posted again.
     """
-    postings = records.select("release_id", "revision").unique().sort("release_id", "revision")
+    postings = postings.sort("release_id", "revision")
     standing = postings.group_by("release_id", maintain_order=True).last().with_columns(sequence=pl.lit(_STANDING))
     reposted = postings.filter(pl.len().over("release_id") > 1).with_columns(sequence=pl.col("release_id"))
     sequences = pl.concat([standing, reposted.select(standing.columns)]).with_columns(
@@ -218,13 +229,19 @@ def _lives(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     steps = sequences.with_columns(*previous)
     before = {r: release_scheduled_before(r) for r in postings["release_id"].unique()}
     posted_before = pl.col("release_id").replace_strict(before, return_dtype=pl.String)
-    steps = steps.with_columns(
+    return steps.with_columns(
         observed_gap=(pl.col("previous_release_id") < posted_before).fill_null(False),
         posted_before=release_day(posted_before),
+        is_last=pl.col("step") == pl.col("step").max().over("sequence"),
     )
+
+
+def _lives(records: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
+    """The records in their sequences, a code's records together."""
+    postings = steps.select("release_id", "revision", "sequence", "step")
     same_life = pl.all_horizontal(pl.col(c) == pl.col(c).shift(1) for c in _LIFE)
-    lives = (
-        records.join(sequences, on=["release_id", "revision"], how="inner")
+    return (
+        records.join(postings, on=["release_id", "revision"], how="inner")
         .sort(*_LIFE, "step")
         .with_columns(same_life.fill_null(False).alias("lived"))
         .with_columns(
@@ -233,7 +250,6 @@ def _lives(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         )
         .with_row_index("row")
     )
-    return lives, steps
 
 
 _ROW_SCHEMA = {
@@ -289,15 +305,13 @@ def _of_presence(lives: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([_rows(came, pl.col("change"), WHOLE_RECORD), end])
 
 
-def _gone(lives: pl.DataFrame) -> pl.DataFrame:
+def _gone(lives: pl.DataFrame, steps: pl.DataFrame, purges: pl.DataFrame) -> pl.DataFrame:
     """Codes that the next release of their sequence no longer has; what a re-post leaves out is never purged."""
-    last = lives.group_by("sequence").agg(pl.col("step").max().alias("last_step"))
-    purges = departures(lives.filter(pl.col("sequence") == _STANDING)).filter("is_purge")
     left = (
-        lives.select("row", "sequence", "step", "next_step", "kind", "code", "release_id")
-        .join(last, on="sequence")
-        .filter((pl.col("step") < pl.col("last_step")) & pl.col("next_step").ne_missing(pl.col("step") + 1))
-        .join(purges.select("kind", "code", "release_id", "is_purge"), on=["kind", "code", "release_id"], how="left")
+        lives.select("row", "sequence", "step", "next_step", *_CODE, "release_id")
+        .join(steps.select("sequence", "step", "is_last"), on=["sequence", "step"])
+        .filter(~pl.col("is_last") & pl.col("next_step").ne_missing(pl.col("step") + 1))
+        .join(purges, on=[*_CODE, "release_id"], how="left")
         .with_columns(pl.col("step") + 1)
     )
     is_purge = pl.col("is_purge").fill_null(False) & (pl.col("sequence") == _STANDING)
@@ -383,14 +397,18 @@ def with_standing_episodes(records: pl.DataFrame, standing: pl.DataFrame) -> pl.
     A record that only an older revision has takes the episode of the release before it that has the code, else of
     the one after it, else 1.
     """
-    key = ["kind", "code", "release_id"]
+    key = [*_CODE, "release_id"]
     episode = pl.col("episode")
-    return (
-        records.join(standing.select(*key, "episode"), on=key, how="left")
-        .sort("kind", "code", "release_id", "revision")
-        .with_columns(episode.forward_fill().over("kind", "code"))
-        .with_columns(episode.backward_fill().over("kind", "code").fill_null(1).cast(pl.Int32))
+    episodes = (
+        records.select(*key, "revision")
+        .with_row_index("row")
+        .join(standing.select(*key, "episode"), on=key, how="left")
+        .sort(*key, "revision")
+        .with_columns(episode.forward_fill().over(_CODE))
+        .with_columns(episode.backward_fill().over(_CODE).fill_null(1).cast(pl.Int32))
+        .sort("row")
     )
+    return records.with_columns(episodes["episode"])
 
 
 def _judged(changes: pl.DataFrame, lives: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import polars as pl
 from rapidfuzz import fuzz
 
 from pipeline.forms import prose_form, prose_words
+from pipeline.portions import by_portions_of_codes
 
 #: Texts less alike than this are unlike. Of 40 re-uses seen 39 lie below it, of 1,211 rewordings 1,184 at or above it.
 UNLIKE_BELOW = 0.7
@@ -36,12 +37,16 @@ def episodes_of_records(records: pl.DataFrame, overrides: pl.DataFrame | None = 
     ``episode`` (Int32) counts from 1. ``records`` holds one record per kind, code and release, of all releases held.
     ``overrides`` has the columns of ``OVERRIDE_SCHEMA``; ``release_id`` is the release whose record it decides on.
     """
-    decided = _decided(records, overrides)
+    held = _held_releases(records)
     begins = (pl.col("decision") == "new_episode").fill_null(False)
-    return decided.select(
-        *(pl.col(c) for c in records.columns),
-        (begins.cast(pl.Int32).cum_sum().over(_CODE) + 1).cast(pl.Int32).alias("episode"),
-    )
+
+    def numbered(some: pl.DataFrame) -> pl.DataFrame:
+        return _decided(some, held, overrides).select(
+            *(pl.col(c) for c in records.columns),
+            (begins.cast(pl.Int32).cum_sum().over(_CODE) + 1).cast(pl.Int32).alias("episode"),
+        )
+
+    return by_portions_of_codes(numbered, records)
 
 
 def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -51,7 +56,7 @@ def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = No
     ``release_id``, ``episode`` (the record's), ``decision`` (one of ``DECISIONS``), ``evidence`` (words of this
     module, joined by a comma), ``similarity`` (0 to 1) and ``is_overridden``.
     """
-    decided = _decided(records, overrides)
+    decided = _decided(records, _held_releases(records), overrides)
     begins = (pl.col("decision") == "new_episode").fill_null(False)
     return (
         decided.with_columns((begins.cast(pl.Int32).cum_sum().over(_CODE) + 1).cast(pl.Int32).alias("episode"))
@@ -91,12 +96,16 @@ def release_day(release_id: pl.Expr) -> pl.Expr:
     return (release_id + "-01").str.to_date("%Y-%m-%d")
 
 
-def _decided(records: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.DataFrame:
-    """The records, sorted, with ``decision``, ``evidence``, ``similarity``; null for the first record of a code."""
-    held = records.select(pl.col("release_id").unique().sort()).with_columns(
+def _held_releases(records: pl.DataFrame) -> pl.DataFrame:
+    """The releases that any record is of, numbered in order, with the day of the next."""
+    return records.select(pl.col("release_id").unique().sort()).with_columns(
         pl.int_range(pl.len(), dtype=pl.Int32).alias("_number"),
         release_day(pl.col("release_id").shift(-1)).alias("_next_release_day"),
     )
+
+
+def _decided(records: pl.DataFrame, held: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.DataFrame:
+    """The records, sorted, with ``decision``, ``evidence``, ``similarity``; null for the first record of a code."""
     pairs = (
         records.join(held, on="release_id", how="left")
         .sort(*_CODE, "release_id")

@@ -14,6 +14,7 @@ import polars as pl
 
 from pipeline.episodes import release_day
 from pipeline.forms import content_form
+from pipeline.portions import by_portions_of_codes
 from schemas.columns import CONTENT_COLUMNS
 
 _CODE = ["kind", "code"]
@@ -45,10 +46,16 @@ def history_from_records(records_with_episodes: pl.DataFrame, releases: Iterable
     default those of the records. A span carries the wording of the newest record within it.
     """
     held = _held_releases(records_with_episodes, releases)
-    records = _with_breaks(_with_neighbors(records_with_episodes, held))
-    pieces = _with_ends(_pieces(records))
-    spans = _with_days(pieces)
-    return _with_observed_gap(spans, held["release_id"].to_list()).select(*SPAN_COLUMNS, *CONTENT_COLUMNS)
+    used = (*_EPISODE, "release_id", *CONTENT_COLUMNS, "added_date", "action_effective_date", "termination_date")
+
+    def spans_of(some: pl.DataFrame) -> pl.DataFrame:
+        records = _with_breaks(_with_neighbors(some, held))
+        pieces = _with_ends(_pieces(records))
+        return _with_observed_gap(_with_days(pieces), held["release_id"].to_list()).select(
+            *SPAN_COLUMNS, *CONTENT_COLUMNS
+        )
+
+    return by_portions_of_codes(spans_of, records_with_episodes.select(*used, "action_code"))
 
 
 def latest_states(
