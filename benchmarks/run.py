@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import parse_text, refresh
+from benchmarks import history, parse_text, refresh
 from benchmarks.measure import machine, releases_folder
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--from", dest="folder", type=Path, help="folder of CMS releases; by default ../shared/cms")
     folder = releases_folder(parser.parse_args().folder)
     print(machine())
-    sys.exit(0 if all([parse_text.run(folder), refresh.run(folder)]) else 1)
+    sys.exit(0 if all([parse_text.run(folder), history.run(folder), refresh.run(folder)]) else 1)
 
 
 if __name__ == "__main__":
