@@ -64,9 +64,10 @@ def run(folder: Path) -> bool:
     """Print the figures; returns whether all hold."""
     with tempfile.TemporaryDirectory() as scratch:
         run_command(["refresh", "--from", str(folder), "--outputs", scratch])
+        staged = str(Path(scratch) / "work" / "staged_records")
         found = {}
         for releases in (RELEASES // 2, RELEASES):
-            command = [sys.executable, "-m", "benchmarks.history", f"{scratch}/work/staged_records", str(releases)]
+            command = [sys.executable, "-m", "benchmarks.history", staged, str(releases)]
             found[releases] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     half, whole = found.values()
     growth = whole["seconds"] / half["seconds"]

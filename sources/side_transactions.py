@@ -108,6 +108,8 @@ def read_transactions(member: str, data: bytes) -> tuple[pl.DataFrame, list[Find
     if not frame.height:
         raise MemberError(f"{member} is no transaction report: no line below its header begins with a code")
     for other in found[1:]:
+        if _cells_in_order(other) == _cells_in_order(found[0]):
+            continue  # most often: the same rows, sorted otherwise
         again = _read_table(member, data, other, key, [])
         findings.extend(
             disagreements(
@@ -115,6 +117,13 @@ def read_transactions(member: str, data: bytes) -> tuple[pl.DataFrame, list[Find
             )
         )
     return frame, findings
+
+
+def _cells_in_order(table: Table) -> list[list[tuple[str, str]]]:
+    """What the rows of a table say under its headings, in an order that is the same however they are sorted."""
+    return sorted(
+        [(n, cells[at] if at < len(cells) else "") for n, at in table.columns.items()] for _, cells in table.rows
+    )
 
 
 def _read_table(
