@@ -12,54 +12,75 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline.assets import checks, staged, tables, version
+from pipeline.assets import codes, history, records, reference, shown, side_files, staged, version
 from pipeline.automation import build_refresh_from_site_job, build_site_schedule, build_site_sensor
 from pipeline.intake import Intake
 from pipeline.io import ParquetIOManager
 from pipeline.layout import Outputs
+from pipeline.openlineage import OpenLineageSettings, build_openlineage_resource
 from pipeline.polling import Poller, Site
 
 DEFAULT_OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
 
 
 def build_definitions(
-    *, outputs: Path, intake: Intake | None = None, site: Site | None = None, dagster_home: Path | None = None
+    *,
+    outputs: Path,
+    intake: Intake | None = None,
+    site: Site | None = None,
+    dagster_home: Path | None = None,
+    openlineage: OpenLineageSettings | None = None,
 ) -> dg.Definitions:
     """The whole pipeline over one folder of outputs.
 
     ``intake`` is what a run takes in, by default what is held; ``site`` is what sensor and schedule ask, by default
-    CMS's page.
+    CMS's page; ``openlineage`` says how runs are told, by default to a file.
     """
     layout = Outputs(outputs)
+    intake = intake or Intake.of_archive(layout)
     site = site or Site()
     from_site = build_refresh_from_site_job()
 
     def refresher(tell: Callable[[str], None]) -> dict[str, Any]:
         from pipeline.refresh import refresh as refresh_outputs
 
-        return refresh_outputs(layout, site=site, dagster_home=dagster_home, tell=tell).summary()
+        return refresh_outputs(
+            layout, site=site, dagster_home=dagster_home, tell=tell, sends_lineage=openlineage is not None
+        ).summary()
 
-    assets = dg.load_assets_from_modules([staged, tables, version])
+    @dg.io_manager(required_resource_keys={"openlineage"})
+    def io_of_told_runs(_: dg.InitResourceContext) -> ParquetIOManager:
+        # Every step reads or writes tables, so that every run has the resource that tells it.
+        return ParquetIOManager(
+            folder=str(layout.work), catalog=str(layout.folder / "catalog"), latest=str(layout.latest_link)
+        )
+
+    assets = dg.load_assets_from_modules([staged, records, side_files, history, codes, reference, version])
     refresh = dg.define_asset_job(
         "refresh",
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.groups("source"),
         executor_def=dg.in_process_executor,
         description="Read the releases asked for, rebuild every table from all releases, publish a version.",
     )
     return dg.Definitions(
-        assets=assets,
-        asset_checks=dg.load_asset_checks_from_modules([checks]),
+        assets=[*shown.sources(), *assets],
         jobs=[refresh, from_site],
         sensors=[build_site_sensor(from_site)],
         schedules=[build_site_schedule(from_site)],
         executor=dg.in_process_executor,
         resources={
-            "tables": ParquetIOManager(folder=str(layout.work)),
-            "intake": intake or Intake.of_archive(layout),
+            "tables": io_of_told_runs,
+            "intake": intake,
+            "openlineage": build_openlineage_resource(openlineage or OpenLineageSettings(), layout, intake),
             "poller": Poller(site, layout.archive, layout.site_state),
             "refresher": refresher,
         },
     )
+
+
+def openlineage_settings() -> OpenLineageSettings:
+    """How runs are told, by the environment."""
+    return OpenLineageSettings.of_environment(os.environ)
 
 
 _home = os.environ.get("DAGSTER_HOME")
@@ -68,4 +89,5 @@ defs = build_definitions(
     outputs=Path(os.environ.get("HCPCS_OUTPUTS", DEFAULT_OUTPUTS)),
     site=Site(_address) if _address else None,
     dagster_home=Path(_home) if _home else None,
+    openlineage=openlineage_settings(),
 )

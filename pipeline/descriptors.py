@@ -1,5 +1,5 @@
 """What a version says of itself in two standards: ``datapackage.json`` (Frictionless, Data Package 2.0) and
-``croissant.json`` (MLCommons Croissant 1.1).
+``croissant.json`` (MLCommons Croissant 1.1). The third, ``dcat.jsonld``, is ``pipeline.dcat``.
 
 Pure functions of the contracts and of what the version holds: no clock, no version number, no path. They belong to
 the version's content, so the same tables always come with the same descriptors.
@@ -23,8 +23,9 @@ from schemas.registry import contracts
 DATAPACKAGE = "datapackage.json"
 CROISSANT = "croissant.json"
 
+KEYWORDS = ["HCPCS", "HCPCS Level II", "medical billing", "procedure codes", "modifiers", "Medicare"]
 #: Where CMS offers the releases.
-_CMS_PAGE = "https://www.cms.gov/medicare/coding-billing/healthcare-common-procedure-system/quarterly-update"
+CMS_PAGE = "https://www.cms.gov/medicare/coding-billing/healthcare-common-procedure-system/quarterly-update"
 _NAME = "hcpcs"
 _DESCRIPTION = (
     "US procedure codes (HCPCS Level II) as a dated record: what each code meant on any day, what changed in each"
@@ -103,12 +104,12 @@ def datapackage(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str,
     return {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
         "name": _NAME,
-        "title": _title(content),
-        "description": _description(content),
-        "homepage": _CMS_PAGE,
-        "keywords": _keywords(),
+        "title": version_title(content),
+        "description": version_description(content),
+        "homepage": CMS_PAGE,
+        "keywords": KEYWORDS,
         "licenses": _frictionless_licenses(licenses, [LICENSE_CMS, LICENSE_OURS]),
-        "sources": [{"title": _release_title(r, content), "path": _CMS_PAGE} for r in _standing(content)],
+        "sources": [{"title": release_title(r, content), "path": CMS_PAGE} for r in standing_releases(content)],
         "resources": [
             {
                 "name": table,
@@ -126,7 +127,7 @@ def datapackage(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str,
                     "primaryKey": list(contract.key),
                 },
             }
-            for table, name, entry, contract in _tables(content)
+            for table, name, entry, contract in described_tables(content)
         ],
     }
 
@@ -142,23 +143,23 @@ def croissant(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, A
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": _NAME,
-        "alternateName": _title(content),
-        "description": _description(content),
-        "url": _CMS_PAGE,
+        "alternateName": version_title(content),
+        "description": version_description(content),
+        "url": CMS_PAGE,
         "license": [address[LICENSE_CMS], address[LICENSE_OURS]],
         "creator": {"@type": "sc:Organization", "name": "The makers of hcpcs"},
         "datePublished": f"{content['newest_release']}-01",
-        "keywords": _keywords(),
+        "keywords": KEYWORDS,
         "inLanguage": "en",
         "isLiveDataset": False,
         "prov:wasDerivedFrom": [
             {
                 "@id": f"cms/{r['release_id']}/{m['sha256']}",
                 "@type": "prov:Entity",
-                "name": f"{_release_title(r, content)}: {m['name']}",
+                "name": f"{release_title(r, content)}: {m['name']}",
                 "sha256": m["sha256"],
             }
-            for r in _standing(content)
+            for r in standing_releases(content)
             for m in r["members"]
         ],
         "distribution": [
@@ -173,7 +174,7 @@ def croissant(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, A
                 "encodingFormat": "application/x-parquet",
                 "sha256": entry["sha256"],
             }
-            for table, name, entry, contract in _tables(content)
+            for table, name, entry, contract in described_tables(content)
         ],
         "recordSet": [
             {
@@ -184,38 +185,39 @@ def croissant(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, A
                 "key": [{"@id": f"{table}/{column}"} for column in contract.key],
                 "field": [_croissant_field(table, name, c) for c in contract.columns],
             }
-            for table, name, _, contract in _tables(content)
+            for table, name, _, contract in described_tables(content)
         ],
     }
 
 
-def _tables(content: Mapping[str, Any]) -> Iterable[tuple[str, str, Mapping[str, Any], Contract]]:
+def described_tables(content: Mapping[str, Any]) -> Iterable[tuple[str, str, Mapping[str, Any], Contract]]:
+    """The tables of the version, sorted: name, file, the file's entry in the manifest, contract."""
     for name, entry in sorted(content["files"].items()):
         if name.endswith(".parquet"):
             yield Path(name).stem, name, entry, contracts()[Path(name).stem]
 
 
-def _standing(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+def standing_releases(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The releases, each in the posting that stands."""
     return [r for r in content["releases"] if r["stands"]]
 
 
-def _title(content: Mapping[str, Any]) -> str:
+def version_title(content: Mapping[str, Any]) -> str:
+    """What the version is, in a line; a made-up sample says so."""
     what = "made-up sample of HCPCS Level II" if content["is_sample"] else "HCPCS Level II"
     return f"{what[0].upper()}{what[1:]}, releases to {content['newest_release']}, tier {content['tier']}"
 
 
-def _description(content: Mapping[str, Any]) -> str:
+def version_description(content: Mapping[str, Any]) -> str:
+    """What the version holds, in a paragraph."""
     text = _SAMPLE_DESCRIPTION if content["is_sample"] else _DESCRIPTION
     return f"{text} Schema version {SCHEMA_VERSION}."
 
 
-def _release_title(release: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+def release_title(release: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    """A release and its posting, in a line."""
     whose = "made-up sample release" if content["is_sample"] else "CMS HCPCS Level II release"
     return f"{whose} {release['release_id']}, posting {release['revision']}"
-
-
-def _keywords() -> list[str]:
-    return ["HCPCS", "HCPCS Level II", "medical billing", "procedure codes", "modifiers", "Medicare"]
 
 
 def _licenses_of(contract: Contract) -> list[str]:

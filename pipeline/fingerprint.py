@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
@@ -15,11 +16,21 @@ _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("pipeline", "schemas", "sources")
 _LIBRARIES = ("fastexcel", "pandera", "polars", "pyarrow", "rapidfuzz")
 
+#: Modules that describe tables and make none of their content.
+_DESCRIBES = frozenset({"pipeline.assets.shown"})
+_IMPORTS = re.compile(rf"^\s*from\s+((?:{'|'.join(_PACKAGES)})[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)", re.MULTILINE)
+_NAMES = re.compile(r"\w+")
+
+
+@cache
+def _libraries() -> bytes:
+    return json.dumps({name: version(name) for name in _LIBRARIES}).encode()
+
 
 @cache
 def code_fingerprint(*packages: str) -> str:
     """SHA-256 of the source and curated files of ``packages`` and of the library versions that decide bytes."""
-    digest = hashlib.sha256(json.dumps({name: version(name) for name in _LIBRARIES}).encode())
+    digest = hashlib.sha256(_libraries())
     for package in packages or _PACKAGES:
         for path in sorted((_ROOT / package).rglob("*")):
             if path.is_file() and path.suffix in (".py", ".csv", ".toml"):
@@ -27,10 +38,51 @@ def code_fingerprint(*packages: str) -> str:
     return digest.hexdigest()
 
 
+@cache
+def module_fingerprint(*modules: str) -> str:
+    """SHA-256 of ``modules`` and all that they import of ours, of curated files if one reads them, and of libraries.
+
+    For telling whether what a module makes may have changed. Imports are found in the text, since reading it all as
+    syntax would cost every start a quarter of a second.
+    """
+    digest = hashlib.sha256(_libraries())
+    found: set[Path] = set()
+    asked = [path for module in modules for path in _files_of(module)]
+    while asked:
+        path = asked.pop()
+        if path in found:
+            continue
+        found.add(path)
+        asked += _imported(path)
+    if any(path.parent.name == "sources" for path in found):
+        found.update((_ROOT / "sources" / "curated").glob("*.csv"))
+    for path in sorted(found):
+        digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def _imported(path: Path) -> list[Path]:
+    files = []
+    for module, names in _IMPORTS.findall(path.read_text("utf-8")):
+        files += _files_of(module)
+        for name in _NAMES.findall(names):
+            files += _files_of(f"{module}.{name}")
+    return files
+
+
+def _files_of(module: str) -> list[Path]:
+    if module in _DESCRIBES:
+        return []
+    base = _ROOT.joinpath(*module.split("."))
+    return [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
+
+
 def release_fingerprint(zips: Iterable[HeldZip]) -> str:
-    """What one release's staged tables depend on: its members and the code that reads them."""
+    """What one release's staged tables depend on: its members, and the code that reads them and lays them out."""
     members = sorted((m.name, m.sha256, m.date or "", m.role) for z in zips for m in z.members)
-    return _hash([members, sorted(z.sha256 for z in zips), code_fingerprint("sources")])
+    made_by = [code_fingerprint("sources"), module_fingerprint("pipeline.release_tables")]
+    return _hash([members, sorted(z.sha256 for z in zips), made_by])
 
 
 def build_fingerprint(index: ArchiveIndex) -> str:

@@ -28,6 +28,8 @@ import pyarrow.parquet
 # own test in lower case begins with 0. An underscore ends a token, and the code set's name may stand right before it.
 _SHAPE = r"[0-9]{5}|[0-9]{4}(?:[ftma]|(?-i:U))|0[0-9]{3}u|d[0-9]{4}"
 _TOKEN = re.compile(rf"(?<![0-9a-z])(?:cpt|cdt)?({_SHAPE})(?![0-9a-z])", re.IGNORECASE)
+#: What every token has; most texts have none.
+_DIGIT = re.compile("[0-9]")
 #: The same for polars, whose patterns cannot look around: finds every text that holds a token.
 _HOLDS_TOKEN = rf"(?i)(?:^|[^0-9a-z])(?:cpt|cdt)?(?:{_SHAPE})(?:[^0-9a-z]|$)"
 #: Day, month and year with slashes, also CMS's misspelled ones (01/0/12019): no code stands behind two numbers so.
@@ -315,7 +317,11 @@ class _Gate:
             if path.suffix.lower() == ".parquet":
                 self._look_at_parquet(path)
                 return
-            texts = list(reader(path.read_bytes().decode("utf-8")))
+            content = path.read_bytes().decode("utf-8")
+            if reader is _texts_of_script and not self.forbidden and not _script_may_hold_token(content):
+                self.values += 1
+                return
+            texts = list(reader(content))
         except (UnicodeDecodeError, ValueError, pyarrow.ArrowException, pl.exceptions.PolarsError) as error:
             self.leak(name, "", "", "", f"cannot be read as {path.suffix[1:]}, so not checked: {str(error)[:120]}")
             return
@@ -335,7 +341,7 @@ class _Gate:
 
     def _tokens(self, cell: _Cell) -> Iterator[tuple[str, str | None]]:
         """The tokens of a text, each with the condition that lets it stand, or None."""
-        if not any(c.isdigit() for c in cell.text):
+        if not _DIGIT.search(cell.text):
             return
         dates = [m.span() for m in _SLASHED_DATE.finditer(cell.text)]
         for token in _TOKEN.finditer(cell.text):
@@ -541,10 +547,34 @@ _SCRIPT_TEXT = re.compile(
 )
 
 
+#: An escape within a string: what stands behind `\\n` must not look as if a letter stood before it.
+_SCRIPT_ESCAPE = re.compile(r"\\(?:\\|[nrtbfv0]|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]+\}|x[0-9A-Fa-f]{2})")
+
+
 def _texts_of_script(content: str) -> _Texts:
-    """Strings and comments of JavaScript or CSS; numbers are no tokens."""
+    """Strings, without their quotes, and comments of JavaScript or CSS; numbers are no tokens."""
+    line, counted = 1, 0
     for found in _SCRIPT_TEXT.finditer(content):
-        yield "", f"line {content.count(chr(10), 0, found.start()) + 1}", found.group(0)
+        line += content.count("\n", counted, found.start())
+        counted = found.start()
+        text = found.group(0)
+        yield "", f"line {line}", _without_escapes(text if text.startswith("/") else text[1:-1])
+
+
+def _script_may_hold_token(content: str) -> bool:
+    """Whether a token stands anywhere in a script: a quick look that spares most scripts of mere data the long one."""
+    return bool(pl.Series([_without_escapes(content)]).str.contains(_HOLDS_TOKEN)[0])
+
+
+def _without_escapes(text: str) -> str:
+    return _SCRIPT_ESCAPE.sub(_unescaped, text) if "\\" in text else text
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    """The letter or digit that an escape stands for; a blank for anything else."""
+    digits = re.sub(r"[^0-9A-Fa-f]", "", escape[0][2:])
+    letter = chr(min(int(digits, 16), 0x10FFFF)) if digits else " "
+    return letter if letter.isalnum() else " "
 
 
 def _texts_of_markup(content: str) -> _Texts:
@@ -614,7 +644,7 @@ class _Markup(HTMLParser):
 
 _READERS: dict[str, Callable[[str], _Texts]] = {
     ".parquet": _texts_of_lines,
-    ".json": _texts_of_json,
+    **dict.fromkeys((".json", ".jsonld"), _texts_of_json),
     ".html": _texts_of_markup,
     ".htm": _texts_of_markup,
     ".svg": _texts_of_markup,

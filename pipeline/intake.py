@@ -6,7 +6,8 @@ The one object that a run's assets share with its caller. It holds no table.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from pipeline.publish import Published, publish
 from sources.archive import Archive, ArchiveIndex, HeldZip
 from sources.errors import ReleaseRefused, SourceError
 from sources.license_policy import load_license_policy
-from sources.release import ReleaseRead, empty_release
+from sources.release import ReleaseRead, empty_release, read_release
 
 Tell = Callable[[str], None]
 
@@ -49,6 +50,7 @@ class Intake:
     refused: dict[str, ReleaseRefused] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
     published: Published | None = None
+    _ahead: dict[str, Future[ReleaseRead | ReleaseRefused]] = field(default_factory=dict)
 
     @classmethod
     def of_archive(cls, outputs: Outputs) -> Intake:
@@ -60,40 +62,51 @@ class Intake:
         """The zips to build from, by release."""
         return self.index.releases_to_build()
 
-    def read_each(
-        self, release_ids: list[str], read: Callable[[Archive, str, list[HeldZip]], ReleaseRead]
-    ) -> Iterator[tuple[str, ReleaseRead]]:
-        """Read releases; after the last, raise ``RefreshRefused`` for all bad ones, or skip them if told.
+    @contextmanager
+    def reading_ahead(self, release_ids: list[str]) -> Iterator[None]:
+        """Read releases while the run starts: Dagster takes seconds for that, and readers seldom hold Python's lock."""
+        with self._reading(release_ids) as self._ahead:
+            yield
+        self._ahead = {}
 
-        Two at a time: workbooks and frames are read outside of Python's lock.
-        """
+    def read_each(self, release_ids: list[str]) -> Iterator[tuple[str, ReleaseRead]]:
+        """Read releases; after the last, raise ``RefreshRefused`` for all bad ones, or skip them if told."""
+        with self._reading([r for r in release_ids if r not in self._ahead]) as reading:
+            for release_id in release_ids:
+                outcome = (self._ahead.pop(release_id, None) or reading.pop(release_id)).result()
+                if isinstance(outcome, ReleaseRead):
+                    yield release_id, outcome
+                else:
+                    self.refused[release_id] = outcome
+                    yield release_id, self._as_held(release_id)
+        if self.refused and not self.skip_bad:
+            raise RefreshRefused(self.refused)
+
+    @contextmanager
+    def _reading(self, release_ids: list[str]) -> Iterator[dict[str, Future[ReleaseRead | ReleaseRefused]]]:
+        """Read releases, two at a time: workbooks and frames are read outside of Python's lock."""
         zips = self.releases()
 
         def attempt(number: int, release_id: str) -> ReleaseRead | ReleaseRefused:
             self.tell(f"reading {release_id} ({number} of {len(release_ids)})")
             try:
-                return read(self.archive, release_id, zips[release_id])
+                return read_release(self.archive, release_id, zips[release_id])
             except ReleaseRefused as refusal:
                 return refusal
 
-        with ThreadPoolExecutor(READERS) as pool:
-            outcomes = pool.map(attempt, range(1, len(release_ids) + 1), release_ids)
-            for release_id, outcome in zip(release_ids, outcomes, strict=True):
-                if isinstance(outcome, ReleaseRead):
-                    yield release_id, outcome
-                else:
-                    self.refused[release_id] = outcome
-                    yield release_id, self._as_held(release_id, read)
-        if self.refused and not self.skip_bad:
-            raise RefreshRefused(self.refused)
+        pool = ThreadPoolExecutor(READERS)
+        try:
+            yield {r: pool.submit(attempt, number, r) for number, r in enumerate(release_ids, 1)}
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-    def _as_held(self, release_id: str, read: Callable[[Archive, str, list[HeldZip]], ReleaseRead]) -> ReleaseRead:
+    def _as_held(self, release_id: str) -> ReleaseRead:
         """The release as it was before this run offered more of it; nothing if that cannot be read either."""
         held = self.archive.index().zips.keys()
         zips = [z for z in self.releases()[release_id] if z.sha256 in held]
         if zips and self.skip_bad:
             try:
-                return read(self.archive, release_id, zips)
+                return read_release(self.archive, release_id, zips)
             except ReleaseRefused:
                 pass
         self.left_out.add(release_id)

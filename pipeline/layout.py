@@ -58,6 +58,11 @@ class Outputs:
         return self.folder / "runs"
 
     @property
+    def lineage_events(self) -> Path:
+        """Every run as OpenLineage events, one on a line; runs are added at the end."""
+        return self.runs / "openlineage.jsonl"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that writes."""
         return self.folder / ".lock"

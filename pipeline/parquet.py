@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,8 +40,11 @@ def write_work_table(path: Path, frame: pl.DataFrame) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        # By way of memory: of a full disk polars tells in words, and for some writes not even that; Python by number.
+        content = io.BytesIO()
+        frame.write_parquet(content, compression="zstd", compression_level=1)
         with partial.open("wb") as file:
-            frame.write_parquet(file, compression="zstd", compression_level=1)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
@@ -19,6 +20,7 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.dcat import write_dcat
 from pipeline.descriptors import write_descriptors
 from pipeline.diff import write_changes
 from pipeline.gate import check_version, withheld_texts
@@ -47,6 +49,8 @@ TIER = "open"
 _PARTIAL = ".partial-"
 #: How the folders begin that a refresh downloads into.
 FETCHING = ".fetch-"
+#: Tables that are written at the same time: compressing and hashing hold no lock of Python's.
+_WRITERS = 2
 _LIBRARIES = ("dagster", "fastexcel", "pandera", "polars", "pyarrow", "rapidfuzz")
 
 
@@ -81,12 +85,16 @@ def publish(
     for name in sorted(tables):  # all of them, before a file is written; one at a time, since they are large
         enforce(name, masked(name, tables[name].collect(), policy))
     partial = outputs.versions / f"{_PARTIAL}{os.getpid()}"
+
+    def write(name: str) -> dict[str, Any]:
+        frame = masked(name, tables[name].collect(), policy).select(list(contract(name).polars_schema))
+        write_published_table(partial / TIER / f"{name}.parquet", contract(name), frame, metadata)
+        return {"rows": frame.height, "logical_sha256": logical_sha256(frame)}
+
     try:
-        facts = {}
-        for name in sorted(tables):
-            frame = masked(name, tables[name].collect(), policy).select(list(contract(name).polars_schema))
-            write_published_table(partial / TIER / f"{name}.parquet", contract(name), frame, metadata)
-            facts[name] = {"rows": frame.height, "logical_sha256": logical_sha256(frame)}
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            forbidden = pool.submit(withheld_texts, tables, policy)
+            facts = dict(zip(sorted(tables), pool.map(write, sorted(tables)), strict=True))
         _copy_licenses(partial)
         content = {
             "schema_version": SCHEMA_VERSION,
@@ -98,7 +106,7 @@ def publish(
             "excluded": dict(sorted(excluded.items())),
             "files": _files(partial, facts),
         }
-        content["files"] |= write_descriptors(partial, content)
+        content["files"] |= write_descriptors(partial, content) | write_dcat(partial, content)
         previous = latest_version(outputs)
         kept = outputs.version(previous) if previous is not None else None
         if previous is not None and kept is not None and is_intact(kept) and read_manifest(kept)["content"] == content:
@@ -111,7 +119,7 @@ def publish(
         write_json(partial / "manifest.json", manifest)
         if before is not None:
             link_unchanged(partial, before, content["files"])
-        check_version(partial, policy, file_entries(manifest), forbidden_texts=withheld_texts(tables, policy))
+        check_version(partial, policy, file_entries(manifest), forbidden_texts=forbidden.result())
         _sync_folders(partial)
         partial.rename(outputs.version(version))
         _sync_folder(outputs.versions)
@@ -119,11 +127,20 @@ def publish(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     point_latest_at(outputs, version)
+    write_state(outputs, publishing=None)
     return Published(version, outputs.version(version), True, _rows(facts))
 
 
 def sweep(outputs: Outputs) -> None:
-    """Remove what an interrupted run left; the caller holds the lock."""
+    """Remove what an interrupted run left; the caller holds the lock.
+
+    So goes a whole version that ``latest.json`` never named: it was never published. Its number stays used.
+    """
+    unfinished = read_state(outputs).get("publishing")
+    if unfinished is not None:
+        if unfinished != latest_version(outputs) and outputs.version(unfinished).is_dir():
+            outputs.version(unfinished).rename(outputs.versions / f"{_PARTIAL}{unfinished}")
+        write_state(outputs, publishing=None)
     for leftover in (*outputs.versions.glob(f"{_PARTIAL}*"), *outputs.folder.glob(f"{FETCHING}*")):
         shutil.rmtree(leftover)
     for pattern in (
@@ -140,13 +157,17 @@ def sweep(outputs: Outputs) -> None:
 
 
 def _next_version(outputs: Outputs, newest_release: str) -> str:
-    """The next id for this newest release; kept in state before it is used, so that none is used twice."""
+    """The next id for this newest release; kept in state before it is used, so that none is used twice.
+
+    The state names it as being published until ``latest.json`` does.
+    """
     prefix = newest_release.replace("-", ".")
     builds: dict[str, int] = read_state(outputs).get("builds", {})
     held = [version_key(v)[2] for v in all_versions(outputs) if v.startswith(prefix + ".")]
     number = max([builds.get(prefix, 0), *held]) + 1
-    write_state(outputs, builds=builds | {prefix: number})
-    return f"{prefix}.{number}"
+    version = f"{prefix}.{number}"
+    write_state(outputs, builds=builds | {prefix: number}, publishing=version)
+    return version
 
 
 def _rows(facts: Mapping[str, dict[str, Any]]) -> dict[str, int]:

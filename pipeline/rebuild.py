@@ -24,7 +24,7 @@ from sources.errors import SourceError
 IDENTICAL, SAME_ROWS, DIFFERENT = "identical", "same_rows", "different"
 
 #: Files that repeat the hashes of others, and so differ wherever those do.
-_DESCRIPTORS = {"datapackage.json", "croissant.json"}
+_DESCRIPTORS = {"datapackage.json", "croissant.json", "dcat.jsonld"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import importlib
 import json
 import os
 import re
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +28,7 @@ from filelock import FileLock, Timeout
 from pipeline.fingerprint import build_fingerprint, release_fingerprint
 from pipeline.intake import READERS, Intake, RefreshRefused, Tell
 from pipeline.layout import Outputs
+from pipeline.lineage import tables
 from pipeline.publish import FETCHING, Published, sweep
 from pipeline.publish_state import (
     is_intact,
@@ -114,16 +118,17 @@ def refresh(
     site: Site | None = None,
     dagster_home: Path | None = None,
     tell: Tell = lambda text: None,
+    sends_lineage: bool = False,
 ) -> Refreshed:
     """Build and publish from what is held and what is ``offered`` (a folder of releases, or a zip) or new on ``site``.
 
     ``stated`` names the release of everything offered; ``skip_bad`` leaves out what cannot be used instead of
-    refusing all. Raises ``SourceError``, ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was
-    published and held stays as it was then.
+    refusing all; ``sends_lineage`` also sends the run's lineage where the environment says. Raises ``SourceError``,
+    ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was published and held stays as it was then.
     """
     home = dagster_home or outputs.dagster_home
     with _failed_writes_told(outputs, home):
-        return _refresh_alone(outputs, offered, stated, skip_bad, site, home, tell)
+        return _refresh_alone(outputs, offered, stated, skip_bad, site, home, tell, sends_lineage)
 
 
 @contextlib.contextmanager
@@ -164,6 +169,7 @@ def _refresh_alone(
     site: Site | None,
     home: Path,
     tell: Tell,
+    sends_lineage: bool,
 ) -> Refreshed:
     """Refresh as the only one that writes."""
     outputs.folder.mkdir(parents=True, exist_ok=True)
@@ -181,7 +187,7 @@ def _refresh_alone(
             report = _fetch(outputs, site, Path(folder), tell) if site is not None else None
             if report is not None:
                 offered = Path(folder) if report.fetched else None
-            done = _refresh(outputs, offered, stated, skip_bad, report, home, tell)
+            done = _refresh(outputs, offered, stated, skip_bad, report, home, tell, sends_lineage)
         _write_run_summary(outputs, done)
         return done
 
@@ -213,6 +219,7 @@ def _refresh(
     report: FetchReport | None,
     home: Path,
     tell: Tell,
+    sends_lineage: bool,
 ) -> Refreshed:
     archive = Archive(outputs.archive)
     held = archive.index()
@@ -237,7 +244,7 @@ def _refresh(
         archive.commit(index)
         return Refreshed(latest, False, count, (), {k: str(v) for k, v in refused.items()}, report)
     intake = Intake(outputs, archive, index, skip_bad, tell)
-    read = _run_job(outputs, intake, home)
+    read = _run_job(outputs, intake, home, sends_lineage)
     assert intake.published is not None
     _note_refused_findings(outputs, intake)
     write_state(outputs, fingerprint=build_fingerprint(archive.index()))
@@ -263,9 +270,11 @@ def _take_in(
     def look(number: int, path: Path, folder: str | None) -> HeldZip | SourceError:
         tell(f"looking into {path.name} ({number} of {len(zips)})")
         try:
-            found = held.zips.get(file_sha256(path))
+            found = held.zips.get(sha256 := file_sha256(path))
             if found is None or stated or (folder and folder != found.release_id):
                 found = inspect_zip(path, folder=folder, stated=stated)
+            if sha256 not in held.zips:
+                _import_dagster_meanwhile()
             return found
         except ZipRefused as error:
             return ZipRefused(f"{folder}/{error}" if folder else str(error))
@@ -293,6 +302,13 @@ def _take_in(
     return taken, refused, came
 
 
+@functools.cache
+def _import_dagster_meanwhile() -> None:
+    """Begin to import what builds a version: that takes two seconds, and the zips are not all looked into yet."""
+    warnings.filterwarnings("ignore", module="dagster")
+    threading.Thread(target=importlib.import_module, args=("pipeline.definitions",)).start()
+
+
 def _refuse_mixture(held: ArchiveIndex, new: list[HeldZip]) -> None:
     samples = {z.is_sample for z in [*held.zips.values(), *new]}
     if len(samples) > 1:
@@ -312,13 +328,19 @@ def _intact_latest(outputs: Outputs) -> Published | None:
     return Published(version, folder, False, rows)
 
 
-def _run_job(outputs: Outputs, intake: Intake, home: Path) -> list[str]:
+def _run_job(outputs: Outputs, intake: Intake, home: Path, sends_lineage: bool) -> list[str]:
     """Run the job ``refresh`` on the persistent instance; returns the releases it read."""
+    stale = _stale(outputs, intake)
+    with intake.reading_ahead(stale):
+        return _run_job_reading(stale, outputs, intake, home, sends_lineage)
+
+
+def _run_job_reading(stale: list[str], outputs: Outputs, intake: Intake, home: Path, sends_lineage: bool) -> list[str]:
     intake.tell("starting Dagster")
     warnings.filterwarnings("ignore", module="dagster")
     import dagster as dg
 
-    from pipeline.definitions import build_definitions
+    from pipeline.definitions import build_definitions, openlineage_settings
 
     errors: list[BaseException] = []
 
@@ -328,9 +350,10 @@ def _run_job(outputs: Outputs, intake: Intake, home: Path) -> list[str]:
             errors.append(context.op_exception)
 
     prepare_home(home)
-    job = build_definitions(outputs=outputs.folder, intake=intake).resolve_job_def("refresh").with_hooks({keep_error})
+    told = openlineage_settings() if sends_lineage else None
+    definitions = build_definitions(outputs=outputs.folder, intake=intake, openlineage=told)
+    job = definitions.resolve_job_def("refresh").with_hooks({keep_error})
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        stale = _stale(outputs, intake)
         keys = _align_partitions(instance, list(intake.releases()))
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         chosen: dict[str, Any] = {"asset_selection": _unpartitioned(job)}
@@ -372,8 +395,8 @@ def _stale(outputs: Outputs, intake: Intake) -> list[str]:
 
 
 def _staged(outputs: Outputs, release_id: str) -> bool:
-    folders = [p for p in outputs.work.glob("staged_*") if p.is_dir()]
-    return bool(folders) and all((folder / f"{release_id}.parquet").exists() for folder in folders)
+    names = [table.name for table in tables() if table.group == "staged"]
+    return all((outputs.work / name / f"{release_id}.parquet").exists() for name in names)
 
 
 def _forget(outputs: Outputs, release_id: str) -> None:

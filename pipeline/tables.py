@@ -7,9 +7,7 @@ import polars as pl
 from pipeline.classify import code_section
 from pipeline.crosswalk import replaced_by_lists
 from pipeline.licenses import with_license_flags
-from schemas.registry import contract, contracts
-
-_TEXTS = ("short_description", "long_description")
+from schemas.registry import contract
 
 
 def standing(records: pl.DataFrame) -> pl.DataFrame:
@@ -19,9 +17,7 @@ def standing(records: pl.DataFrame) -> pl.DataFrame:
 
 def release_records(records: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
     """``hcpcs_release_records``: sorted by code, then release."""
-    return with_license_flags("hcpcs_release_records", standing(records), policy, texts=_TEXTS).sort(
-        "code", "kind", "release_id"
-    )
+    return _flagged("hcpcs_release_records", standing(records), policy).sort("code", "kind", "release_id")
 
 
 def code_states(
@@ -49,25 +45,23 @@ def code_states(
         rows = rows.join(listed, on=key, how="left").with_columns(
             pl.col("is_unlisted").fill_null(False), section_id=code_section(pl.col("code"))
         )
-    flagged = with_license_flags(table, rows, policy, texts=_TEXTS)
+    flagged = _flagged(table, rows, policy)
     return flagged.select(list(contract(table).polars_schema)).sort("code", "episode")
 
 
 def flagged_history(spans: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
     """``hcpcs_history``: spans with their license columns, sorted by key."""
-    return with_license_flags("hcpcs_history", spans, policy, texts=_TEXTS).sort(*contract("hcpcs_history").key)
+    return _flagged("hcpcs_history", spans, policy).sort(*contract("hcpcs_history").key)
 
 
 def flagged_changes(changes: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
     """``hcpcs_changes`` with its license columns, sorted by release, then key."""
-    return with_license_flags("hcpcs_changes", changes, policy, texts=("old", "new")).sort(
-        *contract("hcpcs_changes").key
-    )
+    return _flagged("hcpcs_changes", changes, policy).sort(*contract("hcpcs_changes").key)
 
 
 def flagged_crosswalk(crosswalk: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
     """``hcpcs_crosswalk`` with its license columns, sorted by key."""
-    return with_license_flags("hcpcs_crosswalk", crosswalk, policy).sort(*contract("hcpcs_crosswalk").key)
+    return _flagged("hcpcs_crosswalk", crosswalk, policy).sort(*contract("hcpcs_crosswalk").key)
 
 
 def numbered_findings(findings: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
@@ -75,35 +69,16 @@ def numbered_findings(findings: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFr
     ordered = findings.sort(
         "release_id", "revision", "member", "line", "finding", "field", "code", "raw_value", "message", nulls_last=True
     ).with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("release_id", "revision").alias("finding_number"))
-    return with_license_flags("hcpcs_findings", ordered, policy, texts=("raw_value",))
+    return _flagged("hcpcs_findings", ordered, policy)
 
 
 def side_table(table: str, rows: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
     """A table of one kind of CMS's side files, all releases together, sorted by its key."""
+    return _flagged(table, rows, policy).sort(*contract(table).key)
+
+
+def _flagged(table: str, frame: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
+    """``frame`` with its license columns, from the code and the texts that the table's contract names."""
     stated = contract(table)
-    texts = tuple(
-        c.name for c in stated.columns if c.name.endswith(("description", "_text")) and c.name in rows.columns
-    )
-    code = pl.col("code") if "code" in rows.columns else pl.lit(None, pl.String)
-    return with_license_flags(table, rows, policy, code=code, texts=texts).sort(*stated.key)
-
-
-def dictionary() -> pl.DataFrame:
-    """``data_dictionary``: one row per published table and column, from the contracts."""
-    rows = [
-        {
-            "table_name": name,
-            "position": position,
-            "column_name": c.name,
-            "type": c.type,
-            "is_key": c.is_key,
-            "nullable": c.nullable,
-            "description": c.description,
-            "source": c.source,
-            "license": c.license_id,
-            "lineage": list(c.lineage),
-        }
-        for name, table in contracts().items()
-        for position, c in enumerate(table.columns, 1)
-    ]
-    return pl.DataFrame(rows, schema=contract("data_dictionary").polars_schema)
+    code = pl.lit(None, pl.String) if stated.license_code is None else pl.col(stated.license_code)
+    return with_license_flags(table, frame, policy, code=code, texts=stated.license_texts)

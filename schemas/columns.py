@@ -1,7 +1,7 @@
-"""Columns that several tables share, and the one way to state a column.
+"""Columns that several tables share, and the one way to state a column and a table's facts.
 
-A column says its type, its checks, what it means and where it comes from; Parquet metadata, the data dictionary
-and the catalog are derived from that. What only one table has stays in that table's module.
+A column says its type, its checks, what it means and where it comes from; Parquet metadata, the data dictionary,
+the lineage and the catalog are derived from that. What only one table has stays in that table's module.
 """
 
 from __future__ import annotations
@@ -26,11 +26,19 @@ RELEASE_ID = r"^(19|20)\d\d-(0[1-9]|1[0-2])$"
 CODE_OR_MODIFIER = r"^([A-Z0-9][0-9]{3}[A-Z0-9]|[A-Z0-9]{2})$"
 SHA256 = r"^[0-9a-f]{64}$"
 
+#: The ``source`` of a column that no publisher states: this project decides, counts or writes it. A column must say
+#: either a publisher's place or this; there is no default.
+MADE_BY_US = ""
+#: Where the id of a release is read.
+RELEASE_NAMES = "names of CMS's zip and members"
+#: Groups of tables, in the order of the data's way.
+GROUPS = ("records", "side_files", "history", "codes", "reference")
+
 
 def column(
     description: str,
     *,
-    source: str = "",
+    source: str,
     lineage: tuple[str, ...] = (),
     license_id: str = LICENSE_CMS,
     of: pl.DataType | type[pl.DataType] | None = None,
@@ -39,9 +47,10 @@ def column(
 ) -> Any:
     """State a column: what it means, where it comes from, whose it is, and the checks it must pass.
 
-    ``source`` is the place in what others publish ("CMS record, positions 12-91"), ``lineage`` names the columns
-    (``table.column``) it is made from; empty lineage and source mean that this project makes it. ``of`` is the
-    element type of a list column.
+    ``source`` is the place in what others publish ("CMS record, positions 12-91"), or ``MADE_BY_US``. ``lineage`` names
+    what the value is made from: columns of other tables or of curated files (``table.column``), or columns of the same
+    table (``column``), which stand for what those are made from. Without it the column comes from the one of its name
+    in the table that ``table_facts`` names. ``of`` is the element type of a list column.
     """
     kwargs = {"inner": of} if of is not None else None
     return pa.Field(
@@ -53,33 +62,45 @@ def column(
     )
 
 
-def release_id(description: str = "Release, by the month it takes effect (YYYY-MM).", **kwargs: Any) -> Any:
+def table_facts(
+    group: str, *, made_from: str, code: str | None = "code", texts: tuple[str, ...] = (), owner: str = "hcpcs"
+) -> dict[str, Any]:
+    """What a table says of itself, for its ``Config.metadata``.
+
+    ``group`` is one of ``GROUPS``. ``made_from`` is the table, or the curated file, whose columns the table's own come
+    from where they state no lineage. The license columns follow from the column ``code`` (None: the steward is the same
+    for all rows) and from the ``texts`` that may cite a code. ``owner`` is the team that answers for the table.
+    """
+    return {"group": group, "made_from": made_from, "code": code, "texts": list(texts), "owner": owner}
+
+
+def release_id(
+    description: str = "Release, by the month it takes effect (YYYY-MM).", *, source: str = RELEASE_NAMES, **kwargs: Any
+) -> Any:
     """The id of a release."""
-    return column(description, source="names of CMS's zip and members", str_matches=RELEASE_ID, **kwargs)
+    return column(description, source=source, str_matches=RELEASE_ID, **kwargs)
 
 
 def revision(**kwargs: Any) -> Any:
     """Which posting of the release's code file."""
     return column(
-        "Which posting of the release's code file, counted from 1 in the order that its members tell.", ge=1, **kwargs
-    )
-
-
-def record_kind(**kwargs: Any) -> Any:
-    """Procedure code or modifier."""
-    return column(
-        "Whether the record is a procedure code or a modifier.",
-        source="CMS record, position 11 (3 procedure, 7 modifier)",
-        isin=RECORD_KINDS,
+        "Which posting of the release's code file, counted from 1 in the order that its members tell.",
+        source=MADE_BY_US,
+        ge=1,
         **kwargs,
     )
 
 
-def hcpcs_code(**kwargs: Any) -> Any:
+def record_kind(*, source: str = "CMS record, position 11 (3 procedure, 7 modifier)", **kwargs: Any) -> Any:
+    """Procedure code or modifier."""
+    return column("Whether the record is a procedure code or a modifier.", source=source, isin=RECORD_KINDS, **kwargs)
+
+
+def hcpcs_code(*, source: str = "CMS record, positions 1-5", **kwargs: Any) -> Any:
     """A code or modifier without padding."""
     return column(
         "The code, or the two-character modifier, without padding.",
-        source="CMS record, positions 1-5",
+        source=source,
         str_matches=CODE_OR_MODIFIER,
         **kwargs,
     )
@@ -95,20 +116,33 @@ class LicenseColumns(pa.DataFrameModel):
 
     license_id: str = column(
         "License under which the row's text stands; see the table `licenses`.",
+        source=MADE_BY_US,
         license_id=LICENSE_OURS,
         isin=LICENSE_IDS,
+        lineage=("code",),
     )
-    steward: str = column("Who maintains the code: CMS, AMA or ADA.", license_id=LICENSE_OURS, isin=STEWARDS)
+    steward: str = column(
+        "Who maintains the code: CMS, AMA or ADA.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        isin=STEWARDS,
+        lineage=("license_id",),
+    )
     redistribution: str = column(
         "`open`: the row's own text may be passed on; `withheld`: the open tier leaves it null.",
+        source=MADE_BY_US,
         license_id=LICENSE_OURS,
         isin=REDISTRIBUTION,
+        lineage=("license_id",),
     )
     cites_cpt: bool = column(
-        "Whether CMS's own text in this row mentions a number shaped like a CPT or CDT code.", license_id=LICENSE_OURS
+        "Whether CMS's own text in this row mentions a number shaped like a CPT or CDT code.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
     )
     withheld_fields: pl.List = text_list(
         "Columns of this row that the open tier leaves null, or from whose list it leaves elements out.",
+        source=MADE_BY_US,
         license_id=LICENSE_OURS,
     )
 

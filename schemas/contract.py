@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pandera.polars as pa
 import polars as pl
 import pyarrow
+
+from schemas.columns import MADE_BY_US, LicenseColumns
 
 #: Bumped as docs/versioning.md says; part of every file's metadata and of the manifest.
 SCHEMA_VERSION = "1.0"
@@ -54,6 +57,12 @@ class Column:
     source: str
     lineage: tuple[str, ...]
     license_id: str
+    constraints: tuple[str, ...]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether no publisher states the value: this project decides, counts or writes it."""
+        return self.source == MADE_BY_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +83,49 @@ class Contract:
         return tuple(self.model.to_schema().unique or ())
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What the table says of itself (``table_facts``); empty for a table that is not published."""
+        return getattr(self.model.Config, "metadata", None) or {}
+
+    @property
+    def group(self) -> str:
+        """The group of tables that it belongs to."""
+        return str(self.facts["group"])
+
+    @property
+    def owner(self) -> str:
+        """The team that answers for it."""
+        return str(self.facts["owner"])
+
+    @property
+    def has_license_columns(self) -> bool:
+        """Whether its rows say whose they are."""
+        return issubclass(self.model, LicenseColumns)
+
+    @property
+    def license_code(self) -> str | None:
+        """The column whose code tells whose a row is; None where all rows are the same steward's."""
+        return self.facts["code"]
+
+    @property
+    def license_texts(self) -> tuple[str, ...]:
+        """The columns whose text may cite another owner's code."""
+        return tuple(self.facts["texts"])
+
+    @property
+    def license_ids(self) -> tuple[str, ...]:
+        """The licenses of its columns, sorted."""
+        return tuple(sorted({c.license_id for c in self.columns}))
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """The columns in order."""
-        key = self.key
-        return tuple(
-            Column(
-                name=name,
-                type=_type_name(c.dtype.type),
-                polars_type=c.dtype.type,
-                nullable=c.nullable,
-                is_key=name in key,
-                description=c.description or "",
-                source=(c.metadata or {}).get("source", ""),
-                lineage=tuple((c.metadata or {}).get("lineage", ())),
-                license_id=(c.metadata or {}).get("license", ""),
-            )
-            for name, c in self.model.to_schema().columns.items()
-        )
+        return _columns_of(self.model)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """What must hold of whole rows, in words."""
+        return tuple(check.description or str(check.name) for check in self.model.to_schema().checks)
 
     @property
     def polars_schema(self) -> dict[str, pl.DataType]:
@@ -155,6 +190,38 @@ def _violations(contract: Contract, frame: pl.DataFrame, cases: pl.DataFrame) ->
         for c in cases.iter_rows(named=True)
     ]
     return pl.DataFrame(rows, schema={"column": pl.String, "check": pl.String, "value": pl.String, "row": pl.String})
+
+
+@cache
+def _columns_of(model: type[pa.DataFrameModel]) -> tuple[Column, ...]:
+    schema = model.to_schema()
+    key = schema.unique or ()
+    return tuple(
+        Column(
+            name=name,
+            type=_type_name(c.dtype.type),
+            polars_type=c.dtype.type,
+            nullable=c.nullable,
+            is_key=name in key,
+            description=c.description or "",
+            source=(c.metadata or {}).get("source", ""),
+            lineage=tuple((c.metadata or {}).get("lineage", ())),
+            license_id=(c.metadata or {}).get("license", ""),
+            constraints=tuple(_in_words(check) for check in c.checks),
+        )
+        for name, c in schema.columns.items()
+    )
+
+
+def _in_words(check: pa.Check) -> str:
+    stated = check.statistics or {}
+    if "allowed_values" in stated:
+        return f"one of {', '.join(map(str, stated['allowed_values']))}"
+    if "min_value" in stated:
+        return f"at least {stated['min_value']}"
+    if "pattern" in stated:
+        return f"matches {stated['pattern']}"
+    return str(check.name)
 
 
 def _type_name(dtype: pl.DataType) -> str:

@@ -6,7 +6,9 @@ import pandera.polars as pa
 import polars as pl
 
 from schemas.columns import (
+    CONTENT_COLUMNS,
     LICENSE_OURS,
+    MADE_BY_US,
     RELEASE_ID,
     LicenseColumns,
     column,
@@ -14,6 +16,7 @@ from schemas.columns import (
     record_kind,
     release_id,
     revision,
+    table_facts,
 )
 
 #: Classes of change; docs/changes.md says what each means.
@@ -38,6 +41,12 @@ CHANGES = (
 #: How CMS's action code fails to tell a change, or claims one that is not there.
 DISAGREEMENTS = ("untold", "told_otherwise", "left_standing", "unseen")
 
+#: What of a record is compared.
+_STATED = tuple(
+    f"staged_records.{c}"
+    for c in (*CONTENT_COLUMNS, "added_date", "action_effective_date", "termination_date", "action_code")
+)
+
 
 class HcpcsChanges(LicenseColumns):
     """One row per change between neighboring releases held, or between revisions of one: record, class and field."""
@@ -48,53 +57,81 @@ class HcpcsChanges(LicenseColumns):
         "Release compared with; the same one where a re-post is compared.",
         source="names of CMS's zip and members",
         str_matches=RELEASE_ID,
+        lineage=("staged_records.release_id",),
     )
-    previous_revision: pl.Int32 = column("Revision compared with.", ge=1)
+    previous_revision: pl.Int32 = column(
+        "Revision compared with.", source=MADE_BY_US, ge=1, lineage=("staged_records.revision",)
+    )
     observed_gap: bool = column(
         "Whether CMS posted releases between the two that are not held; its action code speaks of the last step alone.",
+        source=MADE_BY_US,
         license_id=LICENSE_OURS,
+        lineage=("staged_records.release_id",),
     )
     kind: str = record_kind()
     code: str = hcpcs_code()
     episode: pl.Int32 = column(
         "Which meaning of the code the record has, counted from 1; of a code that is gone, had.",
+        source=MADE_BY_US,
         ge=1,
         license_id=LICENSE_OURS,
+        lineage=("staged_episodes.episode",),
     )
-    change: str = column("Class of the change, see docs/changes.md.", isin=CHANGES, license_id=LICENSE_OURS)
+    change: str = column(
+        "Class of the change, see docs/changes.md.",
+        source=MADE_BY_US,
+        isin=CHANGES,
+        license_id=LICENSE_OURS,
+        lineage=(*_STATED, "staged_records.release_id", "staged_episodes.episode"),
+    )
     field: str = column(
         "Column of `hcpcs_release_records` that changed; `record` where the whole record came or went.",
+        source=MADE_BY_US,
         str_matches=r"^[a-z][a-z_]*$",
         license_id=LICENSE_OURS,
+        lineage=_STATED,
     )
     old: str = column(
         "Value before, as text: a date as YYYY-MM-DD, a list as JSON; null where there was none.",
+        source="CMS record",
         nullable=True,
-        lineage=("hcpcs_release_records.*",),
+        lineage=_STATED,
     )
     new: str = column(
         "Value after, as text: a date as YYYY-MM-DD, a list as JSON; null where there is none.",
+        source="CMS record",
         nullable=True,
-        lineage=("hcpcs_release_records.*",),
+        lineage=_STATED,
     )
     cms_action_code: str = column(
         "CMS's action code for the record in this release; null where the record is gone.",
         source="CMS record, positions 293",
         nullable=True,
-        lineage=("hcpcs_release_records.action_code",),
+        lineage=("staged_records.action_code",),
     )
     agrees_with_cms: bool = column(
         "Whether CMS's action code tells this change; null where it cannot say: it tells another change of the record,"
         " the record is gone, a release between is not held, or a re-post is compared.",
+        source=MADE_BY_US,
         nullable=True,
         license_id=LICENSE_OURS,
+        lineage=(
+            "change",
+            "field",
+            "cms_action_code",
+            "observed_gap",
+            "staged_records.action_effective_date",
+            "staged_records.added_date",
+        ),
     )
     disagreement: str = column(
         "Where it does not: `untold` (it says that nothing changed), `told_otherwise` (it tells of something else),"
         " `left_standing` (it repeats an earlier release's action), `unseen` (what it claims is not to be seen).",
+        source=MADE_BY_US,
         nullable=True,
         isin=DISAGREEMENTS,
         license_id=LICENSE_OURS,
+        lineage=("agrees_with_cms",),
     )
 
     @pa.dataframe_check(name="disagreement_says_why")
@@ -111,3 +148,4 @@ class HcpcsChanges(LicenseColumns):
             True,
             ["release_id", "revision", "previous_release_id", "kind", "code", "change", "field"],
         )
+        metadata = table_facts("history", made_from="staged_records", texts=("old", "new"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import LICENSE_OURS, column
+from schemas.columns import LICENSE_OURS, MADE_BY_US, column, table_facts
 
 _LAYOUT = "CMS record layout"
 
@@ -13,14 +13,19 @@ _LAYOUT = "CMS record layout"
 class HcpcsCodebook(pa.DataFrameModel):
     """One row per field and value that CMS's record layouts state, in this project's words."""
 
-    field: str = column("Column of the tables of records, or `record_id` of CMS's text.", license_id=LICENSE_OURS)
+    field: str = column(
+        "Column of the tables of records, or `record_id` of CMS's text.", source=MADE_BY_US, license_id=LICENSE_OURS
+    )
     value: str = column("The value as CMS writes it.", source=_LAYOUT)
-    label: str = column("What the value means, in this project's words.", license_id=LICENSE_OURS)
+    label: str = column("What the value means, in this project's words.", source=MADE_BY_US, license_id=LICENSE_OURS)
     valid_from: pl.Date = column("First day of that meaning, where CMS states one.", source=_LAYOUT, nullable=True)
     valid_to: pl.Date = column("Last day of that meaning, where CMS states one.", source=_LAYOUT, nullable=True)
-    source: str = column("Record layout, item and positions that state the value.", license_id=LICENSE_OURS)
+    source: str = column(
+        "Record layout, item and positions that state the value.", source=MADE_BY_US, license_id=LICENSE_OURS
+    )
 
     class Config:
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["field", "value"]
+        metadata = table_facts("reference", made_from="curated_codebook")

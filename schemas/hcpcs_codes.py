@@ -5,7 +5,16 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import LICENSE_OURS, LicenseColumns, RecordContent, column, release_id, text_list
+from schemas.columns import (
+    LICENSE_OURS,
+    MADE_BY_US,
+    LicenseColumns,
+    RecordContent,
+    column,
+    release_id,
+    table_facts,
+    text_list,
+)
 from schemas.hcpcs_release_records import RecordDates
 
 CODE = r"^[A-Z0-9][0-9]{3}[A-Z0-9]$"
@@ -19,20 +28,20 @@ class Episode(pa.DataFrameModel):
 
     episode: pl.Int32 = column(
         "Which meaning of the code, counted from 1; see docs/episodes.md.",
+        source=MADE_BY_US,
         ge=1,
         license_id=LICENSE_OURS,
-        lineage=("hcpcs_history.episode",),
     )
     is_current_episode: bool = column(
         "True for the code's newest meaning, once per code: filter on it, or a join on the code alone fans out.",
+        source=MADE_BY_US,
         license_id=LICENSE_OURS,
-        lineage=("hcpcs_history.episode",),
     )
     status: str = column(
         "What became of it by the newest release's day: `active`, `terminated`, or `purged` from CMS's file when due.",
+        source=MADE_BY_US,
         isin=STATUS,
         license_id=LICENSE_OURS,
-        lineage=("hcpcs_history.valid_to",),
     )
 
 
@@ -43,7 +52,14 @@ class LatestState(RecordDates):
     last_release: str = release_id("Last release held that has it; the row says what that release says.")
     replaced_by: pl.List = text_list(
         "Codes that CMS names for an ended meaning; those of other owners are left out. See `hcpcs_crosswalk`.",
-        lineage=("hcpcs_crosswalk.target",),
+        source="CMS record, positions 205-229",
+        lineage=(
+            "hcpcs_crosswalk.target",
+            "hcpcs_crosswalk.target_number",
+            "hcpcs_crosswalk.relation",
+            "hcpcs_crosswalk.is_withdrawn",
+            "hcpcs_crosswalk.target_kind",
+        ),
     )
 
 
@@ -58,13 +74,32 @@ class Placement(pa.DataFrameModel):
 
     section_id: str = column(
         "Section of HCPCS by the code's letter, see `code_sections`; null for a code of another owner's shape.",
+        source=MADE_BY_US,
         license_id=LICENSE_OURS,
         nullable=True,
-        lineage=("code_sections.section_id",),
+        lineage=(
+            "staged_states.code",
+            "curated_code_sections.section_id",
+            "curated_code_sections.code_system_id",
+            "curated_code_sections.depth",
+            "curated_code_sections.first_code",
+            "curated_code_sections.last_code",
+            "curated_code_sections.valid_from",
+            "curated_code_systems.code_system_id",
+            "curated_code_systems.code_pattern",
+        ),
     )
     is_unlisted: bool = column(
         "Whether a list of unlisted (NOC) codes that CMS posted in the meaning's time names it.",
-        lineage=("hcpcs_unlisted_codes.code",),
+        source=MADE_BY_US,
+        lineage=(
+            "hcpcs_unlisted_codes.code",
+            "hcpcs_unlisted_codes.kind",
+            "hcpcs_unlisted_codes.release_id",
+            "code",
+            "first_release",
+            "last_release",
+        ),
     )
 
 
@@ -75,3 +110,4 @@ class HcpcsCodes(LicenseColumns, LatestState, RecordContent, Placement, Episode,
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "episode"]
+        metadata = table_facts("codes", made_from="staged_states", texts=("short_description", "long_description"))

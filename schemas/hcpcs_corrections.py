@@ -5,22 +5,47 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id
+from schemas.columns import (
+    CONTENT_COLUMNS,
+    MADE_BY_US,
+    SHA256,
+    LicenseColumns,
+    column,
+    hcpcs_code,
+    record_kind,
+    release_id,
+    table_facts,
+)
 
 #: What a correction does to a code, or to one field of its record.
 CORRECTION_ACTIONS = ("add", "terminate", "do_not_terminate", "delete", "restore", "revise", "clear", "other")
 #: Whether the records state what a correction states.
 STATES_IN_RECORDS = ("already", "later", "never", "unclear")
 
+#: What a correction states, and the records that are held against it.
+_STATED = ("release_id", "action", "field", "new_value", "old_value")
+_HELD = tuple(
+    f"staged_records.{c}"
+    for c in (
+        "release_id",
+        *CONTENT_COLUMNS,
+        "added_date",
+        "action_effective_date",
+        "termination_date",
+        "action_code",
+    )
+)
+
 
 class CorrectionChange(pa.DataFrameModel):
     """One change that a line of a corrections file states, with the line it comes from."""
 
-    code: str = hcpcs_code()
-    kind: str = record_kind()
+    code: str = hcpcs_code(source="CMS corrections, code")
+    kind: str = record_kind(source="CMS corrections, code (its length)")
     release_id: str = release_id("Release that the correction is posted with (YYYY-MM).")
     number: pl.Int32 = column(
         "Counts the code's changes over the release's corrections files, older files first, in the order of the words.",
+        source=MADE_BY_US,
         ge=1,
     )
     action_text: str = column("The correction's words, as they stand.", source="CMS corrections, action", nullable=True)
@@ -58,13 +83,15 @@ class CorrectionChange(pa.DataFrameModel):
     state_in_records: str = column(
         "Whether the release's records state the change (`already`), a release held after it does (`later`), none does"
         " (`never`), or it cannot be told (`unclear`). A correction never alters a record here.",
-        lineage=("hcpcs_release_records.code",),
+        source=MADE_BY_US,
         isin=STATES_IN_RECORDS,
+        lineage=(*_STATED, *_HELD),
     )
     in_records_since: str = column(
         "First release, from the corrected one on, whose records state the change.",
-        lineage=("hcpcs_release_records.release_id",),
+        source=MADE_BY_US,
         nullable=True,
+        lineage=(*_STATED, *_HELD),
     )
     source_member: str = column("Member of CMS's zip that the line was read from.", source="CMS zip")
     source_member_sha256: str = column("SHA-256 of that member's bytes.", source="CMS zip", str_matches=SHA256)
@@ -80,3 +107,8 @@ class HcpcsCorrections(LicenseColumns, CorrectionChange):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "kind", "release_id", "number"]
+        metadata = table_facts(
+            "side_files",
+            made_from="staged_releases.corrections",
+            texts=("action_text", "short_description", "long_description"),
+        )

@@ -7,11 +7,13 @@ import polars as pl
 
 from schemas.columns import (
     LICENSE_OURS,
+    MADE_BY_US,
     LicenseColumns,
     column,
     hcpcs_code,
     record_kind,
     release_id,
+    table_facts,
     text_list,
 )
 
@@ -29,64 +31,133 @@ class HcpcsCrosswalk(LicenseColumns):
 
     kind: str = record_kind()
     code: str = hcpcs_code()
-    episode: pl.Int32 = column("Which meaning of the code, counted from 1.", ge=1, license_id=LICENSE_OURS)
+    episode: pl.Int32 = column(
+        "Which meaning of the code, counted from 1.", source=MADE_BY_US, ge=1, license_id=LICENSE_OURS
+    )
     target_number: pl.Int32 = column(
         "Counts the episode's targets by first release, then position; set before masking.",
+        source=MADE_BY_US,
         ge=1,
         license_id=LICENSE_OURS,
+        lineage=(
+            "staged_episodes.crosswalk_targets",
+            "staged_episodes.release_id",
+        ),
     )
     target: str = column(
         "The cross-reference as CMS states it; null where it is another owner's to give.",
         source="CMS record, positions 205-229",
         nullable=True,
-        lineage=("hcpcs_release_records.crosswalk_targets",),
+        lineage=("staged_episodes.crosswalk_targets",),
     )
     relation: str = column(
-        "`replaced_by` where the episode has ended, else `see_also`.", isin=RELATIONS, license_id=LICENSE_OURS
+        "`replaced_by` where the episode has ended, else `see_also`.",
+        source=MADE_BY_US,
+        isin=RELATIONS,
+        license_id=LICENSE_OURS,
+        lineage=("staged_states.status",),
     )
     is_withdrawn: bool = column(
         "Whether the episode's last record no longer names the target; a withdrawn one is part of no chain.",
+        source=MADE_BY_US,
         license_id=LICENSE_OURS,
+        lineage=(
+            "last_release",
+            "staged_states.last_release",
+        ),
     )
     target_kind: str = column(
         "What the target is by its shape: procedure code, modifier, or no code at all (the literal `CPT`).",
+        source=MADE_BY_US,
         isin=TARGET_KINDS,
         license_id=LICENSE_OURS,
+        lineage=(
+            "target",
+            "target_code_system",
+        ),
     )
     target_system: str = column(
-        "Whose code the target is by its shape: HCPCS, CPT or CDT.", isin=TARGET_SYSTEMS, license_id=LICENSE_OURS
+        "Whose code the target is by its shape: HCPCS, CPT or CDT.",
+        source=MADE_BY_US,
+        isin=TARGET_SYSTEMS,
+        license_id=LICENSE_OURS,
+        lineage=(
+            "target",
+            "curated_code_systems.code_pattern",
+            "curated_code_systems.system",
+        ),
     )
     target_code_system: str = column(
         "Entry of `code_systems` whose shape the target has; null where it has none's.",
+        source=MADE_BY_US,
         nullable=True,
         license_id=LICENSE_OURS,
+        lineage=(
+            "target",
+            "curated_code_systems.code_pattern",
+            "curated_code_systems.code_system_id",
+        ),
     )
     target_episode: pl.Int32 = column(
         "Meaning of the target that is meant: the one it had in the first release that names it, or before; the first"
         " it came to have where it came later. Null for what no release held has as a code.",
+        source=MADE_BY_US,
         nullable=True,
         ge=1,
         license_id=LICENSE_OURS,
+        lineage=(
+            "target",
+            "target_kind",
+            "first_release",
+            "staged_states.kind",
+            "staged_states.code",
+            "staged_states.episode",
+            "staged_states.first_release",
+        ),
     )
     target_status: str = column(
         "What became of that meaning by the newest release; `never_seen`: shaped like a code of HCPCS Level II, but in"
         " no release held; `not_ours`: a code of another owner; `no_code`: junk.",
+        source=MADE_BY_US,
         isin=TARGET_STATUS,
         license_id=LICENSE_OURS,
+        lineage=(
+            "target_kind",
+            "target_system",
+            "target_episode",
+            "staged_states.status",
+        ),
     )
-    first_release: str = release_id("First release held that names the target.")
-    last_release: str = release_id("Last release held that names the target.")
+    first_release: str = release_id(
+        "First release held that names the target.", lineage=("staged_episodes.release_id",)
+    )
+    last_release: str = release_id("Last release held that names the target.", lineage=("staged_episodes.release_id",))
     chain_ends: pl.List = text_list(
         "Where the chain of replacements ends that starts at the target: the target itself where it was not replaced;"
         " several where a code was divided; none for a loop.",
-        lineage=("hcpcs_crosswalk.target",),
+        source=MADE_BY_US,
+        lineage=(
+            "kind",
+            "code",
+            "episode",
+            "target",
+            "target_kind",
+            "target_episode",
+            "relation",
+            "is_withdrawn",
+        ),
     )
     chain_outcome: str = column(
         "How the chain ends: in an `active` code, in one of another owner (`not_ours`), in an ended code without a"
         " successor (`dead_end`), nowhere (`loop`), in what was `never_seen` or is `no_code`; the best where it"
         " divides.",
+        source=MADE_BY_US,
         isin=CHAIN_OUTCOMES,
         license_id=LICENSE_OURS,
+        lineage=(
+            "chain_ends",
+            "target_status",
+        ),
     )
 
     @pa.dataframe_check(name="episode_for_every_known_target")
@@ -99,3 +170,4 @@ class HcpcsCrosswalk(LicenseColumns):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["kind", "code", "episode", "target_number"]
+        metadata = table_facts("history", made_from="staged_episodes")

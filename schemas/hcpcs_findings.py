@@ -4,37 +4,150 @@ from __future__ import annotations
 
 import polars as pl
 
-from schemas.columns import LICENSE_OURS, RECORD_KINDS, LicenseColumns, column, release_id, revision, text_list
+from schemas.columns import (
+    LICENSE_OURS,
+    MADE_BY_US,
+    RECORD_KINDS,
+    LicenseColumns,
+    column,
+    release_id,
+    revision,
+    table_facts,
+    text_list,
+)
 
 SEVERITIES = ("info", "warning", "error")
+
+#: What shows an oddity only when releases are seen together; see ``pipeline.across_releases``.
+_ACROSS_RELEASES = (
+    *(
+        f"staged_episodes.{c}"
+        for c in (
+            "release_id",
+            "added_date",
+            "termination_date",
+            "short_description",
+            "long_description",
+            "action_code",
+        )
+    ),
+    *(f"hcpcs_crosswalk.{c}" for c in ("relation", "is_withdrawn", "target_kind", "target_status", "chain_outcome")),
+    "hcpcs_transactions.action_code",
+    "curated_episodes.decision",
+)
 
 
 class HcpcsFindings(LicenseColumns):
     """One row per finding: something odd in what CMS posted, where it stands, and what was done about it."""
 
-    release_id: str = release_id()
-    revision: pl.Int32 = revision()
-    finding_number: pl.Int32 = column("Counts the findings of a revision from 1.", ge=1, license_id=LICENSE_OURS)
+    release_id: str = release_id(
+        lineage=(
+            "staged_releases.findings.release_id",
+            "staged_episodes.release_id",
+        )
+    )
+    revision: pl.Int32 = revision(
+        lineage=(
+            "staged_releases.findings.revision",
+            "staged_episodes.revision",
+        )
+    )
+    finding_number: pl.Int32 = column(
+        "Counts the findings of a revision from 1.",
+        source=MADE_BY_US,
+        ge=1,
+        license_id=LICENSE_OURS,
+        lineage=(
+            "finding",
+            "member",
+            "line",
+            "field",
+            "code",
+            "raw_value",
+            "message",
+        ),
+    )
     finding: str = column(
-        "What kind of oddity it is, see docs/findings.md.", str_matches=r"^[a-z][a-z_]*$", license_id=LICENSE_OURS
+        "What kind of oddity it is, see docs/findings.md.",
+        source=MADE_BY_US,
+        str_matches=r"^[a-z][a-z_]*$",
+        license_id=LICENSE_OURS,
+        lineage=("staged_releases.findings.finding", *_ACROSS_RELEASES),
     )
     severity: str = column(
         "`info`: nothing is lost; `warning`: look before you rely on it; `error`: the release would be refused.",
+        source=MADE_BY_US,
         isin=SEVERITIES,
         license_id=LICENSE_OURS,
+        lineage=("staged_releases.findings.severity", *_ACROSS_RELEASES),
     )
     member: str = column("Member of CMS's zip.", source="CMS zip", nullable=True)
     line: pl.Int32 = column("Line of the text or row of the workbook, from 1.", source="CMS zip", nullable=True, ge=1)
-    kind: str = column("Procedure code or modifier, where it is about one record.", isin=RECORD_KINDS, nullable=True)
-    code: str = column("The code, where it is about one record.", source="CMS record, positions 1-5", nullable=True)
-    field: str = column("The record's field, where it is about one.", nullable=True, license_id=LICENSE_OURS)
-    raw_value: str = column("What CMS wrote there, unless that may not be passed on.", source="CMS zip", nullable=True)
-    message: str = column("What is odd, in words.", license_id=LICENSE_OURS)
-    action: str = column("What was done.", license_id=LICENSE_OURS)
-    occurrences: pl.Int32 = column("How many places share this one cause.", ge=1, license_id=LICENSE_OURS)
-    examples: pl.List = text_list("Some of those places.", source="CMS zip")
+    kind: str = column(
+        "Procedure code or modifier, where it is about one record.",
+        source="CMS record, position 11 (3 procedure, 7 modifier)",
+        isin=RECORD_KINDS,
+        nullable=True,
+        lineage=(
+            "staged_releases.findings.kind",
+            "staged_episodes.kind",
+            "hcpcs_transactions.kind",
+        ),
+    )
+    code: str = column(
+        "The code, where it is about one record.",
+        source="CMS record, positions 1-5",
+        nullable=True,
+        lineage=(
+            "staged_releases.findings.code",
+            "staged_episodes.code",
+            "hcpcs_transactions.code",
+        ),
+    )
+    field: str = column(
+        "The record's field, where it is about one.", source=MADE_BY_US, nullable=True, license_id=LICENSE_OURS
+    )
+    raw_value: str = column(
+        "What CMS wrote there, unless that may not be passed on.",
+        source="CMS zip",
+        nullable=True,
+        lineage=(
+            "staged_releases.findings.raw_value",
+            "hcpcs_transactions.action_code",
+        ),
+    )
+    message: str = column(
+        "What is odd, in words.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        lineage=("staged_releases.findings.message", "staged_episodes.code", *_ACROSS_RELEASES),
+    )
+    action: str = column(
+        "What was done.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        lineage=("staged_releases.findings.action", *_ACROSS_RELEASES),
+    )
+    occurrences: pl.Int32 = column(
+        "How many places share this one cause.",
+        source=MADE_BY_US,
+        ge=1,
+        license_id=LICENSE_OURS,
+        lineage=("staged_releases.findings.occurrences", *_ACROSS_RELEASES),
+    )
+    examples: pl.List = text_list(
+        "Some of those places.",
+        source="CMS zip",
+        lineage=(
+            "staged_releases.findings.examples",
+            "hcpcs_crosswalk.code",
+            "hcpcs_crosswalk.target",
+            *_ACROSS_RELEASES,
+        ),
+    )
 
     class Config:
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["release_id", "revision", "finding_number"]
+        metadata = table_facts("history", made_from="staged_releases.findings", texts=("raw_value",))

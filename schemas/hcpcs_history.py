@@ -6,19 +6,27 @@ import pandera.polars as pa
 import polars as pl
 
 from schemas.columns import (
+    CONTENT_COLUMNS,
     LICENSE_OURS,
+    MADE_BY_US,
     LicenseColumns,
     RecordContent,
     column,
     hcpcs_code,
     record_kind,
     release_id,
+    table_facts,
 )
 
 VALID_FROM_BASES = ("added", "action", "release")
 VALID_TO_BASES = ("termination", "next_span", "absence", "open")
 
-_RECORDS = "hcpcs_release_records"
+#: What decides the days of spans; which content a record states decides where one span ends and the next begins.
+_DAYS = tuple(
+    f"staged_episodes.{c}"
+    for c in ("added_date", "action_effective_date", "termination_date", "action_code", "release_id")
+)
+_CONTENT = tuple(f"staged_episodes.{c}" for c in CONTENT_COLUMNS)
 
 
 class HistorySpan(pa.DataFrameModel):
@@ -27,37 +35,53 @@ class HistorySpan(pa.DataFrameModel):
     kind: str = record_kind()
     code: str = hcpcs_code()
     episode: pl.Int32 = column(
-        "Which meaning of the code, counted from 1; see docs/episodes.md.", ge=1, license_id=LICENSE_OURS
+        "Which meaning of the code, counted from 1; see docs/episodes.md.",
+        source=MADE_BY_US,
+        ge=1,
+        license_id=LICENSE_OURS,
     )
-    span_number: pl.Int32 = column("Counts the spans of the episode from 1.", ge=1, license_id=LICENSE_OURS)
-    valid_from: pl.Date = column(
-        "First day on which the content held.",
-        lineage=(f"{_RECORDS}.added_date", f"{_RECORDS}.action_effective_date", f"{_RECORDS}.release_id"),
+    span_number: pl.Int32 = column(
+        "Counts the spans of the episode from 1.",
+        source=MADE_BY_US,
+        ge=1,
+        license_id=LICENSE_OURS,
+        lineage=(*_CONTENT, *_DAYS),
     )
+    valid_from: pl.Date = column("First day on which the content held.", source=MADE_BY_US, lineage=_DAYS)
     valid_to: pl.Date = column(
-        "Last day on which the content held; null while none is known.",
-        lineage=(f"{_RECORDS}.termination_date", f"{_RECORDS}.release_id"),
-        nullable=True,
+        "Last day on which the content held; null while none is known.", source=MADE_BY_US, nullable=True, lineage=_DAYS
     )
     valid_from_basis: str = column(
         "Why that first day: `added`, the code's added date; `action`, the action effective date of the change; "
         "`release`, the day on which the first release with the content takes effect.",
+        source=MADE_BY_US,
         isin=VALID_FROM_BASES,
         license_id=LICENSE_OURS,
+        lineage=_DAYS,
     )
     valid_to_basis: str = column(
         "Why that last day: `termination`, the end that CMS states or stated before it took the code up again; "
         "`next_span`, the day before the next span; `absence`, the day before the first release held without the code, "
         "whose end none states; `open`, there is none.",
+        source=MADE_BY_US,
         isin=VALID_TO_BASES,
         license_id=LICENSE_OURS,
+        lineage=_DAYS,
     )
     observed_gap: bool = column(
-        "Whether a release that would decide one of the span's days is not held.", license_id=LICENSE_OURS
+        "Whether a release that would decide one of the span's days is not held.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        lineage=(
+            "valid_from",
+            "valid_to",
+            "staged_episodes.release_id",
+        ),
     )
-    first_release: str = release_id("First release held that states the span.")
+    first_release: str = release_id("First release held that states the span.", lineage=("staged_episodes.release_id",))
     last_release: str = release_id(
-        "Last release held that states the span, or that follows it in saying something else when it had ended."
+        "Last release held that states the span, or that follows it in saying something else when it had ended.",
+        lineage=("staged_episodes.release_id",),
     )
 
 
@@ -78,3 +102,4 @@ class HcpcsHistory(LicenseColumns, RecordContent, HistorySpan):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["kind", "code", "episode", "span_number"]
+        metadata = table_facts("history", made_from="staged_episodes", texts=("short_description", "long_description"))

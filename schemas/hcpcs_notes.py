@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import SHA256, LicenseColumns, column, release_id
+from schemas.columns import SHA256, LicenseColumns, column, release_id, table_facts
 
 
 class ProcessingNote(pa.DataFrameModel):
@@ -30,3 +30,4 @@ class HcpcsNotes(LicenseColumns, ProcessingNote):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["release_id", "note_number"]
+        metadata = table_facts("side_files", made_from="staged_releases.notes", code=None, texts=("note_text",))

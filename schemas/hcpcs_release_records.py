@@ -14,6 +14,7 @@ from schemas.columns import (
     record_kind,
     release_id,
     revision,
+    table_facts,
 )
 
 
@@ -71,3 +72,4 @@ class HcpcsReleaseRecords(LicenseColumns, RecordSource, RecordDates, RecordConte
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "kind", "release_id"]
+        metadata = table_facts("records", made_from="staged_records", texts=("short_description", "long_description"))

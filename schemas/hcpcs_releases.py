@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import LICENSE_OURS, column, release_id, revision, text_list
+from schemas.columns import LICENSE_OURS, MADE_BY_US, column, release_id, revision, table_facts, text_list
 
 FORMS = ("text", "workbook", "both")
 MEMBER_ROLES = (
@@ -30,27 +30,46 @@ class HcpcsReleases(pa.DataFrameModel):
     revision: pl.Int32 = revision()
     effective_date: pl.Date = column("First day on which the release holds.", source="names of CMS's zip and members")
     stands: bool = column(
-        "Whether the tables speak from this revision: the newest of its release.", license_id=LICENSE_OURS
+        "Whether the tables speak from this revision: the newest of its release.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
     )
-    form: str = column("Form in which the code file came; `both`: the workbook was held against the text.", isin=FORMS)
+    form: str = column(
+        "Form in which the code file came; `both`: the workbook was held against the text.",
+        source="CMS zip",
+        isin=FORMS,
+    )
     procedure_count: pl.Int32 = column("Procedure codes in the code file.", ge=0, source="CMS record, position 11")
     modifier_count: pl.Int32 = column("Modifiers in the code file.", ge=0, source="CMS record, position 11")
     finding_count: pl.Int32 = column(
-        "Findings made on reading it, see `hcpcs_findings`.", ge=0, license_id=LICENSE_OURS
+        "Findings made on reading it, see `hcpcs_findings`.", source=MADE_BY_US, ge=0, license_id=LICENSE_OURS
     )
     text_line_length: pl.Int32 = column(
-        "Longest of the last lines of the text, in characters; null for a workbook alone.", nullable=True, ge=1
+        "Longest of the last lines of the text, in characters; null for a workbook alone.",
+        source="CMS zip",
+        nullable=True,
+        ge=1,
     )
     workbook_columns: pl.Int32 = column(
-        "Columns of the workbook that the record layout names; null for a text alone.", nullable=True, ge=1
+        "Columns of the workbook that the record layout names; null for a text alone.",
+        source="CMS zip",
+        nullable=True,
+        ge=1,
     )
-    member_names: pl.List = text_list("Names of the members: the revision's code files, then the release's side files.")
-    member_roles: pl.List = text_list("What each member is, in the same order.", license_id=LICENSE_OURS)
-    member_sha256s: pl.List = text_list("SHA-256 of each member's bytes, in the same order.")
-    member_bytes: pl.List = column("Size of each member in bytes, in the same order.", of=pl.Int64)
-    is_sample: bool = column("Whether it is of the made-up sample and not CMS's.", license_id=LICENSE_OURS)
+    member_names: pl.List = text_list(
+        "Names of the members: the revision's code files, then the release's side files.", source="CMS zip"
+    )
+    member_roles: pl.List = text_list(
+        "What each member is, in the same order.", source=MADE_BY_US, license_id=LICENSE_OURS
+    )
+    member_sha256s: pl.List = text_list("SHA-256 of each member's bytes, in the same order.", source="CMS zip")
+    member_bytes: pl.List = column("Size of each member in bytes, in the same order.", source="CMS zip", of=pl.Int64)
+    is_sample: bool = column(
+        "Whether it is of the made-up sample and not CMS's.", source=MADE_BY_US, license_id=LICENSE_OURS
+    )
 
     class Config:
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["release_id", "revision"]
+        metadata = table_facts("records", made_from="staged_releases.revisions")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id
+from schemas.columns import MADE_BY_US, SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id, table_facts
 
 
 class TransactionLine(pa.DataFrameModel):
     """A line of a transaction report."""
 
-    code: str = hcpcs_code()
-    kind: str = record_kind()
+    code: str = hcpcs_code(source="CMS transaction report, code")
+    kind: str = record_kind(source="CMS transaction report, code (its length)")
     release_id: str = release_id()
     number: pl.Int32 = column(
-        "Counts the lines that the release's reports have for the code; 1 but where they contradict each other.", ge=1
+        "Counts the lines that the release's reports have for the code; 1 but where they contradict each other.",
+        source=MADE_BY_US,
+        ge=1,
     )
     action_code: str = column(
         "Action code that the report's words stand for, see `hcpcs_codebook`; null for words that are not known.",
@@ -52,3 +54,8 @@ class HcpcsTransactions(LicenseColumns, TransactionLine):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "kind", "release_id", "number"]
+        metadata = table_facts(
+            "side_files",
+            made_from="staged_releases.transactions",
+            texts=("action_text", "short_description", "long_description"),
+        )

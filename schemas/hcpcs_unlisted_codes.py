@@ -5,14 +5,14 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id
+from schemas.columns import SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id, table_facts
 
 
 class UnlistedCode(pa.DataFrameModel):
     """A code of a list of unlisted codes."""
 
-    code: str = hcpcs_code()
-    kind: str = record_kind()
+    code: str = hcpcs_code(source="CMS NOC list, code")
+    kind: str = record_kind(source="CMS NOC list, code (its length)")
     release_id: str = release_id("Release that the list is posted with (YYYY-MM).")
     short_description: str = column(
         "Short description, where the list gives one.", source="CMS NOC list, short description", nullable=True
@@ -38,3 +38,6 @@ class HcpcsUnlistedCodes(LicenseColumns, UnlistedCode):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "kind", "release_id"]
+        metadata = table_facts(
+            "side_files", made_from="staged_releases.unlisted_codes", texts=("short_description", "long_description")
+        )

@@ -6,53 +6,49 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from pipeline.assets import shown
 from pipeline.intake import Intake
-from sources.release import read_release
-from sources.side_files import SIDE_SCHEMAS
+from pipeline.release_tables import nested_tables
+from sources.archive import HeldZip
+from sources.release import ReleaseRead
 
 releases = dg.DynamicPartitionsDefinition(name="releases")
 
-_OUTPUTS = {
-    "staged_records": "Records of one release, every revision, typed; unpublished.",
-    "staged_findings": "What was odd in the members of one release; unpublished.",
-    "staged_releases": "The revisions of one release and their members; unpublished.",
-    "staged_transactions": "Lines of one release's transaction report; unpublished.",
-    "staged_corrections": "Lines of one release's corrections; unpublished.",
-    "staged_unlisted_codes": "One release's list of unlisted (NOC) codes; unpublished.",
-    "staged_notes": "One release's processing notes; unpublished.",
-}
-_SIDE = {
-    "transaction_report": "staged_transactions",
-    "corrections": "staged_corrections",
-    "noc_codes": "staged_unlisted_codes",
-    "processing_notes": "staged_notes",
-}
-assert _SIDE.keys() == SIDE_SCHEMAS.keys()
+_TABLES = ("staged_records", "staged_releases")
 
 
 @dg.multi_asset(
     name="staged",
-    outs={
-        name: dg.AssetOut(
-            description=text,
-            io_manager_key="tables",
-            group_name="staged",
-            kinds={"polars", "parquet"},
-            metadata={"count_rows": name == "staged_records"},
-        )
-        for name, text in _OUTPUTS.items()
-    },
+    outs=shown.outs(_TABLES, "sources.release", "pipeline.release_tables"),
     partitions_def=releases,
     backfill_policy=dg.BackfillPolicy.single_run(),
+    **shown.made_from(_TABLES),
 )
 def staged(context: dg.AssetExecutionContext, intake: dg.ResourceParam[Intake]) -> Iterator[dg.Output[Any]]:
     """Read the releases asked for; one that breaks the layout is refused, all that do are named at once."""
-    frames: dict[str, dict[str, pl.DataFrame]] = {name: {} for name in _OUTPUTS}
-    for release_id, read in intake.read_each(sorted(context.partition_keys), read_release):
+    frames: dict[str, dict[str, pl.DataFrame]] = {name: {} for name in _TABLES}
+    zips = intake.releases()
+    for release_id, read in intake.read_each(sorted(context.partition_keys)):
         frames["staged_records"][release_id] = read.records
-        frames["staged_findings"][release_id] = read.findings
-        frames["staged_releases"][release_id] = read.revisions
-        for role, name in _SIDE.items():
-            frames[name][release_id] = read.side[role]
-    for name, by_release in frames.items():
-        yield dg.Output(by_release, output_name=name)
+        frames["staged_releases"][release_id] = nested_tables(read)
+        # Of one table alone: each note makes Dagster look the range of partitions up again.
+        context.add_asset_metadata(_about(read, zips[release_id]), "staged_records", release_id)
+    for name in _TABLES:
+        yield dg.Output(frames.pop(name), output_name=name)
+
+
+def _about(read: ReleaseRead, zips: list[HeldZip]) -> dict[str, Any]:
+    """What the UI shows of a release: numbers, which it plots, codes by section, and where it came from."""
+    standing = read.records.filter(pl.col("revision") == pl.col("revision").max())
+    codes = standing.filter(kind="procedure")
+    sections = codes.group_by(pl.col("code").str.slice(0, 1)).len().sort("code")
+    origins = {str(origin["from"]) for held in zips for origin in held.origins}
+    addresses = sorted(o for o in origins if o.startswith(("https://", "http://")))
+    return {
+        "dagster/row_count": read.records.height,
+        "procedure codes": codes.height,
+        "modifiers": standing.height - codes.height,
+        "findings": read.findings.height,
+        "codes by section": shown.bars(dict(sections.iter_rows()), "section"),
+        **{f"posted at {n}": dg.MetadataValue.url(address) for n, address in enumerate(addresses, 1)},
+    }

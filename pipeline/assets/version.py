@@ -3,25 +3,37 @@
 import dagster as dg
 import polars as pl
 
+from pipeline import lineage
 from pipeline.automation import freshness_policy
+from pipeline.fingerprint import module_fingerprint
 from pipeline.intake import Intake
 from schemas.registry import contracts
 
 
 @dg.asset(
     group_name="version",
-    description="An immutable version of all published tables, masked by the license policy, with its manifest.",
+    description=lineage.table("published_version").description,
+    owners=["team:hcpcs"],
+    tags={"tier": "open"},
+    code_version=module_fingerprint("pipeline.publish", "pipeline.gate", "pipeline.licenses")[:16],
     ins={table: dg.AssetIn(table, metadata={"lazy": True}) for table in contracts()},
     kinds={"parquet"},
     freshness_policy=freshness_policy(),
 )
 def published_version(intake: dg.ResourceParam[Intake], **frames: pl.LazyFrame) -> dg.MaterializeResult:
     done = intake.publish(frames)
+    releases = sorted(intake.releases())
     return dg.MaterializeResult(
         metadata={
             "version": done.version,
             "is_new": done.is_new,
+            "newest release": releases[-1],
+            "releases": len(releases),
             "folder": dg.MetadataValue.path(str(done.folder)),
+            "manifest": dg.MetadataValue.path(str(done.folder / "manifest.json")),
+            "in the catalog": dg.MetadataValue.path(str(intake.outputs.folder / "catalog" / "index.html")),
             "rows": dg.MetadataValue.json(done.rows),
-        }
+            "dagster/row_count": sum(done.rows.values()),
+        },
+        data_version=dg.DataVersion(done.version),
     )

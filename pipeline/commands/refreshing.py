@@ -109,6 +109,7 @@ def refresh_command(
                     site=asked,
                     dagster_home=dagster_home,
                     tell=tell,
+                    sends_lineage=True,
                 )
         except Exception as error:
             if is_refusal(error):

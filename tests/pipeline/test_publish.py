@@ -15,7 +15,14 @@ from conftest import Version, published
 from pipeline import publish as publishing
 from pipeline.layout import Outputs
 from pipeline.parquet import logical_sha256, write_published_table, write_work_table
-from pipeline.publish_state import all_versions, latest_version, mend_latest_link, read_state, write_state
+from pipeline.publish_state import (
+    all_versions,
+    latest_version,
+    mend_latest_link,
+    point_latest_at,
+    read_state,
+    write_state,
+)
 from schemas.contract import ContractViolation
 from schemas.registry import contract
 from sources.license_policy import load_license_policy
@@ -73,6 +80,33 @@ def test_a_version_is_numbered_by_the_newest_release_and_no_number_is_used_twice
     own_sample.state.unlink()
     fourth = publish(own_sample, sample, tables, missing={})
     assert fourth.version == "2025.10.4"
+
+
+@pytest.mark.parametrize("is_pointed_at", [False, True])
+def test_a_version_that_was_never_pointed_at_is_swept_and_its_number_stays_used(
+    own_sample: Outputs,
+    sample: Version,
+    tables: dict[str, pl.LazyFrame],
+    monkeypatch: pytest.MonkeyPatch,
+    is_pointed_at: bool,
+) -> None:
+    def killed(outputs: Outputs, version: str) -> None:
+        if is_pointed_at:
+            point_latest_at(outputs, version)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(publishing, "point_latest_at", killed)
+        publish(own_sample, sample, tables, missing={"2018-01": "for the test"})
+    assert all_versions(own_sample) == [sample.id, "2025.10.2"]
+    publishing.sweep(own_sample)
+    assert all_versions(own_sample) == ([sample.id, "2025.10.2"] if is_pointed_at else [sample.id])
+    assert not list(own_sample.versions.glob(".partial-*"))
+    publishing.sweep(own_sample)  # what was published stays, whatever latest.json names later
+    own_sample.latest.write_text(f'{{"version": "{sample.id}", "path": "versions/{sample.id}"}}')
+    publishing.sweep(own_sample)
+    assert all_versions(own_sample) == ([sample.id, "2025.10.2"] if is_pointed_at else [sample.id])
+    assert publish(own_sample, sample, tables, missing={"2018-01": "for another test"}).version == "2025.10.3"
 
 
 def test_what_was_excluded_or_is_missing_decides_whether_a_version_is_new(
