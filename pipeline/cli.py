@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import claims, questions, refreshing, versions
+from pipeline.commands import catalog, claims, questions, refreshing, versions
 from pipeline.commands.console import is_refusal, outputs_option
 from pipeline.layout import Outputs
 from sources.errors import SourceError
@@ -51,7 +51,7 @@ def ui_command(outputs: Outputs, port: int) -> None:
     os.execve(sys.executable, [sys.executable, *arguments], environment)
 
 
-for _command in (*refreshing.COMMANDS, *questions.COMMANDS, *versions.COMMANDS, *claims.COMMANDS):
+for _command in (*refreshing.COMMANDS, *questions.COMMANDS, *versions.COMMANDS, *claims.COMMANDS, *catalog.COMMANDS):
     cli.add_command(_command)
 
 

@@ -16,8 +16,11 @@ import dagster as dg
 import polars as pl
 import pytest
 import sqlalchemy
+from chromium import CHROMIUM_NAMES, chromium, chromium_path
 from made_up import Posting
+from playwright.sync_api import Browser
 
+from pipeline.catalog.build import write_catalog
 from pipeline.cli import main
 from pipeline.layout import Outputs
 from pipeline.publish_state import latest_version, read_manifest
@@ -111,6 +114,24 @@ def sample(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ver
         patch.setattr(dg.DagsterInstance, "from_config", staticmethod(persistent_instance))
         patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")  # as the command line has it
         return Version(outputs, refresh(outputs, offered=sample_folder))
+
+
+@pytest.fixture(scope="session")
+def sample_catalog(sample: Version, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The catalog of the published sample, made once; read only."""
+    folder = tmp_path_factory.mktemp("catalog") / "outputs"
+    shutil.copytree(sample.outputs.folder, folder, symlinks=True)
+    return write_catalog(Outputs(folder)).folder
+
+
+# Playwright leaves an event loop running in its thread, which other tests must not find: one browser for each module.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium as the machine has it, without a window."""
+    if chromium_path() is None:
+        missing(f"a browser ({', '.join(CHROMIUM_NAMES)})")
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture

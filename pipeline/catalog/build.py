@@ -1,0 +1,145 @@
+"""Making the catalog: which pages it has, the check that nothing withheld is shown, and the swap that replaces it.
+
+What a page says stands in its module; nothing here knows a table.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import polars as pl
+from filelock import FileLock, Timeout
+
+from pipeline.catalog import codes, findings, licenses, lineage, releases, start, tables
+from pipeline.catalog.held import Held, read_held
+from pipeline.catalog.site import STATIC, Site
+from pipeline.gate import check_version
+from pipeline.layout import Outputs
+from sources.errors import SourceError
+from sources.license_policy import load_license_policy
+
+FOLDER = "catalog"
+INDEX = "index.html"
+#: In the order in which they are made; each module has ``write(site, held)``.
+PAGES: tuple[ModuleType, ...] = (start, tables, lineage, releases, codes, licenses, findings)
+
+_PARTIAL = ".catalog-new"
+_REPLACED = ".catalog-old"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogWritten:
+    """What was written: the version shown, the catalog's folder, how many files, and their bytes together."""
+
+    version: str
+    folder: Path
+    files: int
+    bytes: int
+
+    @property
+    def index(self) -> Path:
+        """The page to open first."""
+        return self.folder / INDEX
+
+
+def write_catalog(outputs: Outputs, *, tell: Callable[[str], None] = lambda _: None) -> CatalogWritten:
+    """Write the catalog of the latest version to ``catalog/`` below ``outputs``, in place of the one before.
+
+    It is made beside it, passes the license gate, and is then swapped in by two renames; an error leaves the one before
+    as it was. Raises ``NothingPublished`` before the first version, ``LicenseLeak`` if a page shows what is withheld,
+    ``SourceError`` if something that is no catalog lies in its place or another process is making one.
+    """
+    held = read_held(outputs)
+    target = outputs.folder / FOLDER
+    lock = FileLock(outputs.folder / ".catalog.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise SourceError(f"another process is writing {target}; wait for it to end") from None
+    try:
+        _mend(outputs.folder)
+        _refuse_what_is_not_a_catalog(target)
+        partial = outputs.folder / _PARTIAL
+        try:
+            site = write_site(held, partial, tell=tell)
+            tell("license gate")
+            check_site(site, load_license_policy())
+            _swap(partial, target, outputs.folder / _REPLACED)
+        except OSError as error:
+            kept = "the catalog before is as it was" if target.exists() else "there is no catalog yet"
+            error.add_note(f"the catalog of version {held.latest.version} could not be written; {kept}")
+            raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    finally:
+        lock.release()
+    return CatalogWritten(
+        held.latest.version, target, len(site.files), sum((target / name).stat().st_size for name in site.files)
+    )
+
+
+def write_site(held: Held, folder: Path, *, tell: Callable[[str], None] = lambda _: None) -> Site:
+    """Write all pages into the empty or new ``folder``, unchecked; returns what was written."""
+    folder.mkdir(parents=True)
+    latest = held.latest
+    site = Site(folder, version=latest.version, is_sample=latest.is_sample, newest=latest.content["newest_release"])
+    for path in sorted(STATIC.iterdir()):
+        site.asset(f"static/{path.name}", path)
+    for page in PAGES:
+        tell(page.__name__.rsplit(".", 1)[-1])
+        page.write(site, held)
+    return site
+
+
+def check_site(site: Site, policy: pl.DataFrame) -> None:
+    """Run the license gate over every file of ``site``; raises ``LicenseLeak`` with every place.
+
+    A file that quotes a column may hold what the policy lets that column keep; nothing else of another owner's.
+    """
+    keep = policy.filter(pl.col("action") == "keep")
+    rows = [
+        {"table": file, "column": "*", "condition": condition, "action": "keep", "reason": reason}
+        for file, shown in site.shown.items()
+        for condition, reason in keep.filter(pl.format("{}.{}", "table", "column").is_in(shown))
+        .select("condition", "reason")
+        .unique("condition", keep="first", maintain_order=True)
+        .iter_rows()
+    ]
+    check_version(site.folder, pl.concat([policy, pl.DataFrame(rows, schema=policy.schema)]), site.files)
+
+
+def _refuse_what_is_not_a_catalog(target: Path) -> None:
+    """Only what this command made is replaced: a folder that is empty or has the catalog's style sheet."""
+    if not target.exists() and not target.is_symlink():
+        return
+    is_folder = target.is_dir() and not target.is_symlink()
+    if is_folder and ((target / "static" / "catalog.css").is_file() or not any(target.iterdir())):
+        return
+    what = "a folder that is no catalog" if is_folder else "a link" if target.is_symlink() else "a file"
+    raise SourceError(f"{target} is {what}; move it away, the catalog goes there; nothing was changed")
+
+
+def _swap(partial: Path, target: Path, replaced: Path) -> None:
+    if target.exists():
+        target.rename(replaced)
+    try:
+        partial.rename(target)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(target)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _mend(folder: Path) -> None:
+    """Undo what an interrupted run left: the catalog before goes back to its place, halves go away."""
+    target, replaced = folder / FOLDER, folder / _REPLACED
+    if replaced.exists() and not target.exists():
+        replaced.rename(target)
+    for leftover in (replaced, folder / _PARTIAL):
+        if leftover.exists():
+            shutil.rmtree(leftover)

@@ -1,0 +1,341 @@
+"""The page of codes: a search over every code and modifier, and the life of each.
+
+The search and the lives are data; the page draws them. The search is loaded with the page, a life with its
+neighbors once it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from pipeline.catalog.held import Held, HeldVersion
+from pipeline.catalog.releases import section_names, uncertain_days
+from pipeline.catalog.site import Site
+from pipeline.licenses import CITATION
+from schemas.columns import CONTENT_COLUMNS
+
+#: What counts as a word: a number with its points and commas, else letters and digits. As in static/codes.js.
+_WORD = r"[0-9]+(?:[.,][0-9]+)+|[a-z0-9]+"
+_STATUS_LETTERS = {"active": "a", "terminated": "t", "purged": "p"}
+_DESCRIPTIONS = ("short_description", "long_description")
+_LICENSE = ("license_id", "steward", "redistribution", "cites_cpt", "withheld_fields")
+#: How many characters of a code name the file with its life: files stay small, and not too many.
+_SHARD = 3
+_MODIFIERS = "modifiers"
+_EXAMPLES = 4
+
+_MEANING = (
+    "episode",
+    "is_current_episode",
+    "status",
+    "section_id",
+    "is_unlisted",
+    "added_date",
+    "termination_date",
+    "first_release",
+    "last_release",
+    "replaced_by",
+    *_LICENSE,
+)
+#: What a life says, by part: columns of its rows. What is null, empty or false is null, but for ``agrees_with_cms``.
+LIFE: dict[str, tuple[str, ...]] = {
+    "meanings": _MEANING,
+    "spans": (
+        "episode",
+        "valid_from",
+        "valid_to",
+        "valid_from_basis",
+        "valid_to_basis",
+        "observed_gap",
+        "first_release",
+        "last_release",
+        *CONTENT_COLUMNS,
+    ),
+    "targets": (
+        "episode",
+        "target",
+        "relation",
+        "is_withdrawn",
+        "target_system",
+        "target_episode",
+        "target_status",
+        "first_release",
+        "last_release",
+        "chain_ends",
+        "chain_outcome",
+    ),
+    "sources": ("code", "episode", "relation", "is_withdrawn", "target_episode"),
+    "changes": (
+        "release_id",
+        "revision",
+        "previous_release_id",
+        "episode",
+        "change",
+        "field",
+        "old",
+        "new",
+        "cms_action_code",
+        "agrees_with_cms",
+        "disagreement",
+        "withheld_fields",
+    ),
+    "findings": ("release_id", "finding", "severity", "message", "action"),
+}
+_TABLES = {
+    "meanings": ("hcpcs_codes", "hcpcs_modifiers"),
+    "spans": ("hcpcs_history",),
+    "targets": ("hcpcs_crosswalk",),
+    "changes": ("hcpcs_changes",),
+    "findings": ("hcpcs_findings",),
+}
+#: Columns that a file of lives quotes: what the license policy leaves of these, it leaves of the file.
+_SHOWN = tuple(f"{t}.{c}" for part, several in _TABLES.items() for t in several for c in ("code", *LIFE[part]))
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of HCPCS by its letter, or the modifiers: ``prefix`` is what their codes begin with."""
+
+    prefix: str
+    name: str
+    codes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A code worth looking at, and why."""
+
+    code: str
+    why: str
+
+
+def write(site: Site, held: Held) -> None:
+    """Write ``codes.html``, its search and the lives of all codes."""
+    version = held.latest
+    search = search_index(version)
+    site.page(
+        "codes.html",
+        "codes.html",
+        "Codes",
+        scripts=("static/wording.js", "data/codes/search.js", "data/codes/labels.js", "static/codes.js"),
+        sections=sections(version),
+        examples=examples(version),
+        procedures=sum(s.codes for s in sections(version)) - search["modifiers"],
+        modifiers=search["modifiers"],
+        shows=("hcpcs_history.code", "code_sections.name"),
+    )
+    quoted = [f"{t}.{c}" for t in ("hcpcs_codes", "hcpcs_modifiers", "hcpcs_history") for c in ("code", *_DESCRIPTIONS)]
+    site.data("data/codes/search.js", "codes/search", search, shows=quoted)
+    site.data(
+        "data/codes/labels.js",
+        "codes/labels",
+        labels(version),
+        shows=("hcpcs_codebook.label", "code_sections.name", "licenses.name", "hcpcs_releases.release_id"),
+    )
+    for shard, lives in code_lives(version).items():
+        site.data(f"data/codes/{shard}.js", f"codes/{shard}", lives, shows=_SHOWN)
+
+
+def latest_states(version: HeldVersion) -> pl.DataFrame:
+    """Codes, then modifiers, one row per meaning, with ``kind``: the columns that a page says of a meaning."""
+    codes = version.frame("hcpcs_codes").select(
+        pl.lit("procedure").alias("kind"), "code", *_DESCRIPTIONS, *(c for c in _MEANING)
+    )
+    modifiers = version.frame("hcpcs_modifiers").with_columns(
+        pl.lit("modifier").alias("kind"),
+        pl.lit(None, pl.String).alias("section_id"),
+        pl.lit(False).alias("is_unlisted"),
+    )
+    return pl.concat([codes.sort("code", "episode"), modifiers.select(codes.columns).sort("code", "episode")])
+
+
+def search_index(version: HeldVersion) -> dict[str, Any]:
+    """What the search needs, small: per code its latest short description, status and number of meanings, and words.
+
+    ``words`` are sorted; ``now`` and ``before`` hold for each the places in ``codes`` where it is part of the latest
+    wording, or only of an earlier one, each place as its distance from the one before. The last ``modifiers`` codes
+    are modifiers.
+    """
+    states = latest_states(version)
+    listed = (
+        states.group_by("kind", "code", maintain_order=True)
+        .agg(
+            pl.col("short_description").filter("is_current_episode").first(),
+            pl.col("long_description").filter("is_current_episode").first(),
+            pl.col("status", "redistribution").filter("is_current_episode").first(),
+            pl.len().alias("meanings"),
+        )
+        .with_row_index("place")
+    )
+    wordings = (
+        version.frame("hcpcs_history")
+        .select("kind", "code", *_DESCRIPTIONS)
+        .join(listed.select("kind", "code", "place"), on=["kind", "code"])
+    )
+    now = _words(listed)
+    before = _words(wordings).join(now, on=["word", "place"], how="anti")
+    words = pl.concat([now, before])["word"].unique().sort().to_list()
+    places = [_distances(part, words) for part in (now, before)]
+    return {
+        "codes": " ".join(listed["code"]),
+        "modifiers": listed.filter(pl.col("kind") == "modifier").height,
+        "descriptions": "\n".join(listed["short_description"].fill_null("")),
+        "statuses": "".join(_STATUS_LETTERS[s] for s in listed["status"]),
+        "meanings": " ".join(map(str, listed["meanings"])),
+        "withheld": " ".join(listed.filter(pl.col("redistribution") == "withheld")["code"]),
+        "words": " ".join(words),
+        "now": places[0],
+        "before": places[1],
+    }
+
+
+def code_lives(version: HeldVersion) -> dict[str, dict[str, Any]]:
+    """The life of every code, by the file that holds it: code, part (``LIFE``), rows."""
+    changes = version.frame("hcpcs_changes").with_columns(
+        # The spans tell wordings.
+        pl.when(pl.col("field").is_in(_DESCRIPTIONS)).then(None).otherwise(pl.col(c)).alias(c)
+        for c in ("old", "new")
+    )
+    crosswalk = version.frame("hcpcs_crosswalk").sort("kind", "code", "episode", "target_number")
+    known = crosswalk.filter(pl.col("target_episode").is_not_null() & pl.col("target").is_not_null())
+    findings = version.frame("hcpcs_findings").with_columns(
+        pl.col("kind").fill_null(
+            pl.when(pl.col("code").str.len_chars() == 2).then(pl.lit("modifier")).otherwise(pl.lit("procedure"))
+        )
+    )
+    parts = {
+        "meanings": _by_code(latest_states(version), "meanings"),
+        "spans": _by_code(version.frame("hcpcs_history").sort("kind", "code", "episode", "span_number"), "spans"),
+        "targets": _by_code(crosswalk, "targets"),
+        "sources": _by_code(known, "sources", kind="target_kind", code="target"),
+        "changes": _by_code(changes, "changes"),
+        "findings": _by_code(findings, "findings"),
+    }
+    shards: dict[str, dict[str, Any]] = defaultdict(dict)
+    for kind, code in parts["meanings"]:
+        shards[shard_of(kind, code)][code] = {p: rows[kind, code] for p, rows in parts.items() if (kind, code) in rows}
+    return dict(shards)
+
+
+def shard_of(kind: str, code: str) -> str:
+    """The name of the file with the code's life."""
+    return _MODIFIERS if kind == "modifier" else code[:_SHARD]
+
+
+def labels(version: HeldVersion) -> dict[str, Any]:
+    """What coded values, sections and licenses are called, and which releases are held, with their days."""
+    values: dict[str, dict[str, str]] = defaultdict(dict)
+    for field, value, label in version.frame("hcpcs_codebook").select("field", "value", "label").iter_rows():
+        values[field][value] = label
+    standing = version.frame("hcpcs_releases").filter("stands").sort("effective_date")
+    return {
+        "values": values,
+        "sections": dict(version.frame("code_sections").select("section_id", "name").iter_rows()),
+        "licenses": dict(version.frame("licenses").select("license_id", "name").iter_rows()),
+        "releases": [list(r) for r in standing.select("release_id", "effective_date").iter_rows()],
+        "gaps": uncertain_days(version),
+        "life": LIFE,
+        "content": CONTENT_COLUMNS,
+        "shard": _SHARD,
+    }
+
+
+def sections(version: HeldVersion) -> list[Section]:
+    """HCPCS's letters with how many codes the version holds of each; then the modifiers."""
+    counts = dict(
+        version.frame("hcpcs_codes")
+        .group_by(pl.col("code").str.head(1).alias("letter"))
+        .agg(pl.col("code").n_unique())
+        .iter_rows()
+    )
+    names = section_names(version)
+    found = [Section(letter, names.get(letter, "Other"), counts[letter]) for letter in sorted(counts)]
+    return [*found, Section(_MODIFIERS, "Modifiers", version.frame("hcpcs_modifiers")["code"].n_unique())]
+
+
+def examples(version: HeldVersion) -> list[Example]:
+    """A few codes that show what a life can be: used again, replaced, reworded; whatever the version has of these."""
+    history = version.frame("hcpcs_history").filter(pl.col("kind") == "procedure")
+    crosswalk = version.frame("hcpcs_crosswalk").filter(
+        (pl.col("relation") == "replaced_by") & (pl.col("chain_outcome") == "active") & (pl.col("kind") == "procedure")
+    )
+    lengths = history.group_by("code").agg(pl.col("episode").max().alias("meanings"), pl.len().alias("spans"))
+    again = lengths.filter(pl.col("meanings") > 1).sort(["spans", "code"], descending=[True, False])["code"]
+    reworded = lengths.filter(pl.col("meanings") == 1).sort(["spans", "code"], descending=[True, False])["code"]
+    retired = version.frame("hcpcs_codes").filter(pl.col("status") == "purged").sort("code")["code"]
+    kinds = (
+        (again, "used again for something else"),
+        (reworded, "changed most often"),
+        (crosswalk.sort("code")["code"], "replaced by another"),
+        (retired, "no longer in CMS's file"),
+    )
+    return [Example(codes[0], why) for codes, why in kinds[:_EXAMPLES] if len(codes)]
+
+
+def _words(frame: pl.DataFrame) -> pl.DataFrame:
+    """Every word of the descriptions, with the place in the index of the code that has it.
+
+    Numbers shaped like a code of another owner are left out: CMS's words may cite one, but a list of words would list
+    them all.
+    """
+    text = pl.concat_str([pl.col(c).fill_null("") for c in _DESCRIPTIONS], separator=" ").str.to_lowercase()
+    return (
+        frame.select("place", text.str.extract_all(_WORD).alias("word"))
+        .explode("word")
+        .filter(pl.col("word").is_not_null() & ~pl.col("word").str.contains(CITATION))
+        .unique()
+        .select("word", "place")
+    )
+
+
+def _distances(places: pl.DataFrame, words: list[str]) -> str:
+    """For each word, after commas, the places that have it: each as its distance from the one before, in base 36."""
+    found = dict(
+        places.sort("word", "place")
+        .with_columns(pl.col("place").cast(pl.Int64))
+        .with_columns(pl.col("place").diff().over("word").fill_null(pl.col("place")))
+        .group_by("word", maintain_order=True)
+        .agg("place")
+        .iter_rows()
+    )
+    return ",".join(" ".join(map(_base_36, found.get(word, ()))) for word in words)
+
+
+def _base_36(number: int) -> str:
+    digits = ""
+    while True:
+        number, digit = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+        if not number:
+            return digits
+
+
+def _by_code(
+    frame: pl.DataFrame, part: str, *, kind: str = "kind", code: str = "code"
+) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
+    """Rows of a part of a life, by the kind and code that they belong to."""
+    rows: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
+    stated = frame.select(
+        pl.col(kind).alias("of_kind"),
+        pl.col(code).alias("of_code"),
+        *map(_stated, LIFE[part], frame.select(LIFE[part]).dtypes),
+    )
+    for of_kind, of_code, *values in stated.iter_rows():
+        rows[of_kind, of_code].append(tuple(values))
+    return rows
+
+
+def _stated(name: str, dtype: pl.DataType) -> pl.Expr:
+    """What a column states: nothing where it is empty or false, days as text."""
+    column = pl.col(name)
+    if isinstance(dtype, pl.List):
+        return pl.when(column.list.len() > 0).then(column).alias(name)
+    if dtype == pl.Boolean and name != "agrees_with_cms":
+        return pl.when(column).then(column).alias(name)
+    if name == "anesthesia_base_units":  # none and 0 are the same, as in pipeline/forms.py
+        return column.replace(0, None)
+    return column.cast(pl.String) if dtype == pl.Date else column

@@ -1,0 +1,425 @@
+"""The catalog's page Releases, and a page for each: what it added, ended, re-worded, re-used and purged, and whether
+CMS's action codes tell it. The rows of a release's changes are data; its page draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from pipeline.catalog.charts import MUTED, SERIES, TEXT, Chart, chart, new_figure
+from pipeline.catalog.held import Held, HeldVersion
+from pipeline.catalog.site import Site
+from pipeline.history import expected_releases
+from sources.releases import effective_day
+
+#: Each class of change in few words, weightiest first; docs/changes.md says exactly what each is.
+CHANGE_MEANINGS = {
+    "added": "no earlier release held has the code",
+    "discontinued": "an end is stated where there was none",
+    "reused": "the code came to mean something else",
+    "reactivated": "CMS took the end back, or moved it later, and says so",
+    "restored": "back after an absence, with the same meaning",
+    "purged": "gone, as CMS drops codes some years after their end",
+    "vanished": "gone otherwise",
+    "termination_corrected": "an end moved or taken back, without a word",
+    "added_date_corrected": "another added date, the same meaning",
+    "text": "a description says something else",
+    "payment": "pricing, ASC, OPPS or base units",
+    "administrative": "coverage, references, laboratory certification, processing note",
+    "miscellaneous": "BETOS or type of service",
+    "claimed_not_seen": "the action code claims a change of which nothing is seen",
+    "text_format_only": "a description in other case, spacing or punctuation",
+    "action_date": "another action effective date",
+}
+#: Ways in which an action code fails, in few words.
+DISAGREEMENT_MEANINGS = {
+    "untold": "it says that nothing changed",
+    "told_otherwise": "it tells of something else",
+    "left_standing": "it repeats an older action",
+    "unseen": "what it claims is not to be seen",
+}
+#: What the overview counts: heading, classes of change.
+_OVERVIEW = (
+    ("Added", ("added",)),
+    ("Ended", ("discontinued",)),
+    ("Re-worded", ("text",)),
+    ("Re-used", ("reused",)),
+    ("Back", ("reactivated", "restored")),
+    ("Purged", ("purged",)),
+    ("Vanished", ("vanished",)),
+)
+_CHURN = (*_OVERVIEW[:4], ("Purged or vanished", ("purged", "vanished")))
+#: Sections with a line of their own; the others are one line together.
+_LINES = len(SERIES) - 1
+_MOST_LABELS = 14
+#: Of a label at the end of a line, as a share of the highest line.
+_LABEL_HEIGHT = 0.05
+
+_ROW = (
+    "kind",
+    "code",
+    "episode",
+    "change",
+    "field",
+    "old",
+    "new",
+    "cms_action_code",
+    "agrees_with_cms",
+    "disagreement",
+    "withheld",
+    "posting",
+)
+_SHOWN = (
+    *(f"hcpcs_changes.{c}" for c in ("code", "old", "new")),
+    # What changes quote of descriptions and references is what the records state.
+    *(f"hcpcs_history.{c}" for c in ("short_description", "long_description", "statute_ref")),
+    *(f"hcpcs_history.{c}" for c in ("carriers_manual_refs", "coverage_manual_refs")),
+    *(f"hcpcs_{t}.short_description" for t in ("codes", "modifiers")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of CMS's zips."""
+
+    name: str
+    role: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCount:
+    """How many codes and modifiers of a release have a class of change, and how often that is told or not."""
+
+    change: str
+    meaning: str
+    records: int
+    told: int
+    not_told: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFacts:
+    """A release that is held, and what it changed from the one held before it (None for the first)."""
+
+    release_id: str
+    effective_date: date
+    form: str
+    codes: int
+    modifiers: int
+    findings: int
+    previous: str | None
+    next: str | None
+    missing: tuple[str, ...]
+    postings: int
+    overview: tuple[tuple[str, tuple[str, ...], int], ...]
+    changes: tuple[ChangeCount, ...]
+    disagreements: tuple[tuple[str, str, int], ...]
+    members: tuple[Member, ...]
+
+    @property
+    def path(self) -> str:
+        """The release's page."""
+        return f"releases/{self.release_id}.html"
+
+    @property
+    def disagreeing(self) -> int:
+        """Changes that CMS's action code fails to tell, or claims that are not there."""
+        return sum(count for _, _, count in self.disagreements)
+
+
+def write(site: Site, held: Held) -> None:
+    """Write ``releases.html``, a page for each release, and the rows of its changes."""
+    version = held.latest
+    releases = release_facts(version)
+    site.page(
+        "releases.html",
+        "releases.html",
+        "Releases",
+        releases=releases,
+        headings=[heading for heading, _ in _OVERVIEW],
+        charts=[codes_by_section(version), *([churn(releases)] if len(releases) > 1 else [])],
+        gaps=[r for r in releases if r.missing],
+        shows=("hcpcs_releases.release_id", "code_sections.name"),
+    )
+    rows = change_rows(version)
+    labels = action_labels(version)
+    for release in releases:
+        site.page(
+            release.path,
+            "release.html",
+            f"Release {release.release_id}",
+            scripts=(
+                "static/wording.js",
+                "static/rows.js",
+                f"data/releases/{release.release_id}.js",
+                "static/releases.js",
+            )
+            if release.previous
+            else (),
+            release=release,
+            actions=action_verdicts(version, release.release_id, labels),
+            shows=("hcpcs_releases.member_names", "hcpcs_changes.code"),
+        )
+        if release.previous:
+            site.data(
+                f"data/releases/{release.release_id}.js",
+                "release",
+                {
+                    "columns": _ROW,
+                    "rows": rows.get(release.release_id, []),
+                    "descriptions": _descriptions(version, release.release_id),
+                    "actions": labels,
+                    "order": list(CHANGE_MEANINGS),
+                    "disagreements": DISAGREEMENT_MEANINGS,
+                },
+                shows=_SHOWN,
+            )
+
+
+def release_facts(version: HeldVersion) -> list[ReleaseFacts]:
+    """Every release held, oldest first, by its newest posting."""
+    frame = version.frame("hcpcs_releases").sort("release_id", "revision")
+    postings = dict(frame.group_by("release_id").agg(pl.len()).iter_rows())
+    standing = frame.filter("stands").to_dicts()
+    held = [r["release_id"] for r in standing]
+    findings = dict(version.frame("hcpcs_findings").group_by("release_id").agg(pl.len()).iter_rows())
+    steps = _steps(version)
+    facts = []
+    for n, row in enumerate(standing):
+        release_id = row["release_id"]
+        step = steps.filter(pl.col("release_id") == release_id)
+        counts = _change_counts(step)
+        of_class = {
+            classes: step.filter(pl.col("change").is_in(classes)).select("kind", "code").n_unique()
+            for _, classes in _OVERVIEW
+        }
+        failed = dict(step.drop_nulls("disagreement").group_by("disagreement").agg(pl.len()).iter_rows())
+        facts.append(
+            ReleaseFacts(
+                release_id,
+                row["effective_date"],
+                row["form"],
+                row["procedure_count"],
+                row["modifier_count"],
+                findings.get(release_id, 0),
+                held[n - 1] if n else None,
+                held[n + 1] if n + 1 < len(held) else None,
+                missing_between(held[n - 1], release_id) if n else (),
+                postings[release_id],
+                tuple((heading, classes, of_class[classes]) for heading, classes in _OVERVIEW),
+                counts,
+                tuple((k, meaning, failed[k]) for k, meaning in DISAGREEMENT_MEANINGS.items() if k in failed),
+                tuple(
+                    Member(*member)
+                    for member in zip(
+                        row["member_names"],
+                        row["member_roles"],
+                        row["member_bytes"],
+                        row["member_sha256s"],
+                        strict=True,
+                    )
+                ),
+            )
+        )
+    return facts
+
+
+def missing_between(earlier: str, later: str) -> tuple[str, ...]:
+    """Releases that CMS posted between two that are held, by its calendar."""
+    return tuple(r for r in expected_releases(earlier, later) if earlier < r < later)
+
+
+def uncertain_days(version: HeldVersion) -> list[tuple[date, date]]:
+    """Spans of days, from the first to the day after the last, that a release not held would decide."""
+    held = version.releases
+    gaps = [(missing_between(a, b), b) for a, b in pairwise(held)]
+    return [(effective_day(missing[0]), effective_day(later)) for missing, later in gaps if missing]
+
+
+def section_names(version: HeldVersion) -> dict[str, str]:
+    """The sections of HCPCS Level II by their letter."""
+    letters = version.frame("code_sections").filter(
+        (pl.col("code_system_id") == "hcpcs-level-2") & (pl.col("depth") == 1) & pl.col("valid_to").is_null()
+    )
+    return dict(letters.select(pl.col("first_code").str.head(1), "name").iter_rows())
+
+
+def change_rows(version: HeldVersion) -> dict[str, list[tuple[Any, ...]]]:
+    """The changes of each release, those of a re-post last, as rows of ``_ROW``."""
+    rank = {change: n for n, change in enumerate(CHANGE_MEANINGS)}
+    again = pl.col("previous_release_id") == pl.col("release_id")
+    frame = (
+        version.frame("hcpcs_changes")
+        .with_columns(
+            pl.when(pl.col("withheld_fields").list.len() > 0).then(True).alias("withheld"),
+            pl.when(again).then("revision").alias("posting"),
+            pl.col("change").replace_strict(rank, return_dtype=pl.Int32).alias("rank"),
+        )
+        .sort("release_id", "posting", "rank", "kind", "code", "field", nulls_last=False, maintain_order=True)
+    )
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    for release_id, *row in frame.select("release_id", *_ROW).iter_rows():
+        rows.setdefault(release_id, []).append(tuple(row))
+    return rows
+
+
+def action_labels(version: HeldVersion) -> dict[str, str]:
+    """CMS's action codes with what they mean."""
+    codebook = version.frame("hcpcs_codebook").filter(pl.col("field") == "action_code")
+    return dict(codebook.select("value", "label").iter_rows())
+
+
+def action_verdicts(
+    version: HeldVersion, release_id: str, labels: dict[str, str]
+) -> list[tuple[str, str, int, int, int]]:
+    """Per action code of a release's changed records: code, label, changes told, not told, and those it cannot tell."""
+    step = _steps(version).filter((pl.col("release_id") == release_id) & pl.col("cms_action_code").is_not_null())
+    counts = step.group_by("cms_action_code").agg(*_verdicts()).sort("cms_action_code")
+    return [(code, labels.get(code, "not in CMS's list"), *numbers) for code, *numbers in counts.iter_rows()]
+
+
+def codes_by_section(version: HeldVersion) -> Chart:
+    """Procedure codes valid on the day of each release, by section: the large ones each, the others together."""
+    counts = valid_codes(version)
+    releases = version.releases
+    days = [effective_day(r) for r in releases]
+    newest = counts.filter(pl.col("release_id") == releases[-1]).sort(["codes", "letter"], descending=[True, False])
+    letters = newest["letter"].head(_LINES).to_list()
+    number = {(r, letter): n for r, letter, n in counts.select("release_id", "letter", "codes").iter_rows()}
+    others = sorted({letter for _, letter in number} - set(letters))
+    names = section_names(version)
+    lines = {letter: [number.get((r, letter), 0) for r in releases] for letter in letters}
+    if others:
+        lines["others"] = [sum(number.get((r, o), 0) for o in others) for r in releases]
+    figure, axes = new_figure(height=360)
+    for n, values in enumerate(lines.values()):
+        axes.plot(days, values, color=SERIES[n], marker="o", markersize=4, linewidth=1.6)  # type: ignore[arg-type]
+    ends = {name: float(values[-1]) for name, values in lines.items()}
+    for n, (name, height) in enumerate(zip(lines, _apart(list(ends.values())), strict=True)):
+        axes.annotate(
+            name,
+            (days[-1], height),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            color=SERIES[n],
+            fontsize=9,
+        )
+    for a, b in uncertain_days(version):
+        axes.axvspan(a, b, color=MUTED, alpha=0.12, linewidth=0)  # type: ignore[arg-type]
+    axes.set_ylim(bottom=0)
+    return chart(
+        figure,
+        "Codes valid on the day of each release, by section",
+        "One line for each of the large sections of HCPCS, by letter, and one for the others together. Gray: releases"
+        " that CMS posted then are not held.",
+        ("Release", *(f"{n} {names[n]}" if n in names else f"Others ({', '.join(others)})" for n in lines), "All"),
+        [
+            (r, *(values[n] for values in lines.values()), sum(values[n] for values in lines.values()))
+            for n, r in enumerate(releases)
+        ],
+    )
+
+
+def valid_codes(version: HeldVersion) -> pl.DataFrame:
+    """``release_id, letter, codes``: procedure codes that are valid on the release's day, by their first letter."""
+    days = pl.DataFrame({"release_id": version.releases}).with_columns(
+        pl.col("release_id").map_elements(effective_day, return_dtype=pl.Date).alias("day")
+    )
+    spans = version.frame("hcpcs_history").filter(pl.col("kind") == "procedure")
+    return (
+        spans.select("code", "valid_from", "valid_to")
+        .join(days, how="cross")
+        .filter((pl.col("valid_from") <= pl.col("day")) & (pl.col("valid_to") >= pl.col("day")).fill_null(True))
+        .group_by("release_id", pl.col("code").str.head(1).alias("letter"))
+        .agg(pl.col("code").n_unique().alias("codes"))
+        .sort("release_id", "letter")
+    )
+
+
+def churn(releases: Sequence[ReleaseFacts]) -> Chart:
+    """Codes and modifiers that each release added, ended, re-worded, re-used or dropped, stacked."""
+    compared = [r for r in releases if r.previous]
+    series = {
+        heading: [sum(n for _, one, n in r.overview if set(one) <= set(classes)) for r in compared]
+        for heading, classes in _CHURN
+    }
+    figure, axes = new_figure(height=320)
+    places = list(range(len(compared)))
+    floor = [0] * len(compared)
+    for n, (heading, values) in enumerate(series.items()):
+        axes.bar(places, values, bottom=floor, color=SERIES[n], label=heading, width=0.7)
+        floor = [a + b for a, b in zip(floor, values, strict=True)]
+    every = -(-len(compared) // _MOST_LABELS)
+    axes.set_xticks(places[::every], [r.release_id + ("\n*" if r.missing else "") for r in compared[::every]])
+    axes.legend(loc="upper right", ncols=2, frameon=False, fontsize=9, labelcolor=TEXT)
+    return chart(
+        figure,
+        "What each release changed, in codes and modifiers",
+        "A bar for each release, compared with the one held before it. A star: CMS posted others between the two that"
+        " are not held, so the bar tells of several steps.",
+        ("Release", *series, "Not held before it"),
+        [
+            (r.release_id, *(values[n] for values in series.values()), ", ".join(r.missing) or "none")
+            for n, r in enumerate(compared)
+        ],
+    )
+
+
+def _apart(heights: list[float]) -> list[float]:
+    """The heights, moved up where two would be closer than a label is high."""
+    least = max(heights, default=0.0) * _LABEL_HEIGHT
+    moved = list(heights)
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    for below, above in pairwise(order):
+        moved[above] = max(moved[above], moved[below] + least)
+    return moved
+
+
+def _steps(version: HeldVersion) -> pl.DataFrame:
+    """Changes from the release held before, not those of a re-post."""
+    return version.frame("hcpcs_changes").filter(pl.col("previous_release_id") != pl.col("release_id"))
+
+
+def _verdicts() -> list[pl.Expr]:
+    agrees = pl.col("agrees_with_cms")
+    return [
+        agrees.eq_missing(True).sum().alias("told"),
+        agrees.eq_missing(False).sum().alias("not_told"),
+        agrees.is_null().sum().alias("unknown"),
+    ]
+
+
+def _change_counts(step: pl.DataFrame) -> tuple[ChangeCount, ...]:
+    counts = {
+        change: numbers
+        for change, *numbers in step.group_by("change")
+        .agg(pl.struct("kind", "code").n_unique().alias("records"), *_verdicts())
+        .iter_rows()
+    }
+    return tuple(ChangeCount(c, meaning, *counts[c]) for c, meaning in CHANGE_MEANINGS.items() if c in counts)
+
+
+def _descriptions(version: HeldVersion, release_id: str) -> dict[str, str]:
+    """Latest short descriptions of the codes that a release changed, by code and episode (``J0570/2``)."""
+    changed = version.frame("hcpcs_changes").filter(pl.col("release_id") == release_id)
+    latest = pl.concat(
+        version.frame(t).select("code", "episode", "short_description") for t in ("hcpcs_codes", "hcpcs_modifiers")
+    ).drop_nulls()
+    return dict(
+        changed.select("code", "episode")
+        .unique()
+        .join(latest, on=["code", "episode"])
+        .sort("code", "episode")
+        .select(pl.format("{}/{}", "code", "episode"), "short_description")
+        .iter_rows()
+    )

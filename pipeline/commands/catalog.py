@@ -1,0 +1,41 @@
+"""The command that writes the static catalog."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.commands.console import Progress, json_option, outputs_option, print_json, shown
+from pipeline.layout import Outputs
+
+
+@click.command("catalog")
+@json_option
+@outputs_option
+def catalog_command(outputs: Outputs, as_json: bool) -> None:
+    """Write the catalog of the latest version: pages that open from disk, without a server.
+
+    It goes to catalog/ below the folder of outputs, in place of the one before.
+
+    \b
+    Example: hcpcs catalog
+    """
+    from pipeline.catalog.build import write_catalog
+
+    with Progress(quiet=as_json) as tell:
+        done = write_catalog(outputs, tell=tell)
+    if as_json:
+        print_json(
+            {
+                "version": done.version,
+                "folder": str(done.folder),
+                "index": str(done.index),
+                "files": done.files,
+                "bytes": done.bytes,
+            }
+        )
+        return
+    click.echo(f"wrote the catalog of version {done.version}: {done.files} files, {done.bytes / 1e6:,.1f} MB")
+    click.echo(f"open {shown(done.index)} in a browser")
+
+
+COMMANDS = (catalog_command,)

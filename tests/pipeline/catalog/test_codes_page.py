@@ -1,0 +1,135 @@
+"""The search and the lives of codes say what the version's tables say, and nothing of what is withheld."""
+
+from __future__ import annotations
+
+import re
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from catalog_data import named_rows, read_data
+from conftest import Version
+
+from pipeline.catalog.codes import LIFE, shard_of
+from pipeline.licenses import CITATION
+
+
+@pytest.fixture(scope="module")
+def search(sample_catalog: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_data(sample_catalog / "data" / "codes" / "search.js")
+    return found
+
+
+@pytest.fixture(scope="module")
+def lives(sample_catalog: Path) -> dict[tuple[str, str], dict[str, list[dict[str, Any]]]]:
+    """Every life by its file's name and its code, with named columns."""
+    files = [p for p in (sample_catalog / "data" / "codes").glob("*.js") if p.stem not in ("search", "labels")]
+    return {
+        (path.stem, code): {part: named_rows(list(LIFE[part]), rows) for part, rows in life.items()}
+        for path in files
+        for code, life in read_data(path).items()
+    }
+
+
+def codes_with(search: dict[str, Any], word: str, when: str) -> set[str]:
+    """Codes that the index has for a word, as the page reads it."""
+    packed = search[when].split(",")[search["words"].split(" ").index(word)]
+    places = accumulate(int(distance, 36) for distance in packed.split())
+    codes = search["codes"].split(" ")
+    return {codes[place] for place in places}
+
+
+def holders(frame: pl.DataFrame, word: str) -> set[str]:
+    has = [pl.col(c).str.to_lowercase().str.contains(rf"\b{word}\b") for c in _TEXTS]
+    return set(frame.filter(pl.any_horizontal(has).fill_null(False))["code"])
+
+
+_TEXTS = ("short_description", "long_description")
+
+
+def test_every_code_and_modifier_is_found_and_has_a_life(
+    search: dict[str, Any], lives: dict[tuple[str, str], Any], sample: Version
+) -> None:
+    held = sample.open("hcpcs_history").select("kind", "code").unique()
+    assert sorted(search["codes"].split(" ")) == sorted(held["code"])
+    assert set(lives) == {(shard_of(kind, code), code) for kind, code in held.iter_rows()}
+    assert search["modifiers"] == held.filter(kind="modifier").height
+
+
+def test_a_life_has_every_meaning_and_span_of_the_history(lives: dict[tuple[str, str], Any], sample: Version) -> None:
+    told = {
+        (code, s["episode"], s["valid_from"], s["valid_to"], s["short_description"])
+        for (_, code), life in lives.items()
+        for s in life["spans"]
+    }
+    history = sample.open("hcpcs_history").select(
+        "code", "episode", pl.col("valid_from", "valid_to").cast(pl.String), "short_description"
+    )
+    assert told == set(history.iter_rows())
+    assert all(sum(bool(m["is_current_episode"]) for m in life["meanings"]) == 1 for life in lives.values())
+
+
+def test_a_word_leads_to_the_codes_that_have_it_now_and_to_those_that_had_it(
+    search: dict[str, Any], sample: Version
+) -> None:
+    history = sample.open("hcpcs_history")
+    latest = pl.concat(
+        sample.open(t).filter(pl.col("is_current_episode")).select("code", *_TEXTS)
+        for t in ("hcpcs_codes", "hcpcs_modifiers")
+    )
+    words = [w for w in search["words"].split(" ") if w.isalpha()]
+    assert len(words) > 100
+    only_before = 0
+    for word in words:
+        now = holders(latest, word)
+        before = holders(history, word) - now
+        assert codes_with(search, word, "now") == now, word
+        assert codes_with(search, word, "before") == before, word
+        only_before += len(before)
+    assert only_before
+
+
+def test_no_number_of_another_owner_is_a_word_to_search_for(search: dict[str, Any], sample: Version) -> None:
+    assert sample.open("hcpcs_history")["cites_cpt"].any()
+    assert [w for w in search["words"].split(" ") if re.search(CITATION, w)] == []
+
+
+def test_a_withheld_text_is_in_neither_search_nor_life(
+    search: dict[str, Any], lives: dict[tuple[str, str], Any], sample: Version
+) -> None:
+    withheld = sorted(sample.open("hcpcs_modifiers").filter(redistribution="withheld")["code"])
+    assert search["withheld"].split(" ") == withheld
+    for code in withheld:
+        assert search["descriptions"].split("\n")[search["codes"].split(" ").index(code)] == ""
+        life = lives["modifiers", code]
+        assert all(span[text] is None for span in life["spans"] for text in _TEXTS)
+        assert life["meanings"][0]["withheld_fields"] == list(_TEXTS)
+
+
+def test_a_target_of_another_owner_is_told_without_its_number(lives: dict[tuple[str, str], Any]) -> None:
+    of_others = [t for life in lives.values() for t in life.get("targets", []) if t["target_status"] == "not_ours"]
+    assert of_others
+    assert {t["target"] for t in of_others} == {None}
+    assert {t["target_system"] for t in of_others} <= {"CPT", "CDT"}
+
+
+def test_who_is_named_knows_by_whom(lives: dict[tuple[str, str], Any]) -> None:
+    named = {
+        (code, t["target"])
+        for (_, code), life in lives.items()
+        for t in life.get("targets", [])
+        if t["target"] and t["target_episode"]
+    }
+    naming = {(s["code"], code) for (_, code), life in lives.items() for s in life.get("sources", [])}
+    assert naming == named != set()
+
+
+def test_a_life_has_every_change_of_its_code(lives: dict[tuple[str, str], Any], sample: Version) -> None:
+    keys = ("release_id", "change", "field", "agrees_with_cms")
+    told = sorted(
+        (code, *(str(c[k]) for k in keys)) for (_, code), life in lives.items() for c in life.get("changes", [])
+    )
+    changes = sample.open("hcpcs_changes").select("code", *keys)
+    assert told == sorted((code, *map(str, row)) for code, *row in changes.iter_rows())
