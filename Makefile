@@ -4,7 +4,7 @@ OUTPUTS ?= outputs
 BIN := .venv/bin
 HCPCS := $(BIN)/hcpcs
 
-.PHONY: help setup demo test refresh ui check bench bench-annotate engines spark lock clean
+.PHONY: help setup demo test refresh ui catalog check faults fuzz bench bench-annotate engines spark lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -16,13 +16,14 @@ setup: .venv/ready ## make .venv and install what the lock file pins
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/installer.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q pipeline sources schemas
 	@touch .venv/ready
 
 demo: setup ## run the whole pipeline on the bundled sample
 	$(HCPCS) refresh --sample --outputs outputs/sample
 
 test: setup ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 refresh: setup ## take releases in: make refresh FROM=folder
 	$(HCPCS) refresh $(if $(FROM),--from $(FROM)) --outputs $(OUTPUTS)
@@ -30,12 +31,21 @@ refresh: setup ## take releases in: make refresh FROM=folder
 ui: setup ## start Dagster's user interface on the loopback address
 	$(HCPCS) ui --outputs $(OUTPUTS)
 
+catalog: setup ## write the catalog of the latest version to outputs/catalog/index.html
+	$(HCPCS) catalog --outputs $(OUTPUTS)
+
 check: setup ## lint, format, types, Dagster's definitions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@mkdir -p .venv/dagster-checks && printf 'telemetry: {enabled: false}\n' > .venv/dagster-checks/dagster.yaml
 	DAGSTER_HOME=$(CURDIR)/.venv/dagster-checks $(BIN)/dg check defs
+
+faults: setup ## kill refreshes at any moment, 200 times
+	$(BIN)/python -m benchmarks.faults
+
+fuzz: setup ## refresh from 2,000 damaged releases
+	$(BIN)/python -m benchmarks.fuzz
 
 bench: .venv-bench/ready ## measure, against rivals, on this machine
 	.venv-bench/bin/python -m benchmarks.run $(if $(FROM),--from $(FROM))

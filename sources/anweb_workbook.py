@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import fastexcel
 import polars as pl
 
 from sources.errors import MemberError
@@ -20,6 +19,7 @@ from sources.layout import (
     SEQUENCE_HEADINGS,
     normalized_heading,
 )
+from sources.workbooks import read_sheets
 
 #: How many rows from the top may hold disclaimers before the header.
 _MOST_ROWS_ABOVE_HEADER = 60
@@ -30,11 +30,10 @@ _CODE = re.compile(r"(?:[A-Z0-9]{5}|[A-Z0-9]{2})$")
 
 def first_sheet(member: str, data: bytes) -> pl.DataFrame:
     """Read the first sheet, every cell as text, no row taken as header; raises ``MemberError`` if it is no workbook."""
-    try:
-        sheet = fastexcel.read_excel(data).load_sheet(0, header_row=None, skip_rows=0, dtypes="string")
-        return sheet.to_polars()
-    except fastexcel.FastExcelError as error:
-        raise MemberError(f"{member} cannot be read as a workbook: {str(error).splitlines()[0]}") from None
+    sheets = read_sheets(member, data, first_only=True)
+    if not sheets:
+        raise MemberError(f"{member} cannot be read as a workbook: it has no sheet")
+    return sheets[0][1]
 
 
 def header_columns(sheet: pl.DataFrame) -> tuple[int, dict[str, int]] | None:

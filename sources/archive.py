@@ -14,8 +14,9 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from sources.errors import SourceError, ZipRefused
+from sources.errors import SourceError, ZipRefused, in_one_line
 from sources.files import file_sha256, write_atomically
 from sources.members import CODE_ROLES, member_role
 from sources.releases import resolve_release
@@ -107,22 +108,26 @@ class Archive:
         self._index_path = folder / "index.json"
 
     def index(self) -> ArchiveIndex:
-        """What is held now, empty at first; raises ``SourceError`` for an index of another format."""
+        """What is held now, empty at first; raises ``SourceError`` for an index of another format or a damaged one."""
         if not self._index_path.exists():
             return ArchiveIndex()
-        raw = json.loads(self._index_path.read_text("utf-8"))
-        if raw.get("format") != _INDEX_FORMAT:
+        try:
+            raw = json.loads(self._index_path.read_text("utf-8"))
+            if (form := raw["format"]) == _INDEX_FORMAT:
+                return ArchiveIndex(
+                    {sha: _held_zip(entry) for sha, entry in raw["zips"].items()},
+                    dict(raw["excluded"]),
+                    dict(raw["refused"]),
+                )
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise SourceError(
-                f"{self._index_path}: written by another version of hcpcs (format {raw.get('format')}, this one reads"
-                f" {_INDEX_FORMAT}); install that version, or refresh into another folder with --outputs"
-            )
-        zips = {
-            sha: HeldZip(
-                **(z | {"members": tuple(HeldMember(**m) for m in z["members"]), "origins": tuple(z["origins"])})
-            )
-            for sha, z in raw["zips"].items()
-        }
-        return ArchiveIndex(zips, dict(raw["excluded"]), dict(raw["refused"]))
+                f"{self._index_path} is not what hcpcs wrote: {in_one_line(error)}; put a copy of it back, or move it"
+                " away and take the releases in again with `hcpcs refresh --from DIR`"
+            ) from None
+        raise SourceError(
+            f"{self._index_path}: written by another version of hcpcs (format {form}, this one reads {_INDEX_FORMAT});"
+            " install that version, or refresh into another folder with --outputs"
+        )
 
     def commit(self, index: ArchiveIndex) -> None:
         """Make ``index`` what is held, all at once."""
@@ -160,6 +165,11 @@ class Archive:
         if file_sha256(path) != held.sha256:
             raise ZipRefused(f"{path} is damaged: its bytes are not those of {held.name}; delete it and refresh again")
         return read_zip(path)
+
+
+def _held_zip(entry: dict[str, Any]) -> HeldZip:
+    members = tuple(HeldMember(**member) for member in entry["members"])
+    return HeldZip(**(entry | {"members": members, "origins": tuple(entry["origins"])}))
 
 
 def inspect_zip(path: Path, *, folder: str | None = None, stated: str | None = None) -> HeldZip:

@@ -5,13 +5,12 @@ Reads bytes through the archive and nothing else; decides nothing about other re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from sources.anweb_text import read_anweb_text
-from sources.anweb_workbook import read_anweb_workbook
+from sources.anweb_workbook import first_sheet, read_anweb_workbook
 from sources.archive import Archive, HeldMember, HeldZip
 from sources.curated_files import load_codebook
 from sources.errors import MemberError, ReleaseRefused
@@ -86,7 +85,7 @@ def read_release(archive: Archive, release_id: str, zips: list[HeldZip]) -> Rele
     # A further posting with a code file that nobody can read is no less bad for the good one beside it.
     unreadable = [z for z in zips if not z.code_members and any(m.role in UNREADABLE_ROLES for m in z.members)]
     if unreadable or not revisions:
-        raise ReleaseRefused(release_id, [_no_code_file(unreadable or zips)])
+        raise ReleaseRefused(release_id, [_no_code_file(archive, unreadable or zips)])
     records, findings, rows = [], [], []
     side = sorted(
         {(m.name, m.sha256): m for z in zips for m in z.members if m not in z.code_members}.values(),
@@ -280,19 +279,24 @@ def _later_dates(release_id: str, file: _CodeFile) -> list[Finding]:
     return []
 
 
-def _no_code_file(zips: Iterable[HeldZip]) -> Finding:
+def _no_code_file(archive: Archive, zips: list[HeldZip]) -> Finding:
     members = [m for z in zips for m in z.members]
-    broken = [m.name for m in members if m.role in UNREADABLE_ROLES]
-    if broken:
-        return Finding(
-            "no_code_file",
-            "error",
-            "is named like a code file and has neither lines of records nor a header with the cell HCPC",
-            "refused",
-            broken[0],
-        )
+    for held in zips:
+        for member in held.members:
+            if member.role in UNREADABLE_ROLES:
+                return Finding("no_code_file", "error", _why_unreadable(archive, held, member), "refused", member.name)
     names = ", ".join(m.name for m in members[:6])
     return Finding("no_code_file", "error", f"no member is a code file (members: {names})", "refused")
+
+
+def _why_unreadable(archive: Archive, held: HeldZip, member: HeldMember) -> str:
+    """What is wrong with a member that is named like a code file: what its reader says, or what it lacks."""
+    if member.role == "unreadable_workbook":
+        try:
+            first_sheet(member.name, next(m.data for m in archive.read(held) if m.name == member.name))
+        except MemberError as error:
+            return str(error).removeprefix(f"{member.name} ")
+    return "is named like a code file and has neither lines of records nor a header with the cell HCPC"
 
 
 def _revision_row(

@@ -11,16 +11,23 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise, zip_longest
+from typing import Any
 
-import fastexcel
+import polars as pl
 
-from sources.errors import MemberError
 from sources.findings import Finding
 from sources.layout import RECORD_ID_HEADINGS, normalized_heading
+from sources.workbooks import read_sheets
 
 WORKBOOK_MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 #: How many lines from the top may hold titles and notices before the header.
 MOST_LINES_ABOVE_HEADER = 60
+#: A longer text is no cell and no note, but what damage made of many: CMS's longest note has 429 characters, its
+#: longest description 4,544.
+MOST_LETTERS = 10_000
+#: A row of a tab-separated text is padded to the widest; what a damaged one has past this many cells stays in the last.
+_MOST_COLUMNS = 60
 
 #: What the columns of side files are called, as a whole cell, in upper case with single spaces.
 _HEADINGS = {
@@ -53,41 +60,55 @@ _PRINT_LABELS = (
 )
 _PRINT_LABEL = re.compile("|".join(rf"(?P<{name}>\b{_HEADINGS[name]}\b)" for name in _PRINT_LABELS), re.I)
 _PRINT_CODE_LABEL = re.compile(rf"\s*{_HEADINGS['code']}(?= )", re.I)
-_PRINT_LINE = re.compile(r"\s*([A-Za-z0-9]+)(?=\s|$)")
+#: What a print file's line with a code begins with. The regex is that of Rust, as of all cells that are read together.
+_PRINT_CODE = r"^(\s*[A-Za-z0-9]+)(?:\s|$)"
 
-CODE = re.compile(r"[A-Z0-9][0-9]{3}[A-Z0-9]|[A-Z0-9]{2}")
+_CODE = r"^(?:[A-Z0-9][0-9]{3}[A-Z0-9]|[A-Z0-9]{2})$"
 #: What Excel writes for a character that XML cannot hold, and the characters themselves.
 _ARTIFACT = re.compile(r"_x[0-9A-Fa-f]{4}_|[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+#: Whether there may be more to take from a cell than the blanks at its ends.
+_NOT_PLAIN = rf"{_ARTIFACT.pattern}|\u00a0"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sheet:
-    """A workbook's sheet, or a text: rows of raw cells with the line or row on which each starts, from 1."""
+    """A workbook's sheet, or a text: a column of the lines or rows, from 1, and one for each position of raw cells."""
 
     name: str
-    rows: list[tuple[int, list[str]]]
+    cells: pl.DataFrame
+
+    @property
+    def rows(self) -> list[tuple[int, list[str]]]:
+        """All rows, one by one, with the line or row on which each starts; a cell that a row lacks is empty."""
+        return self.first_rows(self.cells.height)
+
+    def first_rows(self, most: int) -> list[tuple[int, list[str]]]:
+        """The first ``most`` of ``rows``."""
+        return [(line, [cell or "" for cell in cells]) for line, *cells in self.cells.head(most).iter_rows()]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A sheet with its header found: ``columns`` gives the position of each known column.
+@dataclass(frozen=True, slots=True, eq=False)
+class Table(Sheet):
+    """What stands below a sheet's header: ``columns`` gives the position of each known column.
 
     ``is_cut`` says that it is a print file, whose cells end where the column did.
     """
 
-    name: str
     title: str
     header_line: int
     columns: dict[str, int]
     unknown_headings: list[str]
-    rows: list[tuple[int, list[str]]]
     is_cut: bool = False
     is_code_file: bool = False
+
+    def cell(self, column: str) -> pl.Expr:
+        """The raw cells of a known column."""
+        return pl.nth(self.columns[column] + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class CodedRow:
-    """A row of a table that begins with a code: its cells by column, without blanks and artifacts, null where empty.
+    """A row of a table that begins with a code: its other cells by column, as in ``coded_cells``.
 
     ``full`` names the cells of a print file that fill their column to its end, and so may have been cut there.
     """
@@ -126,29 +147,7 @@ def lines_of(text: str) -> list[str]:
 
 def sheets(member: str, data: bytes) -> list[Sheet]:
     """All sheets of a workbook, every cell as text; raises ``MemberError`` where it cannot be opened."""
-    try:
-        workbook = fastexcel.read_excel(data)
-        names = workbook.sheet_names
-    except BaseException as error:
-        raise _unreadable(member, error) from None
-    read = []
-    for position, name in enumerate(names):
-        try:
-            frame = workbook.load_sheet(position, header_row=None, skip_rows=0, dtypes="string").to_polars()
-        except BaseException as error:
-            if position == 0:
-                raise _unreadable(member, error) from None
-            continue
-        rows = [(number, [cell or "" for cell in row]) for number, row in enumerate(frame.iter_rows(), 1)]
-        read.append(Sheet(name, rows))
-    return read
-
-
-def _unreadable(member: str, error: BaseException) -> MemberError:
-    """The refusal of a damaged workbook; the reader's panics are no ``Exception``, so interrupts are let through."""
-    if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
-        raise error
-    return MemberError(f"{member} cannot be read as a workbook: {(str(error).splitlines() or [repr(error)])[0]}")
+    return [Sheet(name, frame.with_row_index("line", 1)) for name, frame in read_sheets(member, data)]
 
 
 def tables(member: str, data: bytes) -> list[Table]:
@@ -167,51 +166,65 @@ def tables(member: str, data: bytes) -> list[Table]:
 
 def table_in(sheet: Sheet) -> Table | None:
     """Find a sheet's header, the first row with a code's heading and another known one, and what stands below it."""
-    for index, (line, cells) in enumerate(sheet.rows[:MOST_LINES_ABOVE_HEADER]):
-        headings = [" ".join(tidy(cell).upper().split()) for cell in cells]
-        columns: dict[str, int] = {}
-        unknown = []
-        for position, heading in enumerate(headings):
-            name = next((n for n, pattern in _HEADING_CELL.items() if pattern.fullmatch(heading)), None)
-            if name is not None:
-                columns.setdefault(name, position)
-            elif heading:
-                unknown.append(heading)
-        if "code" in columns and len(columns) > 1:
-            above = (cell for _, row in sheet.rows[:index] for cell in row if cell)
+    top = sheet.first_rows(MOST_LINES_ABOVE_HEADER)
+    for index, (line, cells) in enumerate(top):
+        if (header := _header_in(cells)) is not None:
+            columns, unknown = header
+            above = (cell for _, row in top[:index] for cell in row if cell)
             return Table(
                 sheet.name,
+                sheet.cells.slice(index + 1),
                 " ".join((sheet.name, *above)),
                 line,
                 columns,
                 unknown,
-                sheet.rows[index + 1 :],
-                is_code_file=any(normalized_heading(h) in RECORD_ID_HEADINGS for h in headings),
+                is_code_file=any(normalized_heading(heading) in RECORD_ID_HEADINGS for heading in unknown),
             )
     return None
+
+
+def _header_in(cells: list[str]) -> tuple[dict[str, int], list[str]] | None:
+    """Where the known columns stand, and the other headings, if a row is a header: with the code's and another."""
+    columns: dict[str, int] = {}
+    unknown = []
+    for position, cell in enumerate(cells):
+        heading = " ".join(tidy(cell).upper().split())
+        name = next((n for n, pattern in _HEADING_CELL.items() if pattern.fullmatch(heading)), None)
+        if name is not None:
+            columns.setdefault(name, position)
+        elif heading:
+            unknown.append(heading)
+    return (columns, unknown) if "code" in columns and len(columns) > 1 else None
 
 
 def _table_in_text(lines: list[str]) -> Table | None:
     for index, line in enumerate(lines[:MOST_LINES_ABOVE_HEADER]):
-        if "\t" in line and table_in(Sheet("", [(1, line.split("\t"))])) is not None:
-            return table_in(Sheet("", list(_tab_rows(lines))))
+        if "\t" in line and _header_in(line.split("\t")) is not None:
+            return table_in(Sheet("", _tab_cells(lines)))
         if (starts := _print_columns(line)) is not None:
-            names = ["code", *(name for name, _ in starts)]
-            cuts = [start for _, start in starts] + [None]
-            ends_in_date = names[-1].endswith("_date")
-            rows = [(n, _print_cells(text, cuts, ends_in_date)) for n, text in enumerate(lines[index + 1 :], index + 2)]
-            title = " ".join(lines[:index])
             rest = line[starts[-1][1] :].split("  ")[1:]
             return Table(
                 "",
-                title,
+                _print_cells(lines[index + 1 :], index + 2, starts),
+                " ".join(lines[:index]),
                 index + 1,
-                {name: position for position, name in enumerate(names)},
+                {name: position for position, name in enumerate(["code", *(name for name, _ in starts)])},
                 [heading.strip() for heading in rest if heading.strip()],
-                rows,
                 is_cut=True,
             )
     return None
+
+
+def _tab_cells(lines: list[str]) -> pl.DataFrame:
+    """Cells of a tab-separated text, without its empty rows."""
+    starts, rows = [], []
+    for start, cells in _tab_rows(lines):
+        if cells:
+            starts.append(start)
+            rest = cells[_MOST_COLUMNS - 1 :]
+            rows.append(cells if len(rest) < 2 else [*cells[: _MOST_COLUMNS - 1], "\t".join(rest)])
+    columns = {str(position): column for position, column in enumerate(zip_longest(*rows))}
+    return pl.DataFrame({"line": starts, **columns}, schema={"line": pl.Int64} | dict.fromkeys(columns, pl.String))
 
 
 def _tab_rows(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
@@ -245,23 +258,31 @@ def _print_columns(line: str) -> list[tuple[str, int]] | None:
     return found or None
 
 
-def _print_cells(line: str, cuts: list[int | None], ends_in_date: bool) -> list[str]:
-    """Cells of a print file's line: the code is its first word, the second cell begins behind it.
+def _print_cells(lines: list[str], first: int, columns: list[tuple[str, int]]) -> pl.DataFrame:
+    """Cells of a print file's lines, counted from ``first``: the code is the first word, the next cell is behind it.
 
     The first labels are centered in 2019, so that the second column starts before its label does. A date that is the
-    last column read ends at the first gap: what stands behind belongs to columns that are not read.
+    last column read ends at the first gap: what stands behind belongs to columns that are not read. A line that begins
+    with no word is a cell as a whole.
     """
-    code = _PRINT_LINE.match(line)
-    if code is None:
-        return [line]
-    starts: list[int] = [code.end(), *(cut for cut in cuts[1:-1] if cut is not None)]
-    cells = [code.group(1)]
-    for position, start in enumerate(starts):
-        end = starts[position + 1] if position + 1 < len(starts) else len(line)
-        cells.append(line[start:end])
-    if ends_in_date:
-        cells[-1] = re.split(r"\s{2,}", cells[-1].strip())[0]
-    return cells
+    text, code = pl.col("text"), pl.col("code")
+    behind_code = code.str.len_chars()
+    starts = [start for _, start in columns[1:]]
+    second = text.str.head(starts[0]) if starts else text
+    cells = [second.str.slice(behind_code), *(text.str.slice(a, b - a) for a, b in pairwise(starts))]
+    if starts:
+        cells.append(text.str.slice(starts[-1]))
+    if columns[-1][0].endswith("_date"):
+        cells[-1] = cells[-1].str.strip_chars().str.replace(r"(?s)\s{2,}.*", "")
+    return (
+        pl.DataFrame({"text": lines}, schema={"text": pl.String})
+        .with_columns(text.str.extract(_PRINT_CODE).alias("code"))
+        .select(
+            pl.int_range(first, pl.len() + first).alias("line"),
+            pl.coalesce(code.str.strip_chars_start(), text).alias("0"),
+            *(pl.when(code.is_not_null()).then(cell).alias(str(position)) for position, cell in enumerate(cells, 1)),
+        )
+    )
 
 
 def tidy(cell: str | None) -> str:
@@ -272,60 +293,40 @@ def tidy(cell: str | None) -> str:
     return _ARTIFACT.sub("", cell).replace("\u00a0", " ").strip()
 
 
-def coded_rows(member: str, table: Table, findings: list[Finding]) -> list[CodedRow]:
-    """Rows that begin with a code; of others that hold anything, and of artifacts taken out, a finding is added."""
-    rows = []
-    artifacts: list[int] = []
-    position = table.columns["code"]
-    columns = list(table.columns.items())
-    full: frozenset[str] = frozenset()
-    for line, cells in table.rows:
-        together = "".join(cells)
-        if together.isprintable() and "_x" not in together:  # all but a few rows: nothing to take out
-            values = [cell.strip() for cell in cells]
-        else:
-            if any(_ARTIFACT.search(cell) for cell in cells):
-                artifacts.append(line)
-            values = [tidy(cell) for cell in cells]
-        if not any(values):
-            continue
-        raw = values[position] if position < len(values) else ""
-        code = raw.upper()
-        if not CODE.fullmatch(code):
-            # The text of such a row may be anyone's: the finding says where it is, not what it says.
-            findings.append(
-                Finding(
-                    "line_without_code",
-                    "info" if len([v for v in values if v]) == 1 else "warning",
-                    "the line does not begin with a code",
-                    "left out",
-                    member,
-                    line,
-                    raw_value=raw if len(raw) <= 12 and raw else None,
-                )
-            )
-            continue
-        kind = kind_of(code)
-        if code != raw:
-            findings.append(
-                Finding(
-                    "lower_case_code",
-                    "info",
-                    f"the code is written {raw}",
-                    "upper-cased",
-                    member,
-                    line,
-                    kind,
-                    code,
-                    raw_value=raw,
-                )
-            )
-        width = len(values)
-        by_name = {name: (values[at] or None) if at < width else None for name, at in columns}
-        if table.is_cut:
-            full = frozenset(n for n, at in columns if n != "code" and at < width and cells[at][-1:].strip())
-        rows.append(CodedRow(line, kind, code, by_name, full))
-    if artifacts:
+def coded_cells(member: str, table: Table, findings: list[Finding]) -> pl.DataFrame:
+    """Rows that begin with a code: line, kind, code and each other column known in the table, null where empty.
+
+    Blanks at the ends and artifacts are taken out. Of artifacts, and of rows that hold anything without a code, a
+    finding is added.
+    """
+    positions = table.cells.columns[1:]
+    odd = table.cells.filter(pl.any_horizontal(pl.col(positions).str.contains(_NOT_PLAIN)))
+    artifacts = odd.filter(pl.any_horizontal(pl.col(positions).str.contains(_ARTIFACT.pattern)))["line"]
+    tidied = {at: {cell: tidy(cell) for cell in odd[at].drop_nulls().unique()} for at in positions}
+    others = [name for name in table.columns if name != "code"]
+    rows = (
+        table.cells.with_columns(pl.col(at).replace(tidied[at]).str.strip_chars().replace("", None) for at in positions)
+        .select(
+            "line",
+            table.cell("code").alias("raw_code"),
+            table.cell("code").str.to_uppercase().alias("code"),
+            pl.sum_horizontal(pl.col(positions).is_not_null()).alias("filled"),
+            pl.any_horizontal(pl.col(positions).str.len_chars() > MOST_LETTERS).fill_null(False).alias("is_too_long"),
+            *(table.cell(name).alias(name) for name in others),
+        )
+        .filter(pl.col("filled") > 0)
+        .with_columns(
+            pl.col("code").str.contains(_CODE).fill_null(False).alias("has_code"),
+            pl.when(pl.col("code").str.len_chars() == 2)
+            .then(pl.lit("modifier"))
+            .otherwise(pl.lit("procedure"))
+            .alias("kind"),
+        )
+    )
+    is_lower = pl.col("raw_code") != pl.col("code")
+    for row in rows.filter(~pl.col("has_code") | is_lower | pl.col("is_too_long")).iter_rows(named=True):
+        findings.extend(_row_findings(member, row))
+    if not artifacts.is_empty():
         findings.append(
             Finding(
                 "artifact_removed",
@@ -337,12 +338,63 @@ def coded_rows(member: str, table: Table, findings: list[Finding]) -> list[Coded
                 occurrences=len(artifacts),
             )
         )
-    return rows
+    return rows.filter("has_code").select(
+        "line", "kind", "code", pl.when(pl.col(others).str.len_chars() <= MOST_LETTERS).then(pl.col(others))
+    )
 
 
-def kind_of(code: str) -> str:
-    """The kind of a code, by its length: two characters are a modifier."""
-    return "modifier" if len(code) == 2 else "procedure"
+def _row_findings(member: str, row: dict[str, Any]) -> Iterator[Finding]:
+    """What is odd in a row that has no code, or one in lower case, or too long a text."""
+    line, kind, code, raw = row["line"], row["kind"], row["code"], row["raw_code"]
+    if not row["has_code"]:
+        # The text of such a row may be anyone's: the finding says where it is, not what it says.
+        yield Finding(
+            "line_without_code",
+            "info" if row["filled"] == 1 else "warning",
+            "the line does not begin with a code",
+            "left out",
+            member,
+            line,
+            raw_value=raw if raw is not None and len(raw) <= 12 else None,
+        )
+        return
+    if code != raw:
+        yield Finding(
+            "lower_case_code",
+            "info",
+            f"the code is written {raw}",
+            "upper-cased",
+            member,
+            line,
+            kind,
+            code,
+            raw_value=raw,
+        )
+    if row["is_too_long"]:
+        yield Finding(
+            "text_too_long",
+            "warning",
+            f"a cell of {code} has more than {MOST_LETTERS:,} characters",
+            "left null",
+            member,
+            line,
+            kind,
+            code,
+        )
+
+
+def coded_rows(member: str, table: Table, findings: list[Finding]) -> list[CodedRow]:
+    """The rows of ``coded_cells`` one by one, for side files of few rows."""
+    full = {}
+    if table.is_cut:
+        columns = [(name, at) for name, at in table.columns.items() if name != "code"]
+        full = {line: frozenset(n for n, at in columns if cells[at][-1:].strip()) for line, cells in table.rows}
+    coded = coded_cells(member, table, findings)
+    names = coded.columns[3:]
+    return [
+        CodedRow(line, kind, code, dict(zip(names, cells, strict=True)), full.get(line, frozenset()))
+        for line, kind, code, *cells in coded.iter_rows()
+    ]
 
 
 _DAY_FORMS = (

@@ -98,7 +98,7 @@ def _role_of_table(name: str, found: list[Table]) -> str | None:
     table = found[0]
     if any(t.is_code_file for t in found):
         return None
-    rows = [cells for _, cells in table.rows[:_SAMPLE_ROWS]]
+    rows = [cells for _, cells in table.first_rows(_SAMPLE_ROWS)]
 
     def column(field: str) -> list[str]:
         position = table.columns[field]

@@ -8,7 +8,16 @@ import polars as pl
 
 from sources.errors import MemberError
 from sources.findings import Finding
-from sources.side_cells import coded_rows, day_of_row, decoded, header_findings, lines_of, sha256_of, tables
+from sources.side_cells import (
+    MOST_LETTERS,
+    coded_rows,
+    day_of_row,
+    decoded,
+    header_findings,
+    lines_of,
+    sha256_of,
+    tables,
+)
 
 #: Columns of a list of unlisted codes, in order.
 UNLISTED_SCHEMA: dict[str, pl.DataType] = {
@@ -190,6 +199,20 @@ def read_notes(member: str, data: bytes) -> tuple[pl.DataFrame, list[Finding]]:
                     raw_value=note_number,
                 )
             )
+        if len(joined) > MOST_LETTERS:
+            findings.append(
+                Finding(
+                    "text_too_long",
+                    "warning",
+                    f"the text of note {note_number} has {len(joined):,} characters, more than {MOST_LETTERS:,}",
+                    "left null",
+                    member,
+                    line_number,
+                    field="note_text",
+                    raw_value=note_number,
+                )
+            )
+            joined = ""
         rows.append((note_number, joined or None, member, sha256, line_number))
     return pl.DataFrame(rows, schema=NOTE_SCHEMA, orient="row"), findings
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import polars as pl
 
@@ -12,7 +14,7 @@ from sources.findings import Finding
 from sources.side_cells import (
     Sheet,
     Table,
-    coded_rows,
+    coded_cells,
     header_findings,
     is_workbook,
     sha256_of,
@@ -108,7 +110,7 @@ def read_transactions(member: str, data: bytes) -> tuple[pl.DataFrame, list[Find
     if not frame.height:
         raise MemberError(f"{member} is no transaction report: no line below its header begins with a code")
     for other in found[1:]:
-        if _cells_in_order(other) == _cells_in_order(found[0]):
+        if _cells_in_order(other).equals(_cells_in_order(found[0])):
             continue  # most often: the same rows, sorted otherwise
         again = _read_table(member, data, other, key, [])
         findings.extend(
@@ -119,94 +121,102 @@ def read_transactions(member: str, data: bytes) -> tuple[pl.DataFrame, list[Find
     return frame, findings
 
 
-def _cells_in_order(table: Table) -> list[list[tuple[str, str]]]:
+def _cells_in_order(table: Table) -> pl.DataFrame:
     """What the rows of a table say under its headings, in an order that is the same however they are sorted."""
-    return sorted(
-        [(n, cells[at] if at < len(cells) else "") for n, at in table.columns.items()] for _, cells in table.rows
-    )
+    return table.cells.select(table.cell(name).fill_null("").alias(name) for name in table.columns).sort(pl.all())
 
 
 def _read_table(
     member: str, data: bytes, table: Table, key: dict[frozenset[str], str], findings: list[Finding]
 ) -> pl.DataFrame:
-    rows = []
-    seen: dict[tuple[str, ...], int] = {}
-    counts: dict[tuple[str, str], int] = {}
-    sha256 = sha256_of(data)
-    for row in coded_rows(member, table, findings):
-        words = " ".join((row.cells.get("action") or "").split())
-        action = action_code_from(words, is_cut=table.is_cut) or key.get(frozenset(_tokens(words)))
-        if action is None:
-            findings.append(
-                Finding(
-                    "unknown_action",
-                    "warning",
-                    f"{words[:60]!r} stands for no action code" if words else "no action is given",
-                    "left null",
-                    member,
-                    row.line,
-                    row.kind,
-                    row.code,
-                    "action_code",
-                    words[:60] or None,
-                )
-            )
-        content = (
-            row.code,
-            action or words,
-            row.cells.get("short_description") or "",
-            row.cells.get("long_description") or "",
+    lines = coded_cells(member, table, findings)
+    lacking = [name for name in ("short_description", "long_description") if name not in lines.columns]
+    lines = lines.with_columns(pl.col("action").fill_null(""), *(pl.lit(None, pl.String).alias(n) for n in lacking))
+    words = {cell: " ".join(cell.split()) for cell in lines["action"].unique()}
+    actions = {
+        said: action_code_from(said, is_cut=table.is_cut) or key.get(frozenset(_tokens(said)))
+        for said in words.values()
+    }
+    lines = _numbered(
+        lines.with_columns(pl.col("action").replace(words).alias("action_text")).with_columns(
+            pl.col("action_text").replace(actions).alias("action_code")
         )
-        if content in seen:
-            findings.append(
-                Finding(
-                    "repeated_line",
-                    "info",
-                    f"says the same of {row.code} as line {seen[content]}",
-                    "left out",
-                    member,
-                    row.line,
-                    row.kind,
-                    row.code,
-                )
-            )
-            continue
-        seen[content] = row.line
-        number = counts[row.kind, row.code] = counts.get((row.kind, row.code), 0) + 1
-        if number > 1:
-            findings.append(
-                Finding(
-                    "contradicting_line",
-                    "warning",
-                    f"says of {row.code} other than an earlier line",
-                    "both kept, numbered",
-                    member,
-                    row.line,
-                    row.kind,
-                    row.code,
-                )
-            )
-        rows.append(
-            {
-                "kind": row.kind,
-                "code": row.code,
-                "number": number,
-                "action_code": action,
-                "action_text": words or None,
-                "short_description": row.cells.get("short_description"),
-                "long_description": row.cells.get("long_description"),
-                "source_member": member,
-                "source_member_sha256": sha256,
-                "source_line": row.line,
-            }
+    )
+    is_odd = pl.col("action_code").is_null() | ~pl.col("is_new") | (pl.col("number") > 1)
+    for line in lines.filter(is_odd).iter_rows(named=True):
+        findings.extend(_line_findings(member, line))
+    return lines.filter("is_new").select(
+        "kind",
+        "code",
+        pl.col("number").cast(pl.Int32),
+        "action_code",
+        pl.col("action_text").replace("", None),
+        "short_description",
+        "long_description",
+        pl.lit(member).alias("source_member"),
+        pl.lit(sha256_of(data)).alias("source_member_sha256"),
+        pl.col("line").cast(pl.Int32).alias("source_line"),
+    )
+
+
+def _numbered(lines: pl.DataFrame) -> pl.DataFrame:
+    """Lines with the first one that says the same, whether they are that, and their number among the code's others."""
+    content = ["code", pl.coalesce("action_code", "action_text"), "short_description", "long_description"]
+    is_alone = ~pl.col("code").is_duplicated()  # nearly all: what follows is slow for thousands of groups
+    alone = lines.filter(is_alone).with_columns(said_on="line", is_new=True, number=1)
+    again = (
+        lines.filter(~is_alone)
+        .with_columns(said_on=pl.col("line").first().over(content))
+        .with_columns(is_new=pl.col("line") == pl.col("said_on"))
+        .with_columns(number=pl.col("is_new").cum_sum().over("code"))
+    )
+    return pl.concat([alone, again], how="vertical_relaxed").sort("line")
+
+
+def _line_findings(member: str, line: dict[str, Any]) -> Iterator[Finding]:
+    """What is odd in a line whose action is not known, or whose code stands on a line before it."""
+    code, words = line["code"], line["action_text"]
+    if line["action_code"] is None:
+        yield Finding(
+            "unknown_action",
+            "warning",
+            f"{words[:60]!r} stands for no action code" if words else "no action is given",
+            "left null",
+            member,
+            line["line"],
+            line["kind"],
+            code,
+            "action_code",
+            words[:60] or None,
         )
-    return pl.DataFrame(rows, schema=TRANSACTION_SCHEMA)
+    if not line["is_new"]:
+        yield Finding(
+            "repeated_line",
+            "info",
+            f"says the same of {code} as line {line['said_on']}",
+            "left out",
+            member,
+            line["line"],
+            line["kind"],
+            code,
+        )
+    elif line["number"] > 1:
+        yield Finding(
+            "contradicting_line",
+            "warning",
+            f"says of {code} other than an earlier line",
+            "both kept, numbered",
+            member,
+            line["line"],
+            line["kind"],
+            code,
+        )
 
 
 def _key_of(read_sheets: list[Sheet]) -> dict[frozenset[str], str]:
     """The workbook's own key: words by action code, from a sheet that has nothing but letters and words."""
     for sheet in read_sheets:
-        if len(sheet.rows) > _MOST_ROWS_OF_KEY:
+        if sheet.cells.height > _MOST_ROWS_OF_KEY:
             continue
         pairs = [[tidy(c) for c in cells if tidy(c)] for _, cells in sheet.rows]
         letters = [p for p in pairs if len(p) == 2 and re.fullmatch("[A-Z]", p[0])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import re
 import struct
 import zipfile
@@ -11,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sources.errors import ZipRefused
+from sources.errors import ZipRefused, in_one_line
 
 #: Bounds against bombs. CMS's largest member is 5 MB, its best compressed text 30 to 1.
 MOST_MEMBERS = 200
@@ -22,8 +23,13 @@ MOST_RATIO = 200
 _SMALL = 1024**2
 
 _ENCRYPTED = 0x1
-#: What Python raises for bytes that are no zip, or one with an unknown version or a broken directory.
-_NOT_READABLE = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error)
+#: Names are longer in no file system.
+_LONGEST_NAME = 255
+#: What Python raises for bytes that are no zip, or one with numbers in its headers that cannot be.
+_NOT_READABLE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(ArithmeticError, LookupError, RuntimeError, ValueError, OSError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +48,14 @@ def read_zip(path: Path) -> list[ZipMember]:
     Raises ``ZipRefused``, naming the file and its first bytes or the member, for what is not a whole, plain,
     bounded zip.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = [e for e in archive.infolist() if not e.is_dir()]
-            _check_bounds(path.name, entries)
-            members = [_read_member(path, archive, entry) for entry in entries]
-    except _NOT_READABLE as error:
-        raise ZipRefused(_not_a_zip(path, error)) from None
+    with path.open("rb") as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except _NOT_READABLE as error:
+            raise ZipRefused(_not_a_zip(path, error)) from None
+        entries = _files(archive)
+        _check_bounds(path.name, entries)
+        members = [_read_member(path, archive, entry) for entry in entries]
     for member in members:
         _check_inner_zip(f"{path.name}: {member.name}", member.data)
     return sorted(members, key=lambda m: m.name)
@@ -60,7 +67,7 @@ def _check_inner_zip(name: str, data: bytes) -> None:
         return
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = [e for e in archive.infolist() if not e.is_dir()]
+            entries = _files(archive)
     except _NOT_READABLE:
         return  # whoever reads the member says what is wrong with it
     if entries:
@@ -68,9 +75,10 @@ def _check_inner_zip(name: str, data: bytes) -> None:
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether a member's path stays inside the folder it would be unpacked to."""
+    """Whether a member's path is plain text that stays inside the folder it would be unpacked to."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return not (path.is_absolute() or ".." in path.parts or re.match(r"^[A-Za-z]:", name) or "\0" in name)
+    climbs = path.is_absolute() or ".." in path.parts or re.match(r"^[A-Za-z]:", name) is not None
+    return not climbs and name.isprintable() and 0 < len(name) <= _LONGEST_NAME
 
 
 def _check_bounds(name: str, entries: list[zipfile.ZipInfo]) -> None:
@@ -82,7 +90,9 @@ def _check_bounds(name: str, entries: list[zipfile.ZipInfo]) -> None:
     seen: set[str] = set()
     for entry in entries:
         if not is_safe_name(entry.filename):
-            raise ZipRefused(f"{name}: the member path {entry.filename!r} climbs out of the zip")
+            raise ZipRefused(
+                f"{name}: the member path {_quoted(entry.filename)} climbs out of the zip or is no plain name"
+            )
         if entry.flag_bits & _ENCRYPTED:
             raise ZipRefused(f"{name}: the member {entry.filename} is encrypted")
         if entry.filename in seen:
@@ -107,8 +117,8 @@ def _read_member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -
         with archive.open(entry) as stream:
             # One byte more than declared: a header that lies about the size is found before memory is full.
             data = stream.read(entry.file_size + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise ZipRefused(f"{path.name}: the member {entry.filename} is damaged: {error}") from None
+    except _NOT_READABLE as error:
+        raise ZipRefused(f"{path.name}: the member {entry.filename} is damaged: {in_one_line(error)}") from None
     if len(data) != entry.file_size:
         raise ZipRefused(
             f"{path.name}: the member {entry.filename} holds {len(data):,} bytes, its header says {entry.file_size:,}"
@@ -116,6 +126,16 @@ def _read_member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -
     year, month, day = entry.date_time[:3]
     stamp = f"{year:04d}-{month:02d}-{day:02d}" if year > 1980 else None
     return ZipMember(entry.filename, data, hashlib.sha256(data).hexdigest(), stamp)
+
+
+def _files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The entries that are no folders; Python's own test fails on a name that is empty."""
+    return [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
+
+
+def _quoted(name: str) -> str:
+    """A name that may be anything, as one line that can be printed."""
+    return ascii(name if len(name) <= 80 else name[:79] + "…")
 
 
 def _not_a_zip(path: Path, error: Exception) -> str:
@@ -128,5 +148,5 @@ def _not_a_zip(path: Path, error: Exception) -> str:
         title = re.search(r"<title[^>]*>\s*(.*?)\s*</title>", text, re.IGNORECASE | re.DOTALL)
         return f"{path.name}: an HTML page, not a zip" + (f", titled {title[1][:80]!r}" if title else "")
     if head.startswith(b"PK"):
-        return f"{path.name}: the zip is cut or damaged: {str(error).rstrip('.')}"
+        return f"{path.name}: the zip is cut or damaged: {in_one_line(error)}"
     return f"{path.name}: not a zip; it begins with {head[:16]!r}"

@@ -40,6 +40,15 @@ def test_the_index_comes_back_as_it_was_committed(tmp_path: Path) -> None:
     assert {m.role for m in held.members} == {"code_text", "code_workbook"}
 
 
+@pytest.mark.parametrize(
+    "damaged", ["", "{", "[]", '{"zips": {}}', '{"format": 1, "zips": {"a": {}}, "excluded": {}, "refused": {}}']
+)
+def test_a_damaged_index_is_refused_with_the_way_out(tmp_path: Path, damaged: str) -> None:
+    (tmp_path / "index.json").write_text(damaged)
+    with pytest.raises(SourceError, match=r"index\.json is not what hcpcs wrote: .*`hcpcs refresh --from DIR`"):
+        Archive(tmp_path).index()
+
+
 def test_an_index_of_another_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(SourceError, match=r"format 99.*--outputs"):

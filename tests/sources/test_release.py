@@ -15,7 +15,7 @@ from sources.archive import Archive, inspect_zip
 from sources.errors import ReleaseRefused
 from sources.findings import Finding
 from sources.release import ReleaseRead, read_release
-from sources.sample.writer import TextOptions, WorkbookOptions, anweb_text, anweb_workbook
+from sources.sample.writer import TextOptions, WorkbookOptions, anweb_text, anweb_workbook, release_zip
 
 RECORDS = (record("A1"), record("A0080"), record("V5364"))
 
@@ -297,3 +297,13 @@ def test_the_116_dates_that_the_workbook_of_2025_leaves_blank_are_one_finding(re
 def test_the_text_that_the_workbook_of_2025_cuts_is_told_as_cut(real) -> None:  # type: ignore[no-untyped-def]
     cut = [f for f in disagreements(real("2025-01")) if "cut short in the workbook" in str(f["message"])]
     assert [(f["field"], f["code"]) for f in cut] == [("long_description", "G0503")]
+
+
+def test_a_workbook_that_cannot_be_read_is_refused_with_its_readers_words(tmp_path: Path) -> None:
+    path = tmp_path / "2019-01.zip"
+    path.write_bytes(release_zip({"HCPC2019_CONTR_ANWEB.xlsx": b"PK\x03\x04 and no workbook"}))
+    archive = Archive(tmp_path / "archive")
+    held = inspect_zip(path, stated="2019-01")
+    archive.keep(path, held.sha256)
+    with pytest.raises(ReleaseRefused, match=r"2019-01: HCPC2019_CONTR_ANWEB\.xlsx: cannot be read as a workbook: \w+"):
+        read_release(archive, "2019-01", [held])

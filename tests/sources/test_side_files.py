@@ -21,6 +21,7 @@ from sources.anweb_text import read_anweb_text
 from sources.anweb_workbook import read_anweb_workbook
 from sources.errors import MemberError
 from sources.findings import Finding
+from sources.side_cells import Table, coded_cells, tidy
 from sources.side_corrections import CORRECTION_ACTIONS, Change, changes_from_prose
 from sources.side_files import (
     SIDE_SCHEMAS,
@@ -295,6 +296,77 @@ def test_odd_lines_of_a_report_are_findings_and_never_a_crash() -> None:
     ]
 
 
+def test_a_line_that_repeats_one_is_left_out_and_the_others_of_its_code_are_numbered() -> None:
+    rows = [REPORT[0], ["Z0001", "ADD"], ["Z0002", "ADD"], ["Z0001", "Discontinued"], ["Z0001", "Add"], ["Z0001", "?"]]
+    frame, findings = read_transactions("r.xlsx", workbook(("Changes", rows)))
+    assert frame.select("code", "number", "action_code", "source_line").rows() == [
+        ("Z0001", 1, "A", 2),
+        ("Z0002", 1, "A", 3),
+        ("Z0001", 2, "D", 4),
+        ("Z0001", 3, None, 6),
+    ]
+    assert [(f.finding, f.line) for f in findings] == [
+        ("contradicting_line", 4),
+        ("repeated_line", 5),
+        ("unknown_action", 6),
+        ("contradicting_line", 6),
+    ]
+    assert findings[1].message == "says the same of Z0001 as line 2"
+
+
+def test_rows_of_a_tab_separated_report_are_counted_from_their_first_line_whatever_their_width() -> None:
+    lines = [
+        "A title",
+        "",
+        "HCPC\tACTION CD\tLONG DESCRIPTION",
+        'Z0001\tADD\t"A thing',
+        'on two lines"',
+        "",
+        "Z0002\tADD",
+    ]
+    wide = "\t".join(["Z0003", "No Change", "Another", *["x"] * 500])
+    frame, findings = read_transactions("r.txt", "\r\n".join([*lines, wide, "Only\tprose"]).encode())
+    assert frame.select("code", "action_code", "long_description", "source_line").rows() == [
+        ("Z0001", "A", "A thing\non two lines", 4),
+        ("Z0002", "A", None, 7),
+        ("Z0003", "N", "Another", 8),
+    ]
+    assert [(f.finding, f.line, f.raw_value) for f in findings] == [("line_without_code", 9, "Only")]
+
+
+def test_cells_of_a_print_file_end_where_their_column_does() -> None:
+    lines = [
+        "HCPC       ACTION    SHORT DESC  LONG DESC",
+        "  ZZ ADD             A modifier  A modifier of ours",
+        "Z0001 Short Description ChanA thing, cut here",
+        "",
+        "*** the end of the report",
+        "Z0002",
+    ]
+    frame, findings = read_transactions("r.prn", "\r\n".join(lines).encode())
+    assert frame.select("code", "action_text", "short_description", "long_description", "source_line").rows() == [
+        ("ZZ", "ADD", "A modifier", "A modifier of ours", 2),
+        ("Z0001", "Short Descripti", "on ChanA thi", "ng, cut here", 3),
+        ("Z0002", None, None, None, 6),
+    ]
+    assert [(f.finding, f.line) for f in findings] == [
+        ("print_file_cut", 1),
+        ("line_without_code", 5),
+        ("unknown_action", 6),
+    ]
+
+
+@given(
+    st.text(
+        st.characters(exclude_categories=["Cs"]) | st.sampled_from(" \t\r\n_x0D\x1c\x85\xa0\u2003\ufffe"), max_size=12
+    )
+)
+def test_cells_read_together_are_tidied_as_one_by_one(text: str) -> None:
+    cells = pl.DataFrame({"line": [2, 3], "0": ["Z0001", "Z0002"], "1": [text, "plain"]})
+    table = Table("", cells, "", 1, {"code": 0, "comment": 1}, [])
+    assert coded_cells("r.xlsx", table, [])["comment"].to_list() == [tidy(text) or None, "plain"]
+
+
 def test_report_and_records_of_a_release_agree_on_every_action_code(shared_cms: Path) -> None:
     agreed = {}
     for release, lacking in {
@@ -531,6 +603,19 @@ def test_a_text_is_read_where_there_is_no_workbook(shared_cms: Path) -> None:
         same = ["kind", "code", "number", "action_code"]
         assert from_text.select(same).equals(from_workbook.select(same))
         assert kinds(findings).count("twin_not_read") == 1
+
+
+def test_a_text_that_is_longer_than_any_is_left_null() -> None:
+    frame, findings = read_notes("x.txt", b"0001--WORDS\r\n0002--" + b"MORE WORDS " * 1000)
+    assert frame["note_text"].to_list() == ["WORDS", None]
+    assert [(f.finding, f.line, f.raw_value) for f in findings] == [("text_too_long", 2, "0002")]
+    rows = [*UNLISTED[:2], ["Z0999", "Unlisted " * 1200, "19870101", None], ["Z0998", "Unlisted", "19870101", None]]
+    frame, findings = read_unlisted_codes("x.xlsx", workbook(("NOC", rows)))
+    assert frame.filter(pl.col("code").is_in(["Z0998", "Z0999"])).select("code", "long_description").rows() == [
+        ("Z0999", None),
+        ("Z0998", "Unlisted"),
+    ]
+    assert [(f.finding, f.line, f.code) for f in findings if f.code == "Z0999"] == [("text_too_long", 3, "Z0999")]
 
 
 def test_the_newest_list_stands_whatever_the_order_of_its_members() -> None:

@@ -104,8 +104,28 @@ def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "two members are named a.txt" in refusal(tmp_path, path.read_bytes())
 
 
-@pytest.mark.parametrize("name", ["../a", "a/../../b", "/a", "\\a", "..\\a", "C:\\a", "c:a", "a\0b"])
-def test_a_name_that_leaves_the_folder_is_not_safe(name: str) -> None:
+def test_an_entry_without_a_name_is_refused(tmp_path: Path) -> None:
+    data = release_zip({"a.txt": b"one", "b.txt": b"two"})
+    assert "'' climbs out of the zip or is no plain name" in refusal(tmp_path, data.replace(b"b.txt", b"\0.txt"))
+
+
+def test_an_offset_before_the_zip_begins_is_refused(tmp_path: Path) -> None:
+    raw = bytearray(release_zip({"a.txt": b"one", "b.txt": b"two"}))
+    end = raw.index(b"PK\x05\x06")
+    raw[end + 16 : end + 20] = (int.from_bytes(raw[end + 16 : end + 20], "little") + 60).to_bytes(4, "little")
+    assert "damaged" in refusal(tmp_path, bytes(raw))
+
+
+def test_a_refusal_can_be_printed_whatever_the_members_are_called(tmp_path: Path) -> None:
+    for name in ("\x1b[31mred", "a\nb", "x" * 60_000, "ü\u2028"):
+        words = refusal(tmp_path, release_zip({name: b"one"}))
+        assert words.isprintable() and len(words) < 300
+
+
+@pytest.mark.parametrize(
+    "name", ["../a", "a/../../b", "/a", "\\a", "..\\a", "C:\\a", "c:a", "a\0b", "", "a\nb", "a" * 256]
+)
+def test_a_name_that_leaves_the_folder_or_is_no_plain_name_is_not_safe(name: str) -> None:
     assert not is_safe_name(name)
 
 
