@@ -19,6 +19,7 @@ from sources.layout import (
     SEQUENCE_HEADINGS,
     normalized_heading,
 )
+from sources.records import Cells
 from sources.workbooks import read_sheets
 
 #: How many rows from the top may hold disclaimers before the header.
@@ -65,11 +66,11 @@ def _cell_name(heading: str) -> str | None:
     return None
 
 
-def read_anweb_workbook(member: str, data: bytes) -> tuple[pl.DataFrame, list[Finding]]:
+def read_anweb_workbook(member: str, data: bytes) -> tuple[Cells, list[Finding]]:
     """Read a code workbook.
 
-    Returns the same columns as ``read_anweb_text`` (``source_line`` is the row of the sheet, from 1), with a column
-    only for cells that the header names, and the findings. Raises ``MemberError`` for no workbook or no header.
+    Returns the same as ``read_anweb_text`` (``source_line`` is the row of the sheet, from 1), with columns only for
+    cells that the header names, and the findings. Raises ``MemberError`` for no workbook or no header.
     """
     sheet = first_sheet(member, data)
     found = header_columns(sheet)
@@ -90,7 +91,7 @@ def read_anweb_workbook(member: str, data: bytes) -> tuple[pl.DataFrame, list[Fi
     )
     rows, stray = _record_rows(member, rows)
     findings.extend(stray)
-    return _joined_continuations(member, rows, findings), findings
+    return Cells.of_rows(_joined_continuations(member, rows, findings)), findings
 
 
 def _header_findings(member: str, row: tuple[str | None, ...], header: int, columns: dict[str, int]) -> list[Finding]:

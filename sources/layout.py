@@ -74,6 +74,10 @@ RECORD_FIELDS: tuple[RecordField, ...] = (
     RecordField("action_code", "text", 293, 1, ("ACTIONCD", "ACTIONCODE")),
 )
 
+#: The fields that nearly every record has for itself, and those that many records have alike.
+TEXT_FIELDS = tuple(f for f in RECORD_FIELDS if f.name.endswith("_description"))
+CODED_FIELDS = tuple(f for f in RECORD_FIELDS if f not in TEXT_FIELDS)
+
 #: Headings of the columns that are not fields: the code, the sequence number, the record id.
 CODE_HEADINGS = ("HCPC", "HCPCS", "HCPCSCODE")
 SEQUENCE_HEADINGS = ("SEQNUM",)

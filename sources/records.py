@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from sources.findings import Finding
-from sources.layout import RECORD_FIELDS, RecordField
+from sources.layout import CODED_FIELDS, RECORD_FIELDS, TEXT_FIELDS, RecordField
 
 #: Fields that decide on which days a code was valid: nothing may be guessed or lost there.
 _DECISIVE_DATES = ("added_date", "termination_date")
@@ -41,22 +41,45 @@ RECORD_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-def typed_records(member: str, cells: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
-    """Type the cells of one member.
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Raw cells of one member, as text; those that are absent count as blank.
 
-    ``cells`` has ``code``, ``kind``, ``source_line`` and a text column per cell of the layout (absent ones count as
-    blank). Returns one row per record with the columns of ``RECORD_SCHEMA``, and the findings.
+    ``rows``: one per record, with ``code``, ``kind``, ``source_line``, the texts, and in ``coding`` the number of the
+    row of ``codings`` that has its other cells. A release has a third as many distinct ones as records, so that they
+    are read once.
     """
+
+    rows: pl.DataFrame
+    codings: pl.DataFrame
+
+    @classmethod
+    def of_rows(cls, frame: pl.DataFrame) -> Cells:
+        """The cells of a frame that has all of a record's in its row."""
+        coded = [part for f in CODED_FIELDS for part in f.parts if part in frame.columns]
+        numbered = frame.with_row_index("coding")
+        return cls(numbered.drop(coded), numbered.select("coding", *coded))
+
+    @property
+    def columns(self) -> list[str]:
+        """What is there of a record: ``code``, ``kind``, ``source_line`` and cells."""
+        return [*self.rows.drop("coding").columns, *self.codings.drop("coding").columns]
+
+
+def typed_records(member: str, cells: Cells) -> tuple[pl.DataFrame, list[Finding]]:
+    """Type the cells of one member: one row per record with the columns of ``RECORD_SCHEMA``, and the findings."""
     findings: list[Finding] = []
-    present = [(f, part) for f in RECORD_FIELDS for part in f.parts if part in cells.columns]
-    blank_to_null = cells.with_columns(pl.col(part).str.strip_chars().replace("", None) for _, part in present)
-    blank_to_null = _without_code_page_damage(member, blank_to_null, present, findings)
-    nulls = blank_to_null.null_count().row(0, named=True)
-    used = {part for _, part in present if nulls[part] < cells.height}
-    records = blank_to_null.select(
-        "code", "kind", *(_typed(f, used) for f in RECORD_FIELDS), pl.col("source_line").cast(pl.Int32)
+    stated = cells.rows.select("code", "kind", "source_line")
+    texts = _clean(member, TEXT_FIELDS, cells.rows, stated.with_row_index("at"), findings)
+    at_coding = stated.with_columns(at=cells.rows["coding"])
+    codings = _clean(member, CODED_FIELDS, cells.codings, at_coding, findings)
+    typed = _typed_fields(CODED_FIELDS, codings)
+    typed = _with_odd_values(member, codings, typed, at_coding, findings)
+    records = (
+        texts.select("code", "kind", pl.col("source_line").cast(pl.Int32))
+        .hstack(_typed_fields(TEXT_FIELDS, texts))
+        .hstack(typed[cells.rows["coding"]])
     )
-    records = _with_odd_values(member, blank_to_null, records, findings)
     findings.extend(_code_findings(member, records))
     findings.extend(_order_findings(member, records))
     findings.extend(_lost_characters(member, records))
@@ -110,38 +133,49 @@ def _undone(found: re.Match[str]) -> str:
     return " " if original == "\u00a0" else original
 
 
-def _without_code_page_damage(
-    member: str, cells: pl.DataFrame, present: list[tuple[RecordField, str]], findings: list[Finding]
+def _clean(
+    member: str, fields: tuple[RecordField, ...], frame: pl.DataFrame, at: pl.DataFrame, findings: list[Finding]
 ) -> pl.DataFrame:
-    beyond = cells.select((pl.col(p).str.len_bytes().sum() > pl.col(p).str.len_chars().sum()) for _, p in present)
-    for f, part in present:
-        if beyond[part].item():
-            damaged = cells[part].str.contains(r"[^\x00-\x7f]").fill_null(False)
-            column = cells[part].to_list()
-            rows = cells.select("code", "kind", "source_line")
-            for index in damaged.arg_true().to_list():
-                code, kind, line = rows.row(index)
-                value = column[index]
-                column[index] = undo_code_page_damage(value)
-                undone = column[index] != value
-                findings.append(
-                    Finding(
-                        "code_page_damage" if undone else "character_beyond_ascii",
-                        "info",
-                        "cp1252 punctuation had been read as cp437 and written again"
-                        if undone
-                        else "a character beyond ASCII that no known damage explains",
-                        "undone" if undone else "kept",
-                        member,
-                        line,
-                        kind,
-                        code,
-                        f.name,
-                        value,
-                    )
+    """The cells without blanks at their ends, null where nothing is left, and without code-page damage.
+
+    ``at`` says which records (``code, kind, source_line``) a row of ``frame`` is of, by its number.
+    """
+    parts = {part: f.name for f in fields for part in f.parts if part in frame.columns}
+    frame = frame.with_columns(pl.col(*parts).str.strip_chars().replace("", None)) if parts else frame
+    beyond = frame.select((pl.col(p).str.len_bytes().sum() > pl.col(p).str.len_chars().sum()) for p in parts)
+    for part, field in parts.items():
+        if not beyond[part].item():
+            continue
+        places = frame[part].str.contains(r"[^\x00-\x7f]").fill_null(False).arg_true()
+        values = frame[part].gather(places)
+        undone = pl.Series([undo_code_page_damage(value) for value in values], dtype=pl.String)
+        found = pl.DataFrame({"at": places, "value": values, "undone": undone}).join(at, on="at").sort("source_line")
+        for code, kind, line, value, mended in found.select("code", "kind", "source_line", "value", "undone").rows():
+            findings.append(
+                Finding(
+                    "code_page_damage" if mended != value else "character_beyond_ascii",
+                    "info",
+                    "cp1252 punctuation had been read as cp437 and written again"
+                    if mended != value
+                    else "a character beyond ASCII that no known damage explains",
+                    "undone" if mended != value else "kept",
+                    member,
+                    line,
+                    kind,
+                    code,
+                    field,
+                    value,
                 )
-            cells = cells.with_columns(pl.Series(part, column, dtype=pl.String))
-    return cells
+            )
+        frame = frame.with_columns(frame[part].scatter(places, undone))
+    return frame
+
+
+def _typed_fields(fields: tuple[RecordField, ...], cells: pl.DataFrame) -> pl.DataFrame:
+    nulls = cells.null_count().row(0, named=True) if cells.height else {}
+    used = {part for part, count in nulls.items() if count < cells.height}
+    # Of the frame's height even where no field has a cell.
+    return cells.select(pl.int_range(pl.len()).alias("at"), *(_typed(f, used) for f in fields)).drop("at")
 
 
 def _typed(f: RecordField, used: set[str]) -> pl.Expr:
@@ -162,17 +196,19 @@ def _typed(f: RecordField, used: set[str]) -> pl.Expr:
     return cell
 
 
-def _with_odd_values(member: str, cells: pl.DataFrame, records: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
+def _with_odd_values(
+    member: str, cells: pl.DataFrame, typed: pl.DataFrame, at: pl.DataFrame, findings: list[Finding]
+) -> pl.DataFrame:
     """Read what the plain reading could not, where the form leaves no doubt; note each value."""
-    fields = [f for f in RECORD_FIELDS if f.type in ("date", "integer") and f.name in cells.columns]
+    fields = [f for f in CODED_FIELDS if f.type in ("date", "integer") and f.name in cells.columns]
     both = cells.select(f.name for f in fields).hstack(
-        records.select(pl.col(f.name).alias(f"{f.name}_read") for f in fields)
+        typed.select(pl.col(f.name).alias(f"{f.name}_read") for f in fields)
     )
     is_odd = both.select(_is_odd(f) for f in fields)
     for f in fields:
         if is_odd[f.name].any():
-            records = _with_odd_values_of(f, is_odd[f.name], member, cells[f.name], records, findings)
-    return records
+            typed = _with_odd_values_of(f, is_odd[f.name].arg_true(), member, cells[f.name], typed, at, findings)
+    return typed
 
 
 def _is_odd(f: RecordField) -> pl.Expr:
@@ -183,17 +219,22 @@ def _is_odd(f: RecordField) -> pl.Expr:
 
 
 def _with_odd_values_of(
-    f: RecordField, odd: pl.Series, member: str, raw: pl.Series, records: pl.DataFrame, findings: list[Finding]
+    f: RecordField,
+    places: pl.Series,
+    member: str,
+    raw: pl.Series,
+    typed: pl.DataFrame,
+    at: pl.DataFrame,
+    findings: list[Finding],
 ) -> pl.DataFrame:
-    column: list[object] = records[f.name].to_list()
-    rows = records.select("code", "kind", "source_line")
-    for index in odd.arg_true().to_list():
-        code, kind, line = rows.row(index)
-        value = raw[index]
-        column[index], how = read_odd_date(value) if f.type == "date" else _read_odd_integer(value)
+    values = raw.gather(places)
+    readings = [read_odd_date(value) if f.type == "date" else _read_odd_integer(value) for value in values]
+    records = at.join(pl.DataFrame({"at": places, "reading": range(len(readings))}), on="at").sort("source_line")
+    what = "is no date" if f.type == "date" else "is no number"
+    for code, kind, line, number in records.select("code", "kind", "source_line", "reading").rows():
+        value, (read, how) = values[number], readings[number]
         unreadable = how is None
         severity = "error" if unreadable and f.name in _DECISIVE_DATES else "warning" if unreadable else "info"
-        what = "is no date" if f.type == "date" else "is no number"
         findings.append(
             Finding(
                 "unreadable_value" if unreadable else "odd_form",
@@ -201,7 +242,7 @@ def _with_odd_values_of(
                 f"{f.name} {value!r} of {code} {what if unreadable else 'is not in the form of the record layout'}",
                 ("refused: it decides on which days the code was valid" if severity == "error" else "left null")
                 if unreadable
-                else f"read as {how}: {column[index]}",
+                else f"read as {how}: {read}",
                 member,
                 line,
                 kind,
@@ -210,7 +251,8 @@ def _with_odd_values_of(
                 value,
             )
         )
-    return records.with_columns(pl.Series(f.name, column, dtype=RECORD_SCHEMA[f.name]))
+    mended = pl.Series([read for read, _ in readings], dtype=RECORD_SCHEMA[f.name])
+    return typed.with_columns(typed[f.name].scatter(places, mended))
 
 
 def read_odd_date(value: str) -> tuple[object, str | None]:
@@ -292,7 +334,8 @@ def _lost_characters(member: str, records: pl.DataFrame) -> list[Finding]:
     """A question mark between two word characters stands where CMS lost a character; which one cannot be known."""
     lost = []
     fields = ("short_description", "long_description")
-    questions = records.filter(pl.any_horizontal(pl.col(f).str.contains("?", literal=True) for f in fields))
+    asks = records.select(pl.any_horizontal(pl.col(f).str.contains("?", literal=True) for f in fields)).to_series()
+    questions = records.filter(asks) if asks.any() else records.clear()
     for field in fields:
         hits = questions.filter(pl.col(field).str.contains(r"\w\?\w"))
         lost += [
@@ -316,6 +359,8 @@ def _lost_characters(member: str, records: pl.DataFrame) -> list[Finding]:
 
 
 def _without_duplicates(member: str, records: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
+    if records["code"].n_unique() == records.height:
+        return records
     key = ["kind", "code"]
     repeated = records.filter(pl.struct(key).is_duplicated())
     if repeated.is_empty():

@@ -235,7 +235,7 @@ def test_real_texts_give_the_codes_that_their_bytes_hold(
     counted = sum(line[10:11] == b"3" for line in lines), sum(line[10:11] == b"7" for line in lines)
     assert counted == COUNTS[release_id]
     cells, findings = read_anweb_text("real.txt", data)
-    assert dict(cells["kind"].value_counts().iter_rows()) == dict(
+    assert dict(cells.rows["kind"].value_counts().iter_rows()) == dict(
         zip(("procedure", "modifier"), COUNTS[release_id], strict=True)
     )
     assert not [f for f in findings if f.severity != "info"]

@@ -14,7 +14,7 @@ from sources.anweb_text import read_anweb_text
 from sources.anweb_workbook import first_sheet, header_columns, read_anweb_workbook
 from sources.errors import MemberError
 from sources.findings import Finding
-from sources.records import typed_records
+from sources.records import Cells, typed_records
 from sources.sample.writer import WorkbookOptions, anweb_text, anweb_workbook, workbook_headings
 
 RECORDS = (
@@ -30,7 +30,7 @@ RECORDS = (
 )
 
 
-def typed(member: str, cells: pl.DataFrame) -> pl.DataFrame:
+def typed(member: str, cells: Cells) -> pl.DataFrame:
     return typed_records(member, cells)[0].drop("source_line")
 
 
@@ -80,7 +80,7 @@ def test_a_record_knows_the_row_it_stands_on() -> None:
     data = anweb_workbook(RECORDS, options=WorkbookOptions(header_row=8, split_codes=("A0080",)))
     cells, _ = read_anweb_workbook("sample.xlsx", data)
     # TP stands right below the header, A0080 takes four rows as its text takes four lines of 80.
-    assert dict(cells.select("code", "source_line").iter_rows()) == {"TP": 9, "A0080": 10, "V5364": 14}
+    assert dict(cells.rows.select("code", "source_line").iter_rows()) == {"TP": 9, "A0080": 10, "V5364": 14}
 
 
 def test_dates_as_numbers_are_dates() -> None:
@@ -97,7 +97,7 @@ def test_a_date_cell_of_any_type_is_read(cell: object) -> None:
 
 def test_a_record_id_as_a_number_is_a_record_id() -> None:
     cells, findings = read_anweb_workbook("x.xlsx", sheet([HEADER, row(record_id=3), row("A1", 7)]))
-    assert dict(cells.select("code", "kind").iter_rows()) == {"V5364": "procedure", "A1": "modifier"}
+    assert dict(cells.rows.select("code", "kind").iter_rows()) == {"V5364": "procedure", "A1": "modifier"}
     assert findings == [] or {f.finding for f in findings} == {"absent_column"}
 
 
@@ -168,7 +168,7 @@ def test_a_record_id_without_a_code_is_refused() -> None:
 def test_words_below_the_table_are_left_out_with_a_warning() -> None:
     rows = [row(), ["Sample: the end of the list, with thanks"]]
     cells, findings = read_anweb_workbook("x.xlsx", sheet([HEADER, *rows]))
-    assert cells["code"].to_list() == ["V5364"]
+    assert cells.rows["code"].to_list() == ["V5364"]
     assert [(f.severity, f.line) for f in findings if f.finding == "not_a_record"] == [("warning", 3)]
 
 
@@ -203,6 +203,6 @@ def test_real_workbooks_give_the_codes_that_the_issue_counted(
     books = {n: d for n, d in real_members[release_id].items() if n.endswith((".xls", ".xlsx"))}
     (name,) = (n for n, d in books.items() if header_columns(first_sheet(n, d)) is not None)
     cells, findings = read_anweb_workbook(name, books[name])
-    counted = dict(cells["kind"].value_counts().iter_rows())
+    counted = dict(cells.rows["kind"].value_counts().iter_rows())
     assert (counted["procedure"], counted["modifier"]) == COUNTS[release_id]
     assert not [f for f in findings if f.severity == "error"]

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from sources.findings import Finding
-from sources.records import merge_findings, read_odd_date, typed_records, undo_code_page_damage
+from sources.records import Cells, merge_findings, read_odd_date, typed_records, undo_code_page_damage
 
 
 def type_cells(**cells: str | None) -> tuple[dict[str, object], list[Finding]]:
@@ -17,7 +17,7 @@ def type_cells(**cells: str | None) -> tuple[dict[str, object], list[Finding]]:
         {"code": ["A0080"], "kind": ["procedure"], "source_line": [7]}
         | {name: pl.Series([value], dtype=pl.String) for name, value in cells.items()}
     )
-    records, findings = typed_records("sample.txt", frame)
+    records, findings = typed_records("sample.txt", Cells.of_rows(frame))
     return records.row(0, named=True), findings
 
 
@@ -122,7 +122,8 @@ def test_a_lost_character_stays_and_is_noted() -> None:
     ("kind", "code"), [("procedure", "ABCDE"), ("procedure", "A008"), ("modifier", "A12"), ("modifier", "a1")]
 )
 def test_what_has_not_the_shape_of_a_code_refuses_the_release(kind: str, code: str) -> None:
-    _, findings = typed_records("x.txt", pl.DataFrame({"code": [code], "kind": [kind], "source_line": [1]}))
+    frame = pl.DataFrame({"code": [code], "kind": [kind], "source_line": [1]})
+    _, findings = typed_records("x.txt", Cells.of_rows(frame))
     assert [(f.finding, f.severity, f.raw_value) for f in findings] == [("code_shape", "error", code)]
 
 
@@ -136,7 +137,7 @@ def test_a_code_that_stands_twice_is_refused_unless_both_say_the_same(second: st
             "short_description": ["Sample", "Sample", second],
         }
     )
-    records, (found,) = typed_records("x.txt", frame)
+    records, (found,) = typed_records("x.txt", Cells.of_rows(frame))
     assert records["code"].to_list() == ["A0080", "V5364"]
     assert (found.severity, found.line, found.code) == (severity, 3, "A0080")
     assert "lines 1, 3" in found.message
@@ -144,7 +145,7 @@ def test_a_code_that_stands_twice_is_refused_unless_both_say_the_same(second: st
 
 def test_a_modifier_and_a_code_do_not_collide() -> None:
     frame = pl.DataFrame({"code": ["A1", "A1001"], "kind": ["modifier", "procedure"], "source_line": [1, 2]})
-    assert typed_records("x.txt", frame)[1] == []
+    assert typed_records("x.txt", Cells.of_rows(frame))[1] == []
 
 
 def test_many_findings_with_one_cause_are_one_with_count_and_examples() -> None:

@@ -21,6 +21,7 @@ from sources.anweb_text import read_anweb_text
 from sources.anweb_workbook import read_anweb_workbook
 from sources.errors import MemberError
 from sources.findings import Finding
+from sources.records import typed_records
 from sources.side_cells import Table, coded_cells, tidy
 from sources.side_corrections import CORRECTION_ACTIONS, Change, changes_from_prose
 from sources.side_files import (
@@ -378,7 +379,7 @@ def test_report_and_records_of_a_release_agree_on_every_action_code(shared_cms: 
         "2025-01": [],
     }.items():
         report, _ = read_of(shared_cms, release, "transaction_report")
-        records = records_of(shared_cms, release).select("kind", "code", stated=pl.col("action_code").str.strip_chars())
+        records = records_of(shared_cms, release).select("kind", "code", stated="action_code")
         both = report.join(records, on=["kind", "code"], how="full", coalesce=True)
         assert both.filter(pl.col("source_line").is_null())["code"].to_list() == lacking
         assert both.filter(pl.col("stated").is_null() | (pl.col("stated") != pl.col("action_code"))).is_empty()
@@ -391,8 +392,9 @@ def records_of(shared_cms: Path, release: str) -> pl.DataFrame:
     code_files = {name: data for name, data in members_of(shared_cms, release) if ROLES[name] is None}
     for name, data in code_files.items():
         if name.endswith(".txt"):
-            return read_anweb_text(name, data)[0]
-    return read_anweb_workbook(*next(iter(code_files.items())))[0]
+            return typed_records(name, read_anweb_text(name, data)[0])[0]
+    name, data = next(iter(code_files.items()))
+    return typed_records(name, read_anweb_workbook(name, data)[0])[0]
 
 
 # --- corrections -------------------------------------------------------------------------------------------------
