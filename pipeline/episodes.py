@@ -56,22 +56,28 @@ def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = No
     ``release_id``, ``episode`` (the record's), ``decision`` (one of ``DECISIONS``), ``evidence`` (words of this
     module, joined by a comma), ``similarity`` (0 to 1) and ``is_overridden``.
     """
-    decided = _decided(records, _held_releases(records), overrides)
+    held = _held_releases(records)
     begins = (pl.col("decision") == "new_episode").fill_null(False)
-    return (
-        decided.with_columns((begins.cast(pl.Int32).cum_sum().over(_CODE) + 1).cast(pl.Int32).alias("episode"))
-        .filter(pl.col("decision").is_not_null() & ((pl.col("decision") != "same") | (pl.col("evidence") != "")))
-        .select(
-            *_CODE,
-            "previous_release_id",
-            "release_id",
-            "episode",
-            "decision",
-            "evidence",
-            "similarity",
-            "is_overridden",
+
+    def decided_on(some: pl.DataFrame) -> pl.DataFrame:
+        return (
+            _decided(some, held, overrides)
+            .with_columns((begins.cast(pl.Int32).cum_sum().over(_CODE) + 1).cast(pl.Int32).alias("episode"))
+            .filter(pl.col("decision").is_not_null() & ((pl.col("decision") != "same") | (pl.col("evidence") != "")))
+            .select(
+                *_CODE,
+                "previous_release_id",
+                "release_id",
+                "episode",
+                "decision",
+                "evidence",
+                "similarity",
+                "is_overridden",
+            )
         )
-    )
+
+    used = ("release_id", "added_date", "termination_date", "short_description", "long_description")
+    return by_portions_of_codes(decided_on, records.select(*_CODE, *used))
 
 
 def decisions_as_markdown(decisions: pl.DataFrame) -> str:

@@ -218,24 +218,24 @@ def records_unlike_span(records_with_episodes: pl.DataFrame, history: pl.DataFra
     after its end keeps its last span, and one that is taken up again later says what will hold.
     """
     on = release_day(pl.col("release_id"))
-    stated = records_with_episodes.filter(
-        (pl.col("termination_date") >= on).fill_null(True)
-        & (pl.col("action_code").ne_missing("R") | (pl.col("action_effective_date") <= on).fill_null(False))
-    )
+    key = [*_EPISODE, "release_id"]
     spans = history.select(*_EPISODE, "span_number", content_form().alias("_span"))
-    return (
-        _covered(stated, history)
-        .filter((on >= pl.col("valid_from")) & (on <= pl.col("valid_to")).fill_null(True))
-        .join(
-            stated.select(*_EPISODE, "release_id", content_form().alias("_stated")),
-            on=[*_EPISODE, "release_id"],
-            how="left",
-            maintain_order="left",
+
+    def unlike(some: pl.DataFrame) -> pl.DataFrame:
+        stated = some.filter(
+            (pl.col("termination_date") >= on).fill_null(True)
+            & (pl.col("action_code").ne_missing("R") | (pl.col("action_effective_date") <= on).fill_null(False))
+        ).select(*key, content_form().alias("_stated"))
+        return (
+            _covered(stated, history)
+            .filter((on >= pl.col("valid_from")) & (on <= pl.col("valid_to")).fill_null(True))
+            .join(stated, on=key, how="left", maintain_order="left")
+            .join(spans, on=[*_EPISODE, "span_number"], how="left", maintain_order="left")
+            .filter(pl.col("_stated") != pl.col("_span"))
+            .select(*_EPISODE, "span_number", "release_id")
         )
-        .join(spans, on=[*_EPISODE, "span_number"], how="left", maintain_order="left")
-        .filter(pl.col("_stated") != pl.col("_span"))
-        .select(*_EPISODE, "span_number", "release_id")
-    )
+
+    return by_portions_of_codes(unlike, records_with_episodes)
 
 
 def codes_without_one_current_episode(states: pl.DataFrame) -> pl.DataFrame:

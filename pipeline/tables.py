@@ -12,7 +12,9 @@ from schemas.registry import contract
 
 def standing(records: pl.DataFrame) -> pl.DataFrame:
     """The records of each release's newest revision."""
-    return records.filter(pl.col("revision") == pl.col("revision").max().over("release_id"))
+    newest = pl.col("revision") == pl.col("revision").max().over("release_id")
+    stands = records.select("release_id", "revision").select(newest).to_series()
+    return records if stands.all() else records.filter(stands)
 
 
 def release_records(records: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
