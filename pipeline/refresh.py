@@ -306,7 +306,12 @@ def _take_in(
 def _import_dagster_meanwhile() -> None:
     """Begin to import what builds a version: that takes two seconds, and the zips are not all looked into yet."""
     warnings.filterwarnings("ignore", module="dagster")
-    threading.Thread(target=importlib.import_module, args=("pipeline.definitions",)).start()
+
+    def import_definitions() -> None:
+        with contextlib.suppress(Exception):  # who needs it imports it again, and tells what is wrong
+            importlib.import_module("pipeline.definitions")
+
+    threading.Thread(target=import_definitions).start()
 
 
 def _refuse_mixture(held: ArchiveIndex, new: list[HeldZip]) -> None:

@@ -45,8 +45,10 @@ def read_anweb_text(member: str, data: bytes) -> tuple[Cells, list[Finding]]:
     """
     findings: list[Finding] = []
     lines = _with_parts(pl.DataFrame({"line": _lines(data)}).with_row_index("number", 1))
-    usual = _usual_lengths(lines.filter("is_plain"))
-    lines = _lines_of_records(lines, usual, member, findings)
+    usual = _usual_lengths(lines)
+    lines = _lines_of_records(lines, member, findings)
+    if b"\t" in data:
+        lines = _with_tabs_replaced(lines, usual, member, findings)
     findings.extend(_length_findings(member, lines, usual))
     lines = _with_orphans_refused(lines, member, findings)
     findings.extend(_sequence_findings(member, lines))
@@ -54,26 +56,27 @@ def read_anweb_text(member: str, data: bytes) -> tuple[Cells, list[Finding]]:
 
 
 def _with_parts(lines: pl.DataFrame) -> pl.DataFrame:
-    """``number`` and ``line`` with what decides on a line, all in one pass."""
+    """``number`` and ``line`` with what decides on a line."""
     line = pl.col("line")
-    record_id = line.str.slice(10, 1)
-    kinds = FIRST_LINE_KINDS | CONTINUATION_KINDS
     return lines.select(
         "number",
         "line",
         is_plain=line.str.contains(_RECORD_LINE.pattern),
-        has_tab=line.str.contains("\t", literal=True),
         length=line.str.len_chars(),
         code=line.str.slice(0, 5).str.strip_chars(" "),
         sequence=line.str.slice(5, 3).cast(pl.Int32, strict=False),
-        record_id=record_id,
-        is_first=record_id.is_in(list(FIRST_LINE_KINDS)),
-        kind=record_id.replace_strict(kinds, default=None, return_dtype=pl.String),
+        record_id=line.str.slice(10, 1),
+    ).with_columns(
+        # Comparing with each takes a third of the time of `is_in` and `replace_strict`.
+        is_first=pl.any_horizontal(pl.col("record_id") == first for first in FIRST_LINE_KINDS),
+        kind=pl.coalesce(
+            pl.when(record_id=of).then(pl.lit(kind)) for of, kind in (FIRST_LINE_KINDS | CONTINUATION_KINDS).items()
+        ),
     )
 
 
-def _lines_of_records(lines: pl.DataFrame, usual: dict[str, int], member: str, findings: list[Finding]) -> pl.DataFrame:
-    """The lines of records, stray characters and tabs mended; of every other line that is not blank a finding."""
+def _lines_of_records(lines: pl.DataFrame, member: str, findings: list[Finding]) -> pl.DataFrame:
+    """The lines of records, stray first characters mended; of every other line that is not blank a finding."""
     mended: dict[int, str] = {}
     outside: list[tuple[int, str]] = []
     odd = lines.filter(~pl.col("is_plain")).filter(pl.col("line").str.strip_chars(" \t\x1a\u00a0") != "")
@@ -95,12 +98,27 @@ def _lines_of_records(lines: pl.DataFrame, usual: dict[str, int], member: str, f
         findings.extend(_not_a_record(member, n, stray) for n, stray in outside if first < n < last)
         if after := [o for o in outside if o[0] > last]:
             findings.append(_trailer(member, after))
-    for number, stated in kept.filter("has_tab").select("number", "line").iter_rows():
-        line = mended.get(number, stated)
-        mended[number] = _without_tabs(line, usual.get(line[10], len(line)), member, number, findings)
+    return _with_lines(kept, mended)
+
+
+def _with_tabs_replaced(
+    lines: pl.DataFrame, usual: dict[str, int], member: str, findings: list[Finding]
+) -> pl.DataFrame:
+    tabbed = lines.filter(pl.col("line").str.contains("\t", literal=True)).select("number", "line")
+    return _with_lines(
+        lines,
+        {
+            number: _without_tabs(line, usual.get(line[10], len(line)), member, number, findings)
+            for number, line in tabbed.iter_rows()
+        },
+    )
+
+
+def _with_lines(lines: pl.DataFrame, mended: dict[int, str]) -> pl.DataFrame:
+    """The lines with those of ``mended``, by number, in place of what was read."""
     if not mended:
-        return kept
-    return _with_parts(kept.with_columns(line=pl.col("number").replace_strict(mended, default=pl.col("line"))))
+        return lines
+    return _with_parts(lines.with_columns(line=pl.col("number").replace_strict(mended, default=pl.col("line"))))
 
 
 def _with_orphans_refused(lines: pl.DataFrame, member: str, findings: list[Finding]) -> pl.DataFrame:
@@ -243,8 +261,9 @@ def _usual_lengths(lines: pl.DataFrame) -> dict[str, int]:
     None where lengths vary, as where continuations are right-trimmed.
     """
     usual: dict[str, int] = {}
+    plain = lines.select("length", "is_plain", "is_first").filter("is_plain")
     for is_first, record_ids in ((True, FIRST_LINE_KINDS), (False, CONTINUATION_KINDS)):
-        lengths = lines.filter(is_first=is_first)["length"]
+        lengths = plain.filter(is_first=is_first)["length"]
         if lengths.is_empty():
             continue
         length, count = lengths.value_counts().sort("count", "length").row(-1)
@@ -333,8 +352,8 @@ def _trailer(member: str, lines: list[tuple[int, str]]) -> Finding:
 def _length_findings(member: str, lines: pl.DataFrame, usual: dict[str, int]) -> list[Finding]:
     if not usual:
         return []
-    expected_length = pl.col("record_id").replace_strict(usual, default=None, return_dtype=pl.UInt32)
-    odd = lines.filter(pl.col("length") != expected_length)
+    record_id, length = pl.col("record_id"), pl.col("length")
+    odd = lines.filter(pl.any_horizontal((record_id == of) & (length != expected) for of, expected in usual.items()))
     findings = []
     for number, line, code, record_id in odd.select("number", "line", "code", "record_id").iter_rows():
         expected = usual[record_id]

@@ -31,10 +31,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def missing(what: str) -> None:
-    """Skip, saying why; where `.ci/run` promised everything, fail instead."""
+    """Skip, saying what is missing and who installs it; where `.ci/run` promised everything, fail instead."""
     if os.environ.get("HCPCS_REQUIRE_ALL"):
         pytest.fail(f"{what} is missing, and HCPCS_REQUIRE_ALL says that nothing may be")
-    pytest.skip(f"{what} is not on this machine")
+    pytest.skip(f"needs {what}: not on this machine; `.ci/run` has it, so that nothing is skipped there")
 
 
 #: Dagster as a user has it, with its database in a folder; tests have it in memory.

@@ -15,6 +15,7 @@ import polars as pl
 from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.releases import section_names, uncertain_days
 from pipeline.catalog.site import Site
+from pipeline.history import SPAN_COLUMNS
 from pipeline.licenses import CITATION
 from schemas.columns import CONTENT_COLUMNS
 
@@ -44,17 +45,7 @@ _MEANING = (
 #: What a life says, by part: columns of its rows. What is null, empty or false is null, but for ``agrees_with_cms``.
 LIFE: dict[str, tuple[str, ...]] = {
     "meanings": _MEANING,
-    "spans": (
-        "episode",
-        "valid_from",
-        "valid_to",
-        "valid_from_basis",
-        "valid_to_basis",
-        "observed_gap",
-        "first_release",
-        "last_release",
-        *CONTENT_COLUMNS,
-    ),
+    "spans": (*(c for c in SPAN_COLUMNS if c not in ("kind", "code", "span_number")), *CONTENT_COLUMNS),
     "targets": (
         "episode",
         "target",
