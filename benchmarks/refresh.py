@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import tempfile
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.measure import run_command, show
 from sources.archive import inspect_zip, offered_zips
+from sources.members import is_workbook
 
 #: Neutral names for members, so that the made-up months are not contradicted.
 _NAMES = {"code_text": "anweb.txt", "code_workbook": "anweb"}
@@ -102,4 +104,17 @@ def _copy_under_neutral_names(path: Path, target: Path) -> None:
         copy.comment = target.parent.name.encode()  # without it, the same zip would be one release's alone
         for name in source.namelist():
             stem = _NAMES.get(roles.get(name, ""), Path(name).name)
-            copy.writestr(stem if "." in stem else stem + Path(name).suffix, source.read(name))
+            content = source.read(name)
+            if is_workbook(name, content):
+                content = _as_another_workbook(content, copy.comment)
+            copy.writestr(stem if "." in stem else stem + Path(name).suffix, content)
+
+
+def _as_another_workbook(content: bytes, mark: bytes) -> bytes:
+    """The same sheets in other bytes: what is read of one is kept, and no two of CMS's workbooks are the same."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        return content + mark.ljust(512)  # a sector that nothing points at
+    book = io.BytesIO(content)
+    with zipfile.ZipFile(book, "a") as parts:
+        parts.comment = mark
+    return book.getvalue()

@@ -20,6 +20,7 @@ from sources.archive import Archive, ArchiveIndex, HeldZip
 from sources.errors import ReleaseRefused, SourceError
 from sources.license_policy import load_license_policy
 from sources.release import ReleaseRead, empty_release, read_release
+from sources.workbooks import forget_sheets
 
 Tell = Callable[[str], None]
 
@@ -79,6 +80,7 @@ class Intake:
                 else:
                     self.refused[release_id] = outcome
                     yield release_id, self._as_held(release_id)
+        forget_sheets()
         if self.refused and not self.skip_bad:
             raise RefreshRefused(self.refused)
 

@@ -31,7 +31,7 @@ _CODE = re.compile(r"(?:[A-Z0-9]{5}|[A-Z0-9]{2})$")
 
 def first_sheet(member: str, data: bytes) -> pl.DataFrame:
     """Read the first sheet, every cell as text, no row taken as header; raises ``MemberError`` if it is no workbook."""
-    sheets = read_sheets(member, data, first_only=True)
+    sheets = read_sheets(member, data)
     if not sheets:
         raise MemberError(f"{member} cannot be read as a workbook: it has no sheet")
     return sheets[0][1]

@@ -156,12 +156,15 @@ def _with_release(schema: dict[str, pl.DataType]) -> dict[str, pl.DataType]:
 def unknown_values(member: str, records: pl.DataFrame, codebook: pl.DataFrame) -> list[Finding]:
     """Coded values that the codebook does not list: one finding per field and value, the records stay as they are."""
     findings = []
-    for field in sorted(set(codebook["field"]) & set(records.columns)):
+    known: dict[str, list[str]] = dict(codebook.group_by("field").agg("value").iter_rows())
+    for field in sorted(known.keys() & set(records.columns)):
+        column = records[field].explode() if records.schema[field] == pl.List(pl.String) else records[field]
+        if set(column.unique()) <= {None, *known[field]}:  # nearly always, and soon seen
+            continue
         values = records.select("code", "source_line", pl.col(field).alias("value"))
         if values.schema["value"] == pl.List(pl.String):
             values = values.explode("value")
-        known = codebook.filter(pl.col("field") == field)["value"]
-        unknown = values.filter(pl.col("value").is_not_null() & ~pl.col("value").is_in(known.implode()))
+        unknown = values.filter(pl.col("value").is_not_null() & ~pl.col("value").is_in(known[field]))
         for (value,), rows in sorted(unknown.group_by("value"), key=lambda group: str(group[0][0])):
             one = rows.height == 1
             findings.append(

@@ -17,9 +17,12 @@ from typing import Any
 import fastexcel
 import pyarrow
 
+#: A fifth of the bytes for 4 ms: they are kept for a while.
+_COMPRESSED = pyarrow.ipc.IpcWriteOptions(compression="zstd")
+
 
 def main() -> None:
-    """Answer requests until there are no more: a flag (first sheet alone) before the bytes of a workbook.
+    """Answer requests, which are the bytes of workbooks, until there are no more.
 
     An answer is JSON, ``{"error": …}`` or ``{"sheets": [names]}``, and then each sheet as an Arrow stream.
     """
@@ -38,7 +41,7 @@ def main() -> None:
         frames: list[bytes] = []
         error = ""
         try:
-            for name, frame in _sheets(asked[1:], is_first_only=asked[:1] == b"1", most_cells=most_cells):
+            for name, frame in _sheets(asked, most_cells):
                 names.append(name)
                 frames.append(frame)
         except BaseException as caught:  # the reader's panics are no `Exception`
@@ -48,10 +51,10 @@ def main() -> None:
             answers.send_bytes(frame)
 
 
-def _sheets(data: bytes, *, is_first_only: bool, most_cells: int) -> Any:
+def _sheets(data: bytes, most_cells: int) -> Any:
     """Every sheet's name and cells, all as text, no row taken as header; what is no sheet of cells is left out."""
     workbook = fastexcel.read_excel(data)
-    for position, name in enumerate(workbook.sheet_names[: 1 if is_first_only else None]):
+    for position, name in enumerate(workbook.sheet_names):
         try:
             sheet = workbook.load_sheet(position, header_row=None, skip_rows=0, dtypes="string")
             cells = sheet.width * sheet.total_height
@@ -64,7 +67,7 @@ def _sheets(data: bytes, *, is_first_only: bool, most_cells: int) -> Any:
         if cells > most_cells:
             raise ValueError(f"the sheet {name!r} has {cells:,} cells, past the bound of {most_cells:,}")
         stream = io.BytesIO()
-        with pyarrow.ipc.new_stream(stream, batch.schema) as writer:
+        with pyarrow.ipc.new_stream(stream, batch.schema, options=_COMPRESSED) as writer:
             writer.write_batch(batch)
         yield name, stream.getvalue()
 

@@ -6,6 +6,7 @@ What the cells mean is not decided here.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import os
 import subprocess
@@ -23,20 +24,37 @@ MOST_CELLS = 5_000_000
 MOST_MEMORY = 2 * 1024**3  # of addresses; libraries reserve 1.4 GB of them at once
 MOST_SECONDS = 60
 
+#: Bytes of answers, compressed, that are kept for who asks again; a hundred releases have 110 million.
+MOST_KEPT = 256 * 1024**2
 
-def read_sheets(member: str, data: bytes, *, first_only: bool = False) -> list[tuple[str, pl.DataFrame]]:
+
+def read_sheets(member: str, data: bytes) -> list[tuple[str, pl.DataFrame]]:
     """The sheets of a workbook, old or new, in order: name and cells, all as text, no row taken as header.
 
     Raises ``MemberError`` where it cannot be read, or not within the bounds.
     """
-    try:
-        answer = _ask((b"1" if first_only else b"0") + data)
-    except _ReaderGone as gone:
-        raise MemberError(f"{member} cannot be read as a workbook: {gone}") from None
+    sha256 = hashlib.sha256(data).digest()
+    answer = _kept.get(sha256)
+    if answer is None:
+        try:
+            answer = _ask(data)
+        except _ReaderGone as gone:
+            raise MemberError(f"{member} cannot be read as a workbook: {gone}") from None
+        if sum(len(part) for kept in [*_kept.values(), answer] for part in kept) <= MOST_KEPT:
+            _kept[sha256] = answer
     stated = json.loads(answer[0])
     if "error" in stated:
         raise MemberError(f"{member} cannot be read as a workbook: {in_one_line(ValueError(stated['error']))}")
     return [(name, pl.read_ipc_stream(frame)) for name, frame in zip(stated["sheets"], answer[1:], strict=True)]
+
+
+#: Answers by the workbook's hash. It is looked into when it is offered and read when its release is, minutes later.
+_kept: dict[bytes, list[bytes]] = {}
+
+
+def forget_sheets() -> None:
+    """Keep no answers any more: all that were looked into are read."""
+    _kept.clear()
 
 
 class _ReaderGone(Exception):

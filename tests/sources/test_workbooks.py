@@ -17,7 +17,7 @@ from sources import workbooks
 from sources.anweb_workbook import read_anweb_workbook
 from sources.errors import MemberError
 from sources.sample.writer import WorkbookOptions, anweb_workbook
-from sources.workbooks import read_sheets
+from sources.workbooks import forget_sheets, read_sheets
 
 
 def new_workbook(*sheets: list[list[str]]) -> bytes:
@@ -41,10 +41,12 @@ def with_part_changed(data: bytes, part: str, old: bytes, new: bytes) -> bytes:
 
 @pytest.fixture
 def fresh_readers() -> Iterator[None]:
-    """Bounds that a test changes are those of a process that starts then."""
+    """Bounds that a test changes are those of a process that starts then, and nothing is kept from before."""
     workbooks._end_readers()
+    forget_sheets()
     yield
     workbooks._end_readers()
+    forget_sheets()
 
 
 def test_sheets_come_in_order_with_every_cell_as_text() -> None:
@@ -53,7 +55,6 @@ def test_sheets_come_in_order_with_every_cell_as_text() -> None:
         ("Sheet1", [("a", "1"), ("b", "2")]),
         ("Sheet2", [("c",)]),
     ]
-    assert [name for name, _ in read_sheets("a.xlsx", book, first_only=True)] == ["Sheet1"]
 
 
 def test_a_workbook_of_before_2007_gives_what_one_of_today_gives() -> None:
@@ -69,6 +70,34 @@ def test_several_threads_read_at_the_same_time() -> None:
     with ThreadPoolExecutor(4) as pool:
         read = list(pool.map(lambda book: read_sheets("a.xlsx", book)[0][1].item(), books))
     assert read == [str(n) for n in range(12)]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, fresh_readers: None) -> list[bytes]:
+    """The workbooks that the process was asked for."""
+    asked: list[bytes] = []
+    ask = workbooks._ask
+    monkeypatch.setattr(workbooks, "_ask", lambda book: asked.append(book) or ask(book))
+    return asked
+
+
+def test_a_workbook_is_read_once_until_it_is_forgotten(asked: list[bytes]) -> None:
+    one, other = new_workbook([["a"]]), new_workbook([["b"]])
+    for book in (one, other, one):
+        assert read_sheets("a.xlsx", book)[0][1].item() == ("a" if book is one else "b")
+    assert asked == [one, other]
+    forget_sheets()
+    read_sheets("a.xlsx", one)
+    assert asked == [one, other, one]
+
+
+def test_what_is_kept_is_bounded(asked: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = new_workbook([["a"]]), new_workbook([["b"]])
+    read_sheets("a.xlsx", one)
+    monkeypatch.setattr(workbooks, "MOST_KEPT", 1)
+    for book in (other, other, one):
+        read_sheets("a.xlsx", book)
+    assert asked == [one, other, other]
 
 
 def sector_loop() -> bytes:
