@@ -6,6 +6,7 @@ Reads bytes through the archive and nothing else; decides nothing about other re
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import polars as pl
 
@@ -53,6 +54,12 @@ REVISION_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
+#: The bytes of members by name, for each zip by its hash.
+_Contents = dict[str, dict[str, bytes]]
+
+_codebook = cache(load_codebook)
+
+
 @dataclass(frozen=True, slots=True)
 class ReleaseRead:
     """What one release states: records and findings of all revisions, a row a revision, the side files by role."""
@@ -86,14 +93,15 @@ def read_release(archive: Archive, release_id: str, zips: list[HeldZip]) -> Rele
     unreadable = [z for z in zips if not z.code_members and any(m.role in UNREADABLE_ROLES for m in z.members)]
     if unreadable or not revisions:
         raise ReleaseRefused(release_id, [_no_code_file(archive, unreadable or zips)])
+    contents = {z.sha256: {m.name: m.data for m in archive.read(z)} for z in zips}
     records, findings, rows = [], [], []
     side = sorted(
         {(m.name, m.sha256): m for z in zips for m in z.members if m not in z.code_members}.values(),
         key=lambda m: (m.name, m.sha256),
     )
-    side_frames, side_findings = _read_side(archive, release_id, zips)
+    side_frames, side_findings = _read_side(contents, release_id, zips)
     for revision in revisions:
-        chosen, witness, found = _read_revision(archive, release_id, revision)
+        chosen, witness, found = _read_revision(contents[revision.zip.sha256], release_id, revision)
         if revision is revisions[-1]:
             found = order_findings + found + side_findings
         errors = [f for f in found if f.severity == "error"]
@@ -130,15 +138,15 @@ def empty_release(release_id: str) -> ReleaseRead:
     )
 
 
-def _read_side(archive: Archive, release_id: str, zips: list[HeldZip]) -> tuple[dict[str, pl.DataFrame], list[Finding]]:
+def _read_side(
+    contents: _Contents, release_id: str, zips: list[HeldZip]
+) -> tuple[dict[str, pl.DataFrame], list[Finding]]:
     """The side files of all zips of the release, by role, each with the release's id."""
     by_role: dict[str, list[tuple[str, bytes]]] = {role: [] for role in SIDE_SCHEMAS}
     for held in zips:
-        roles = {m.name: m.role for m in held.members if m.role in by_role}
-        if roles:
-            for member in archive.read(held):
-                if member.name in roles:
-                    by_role[roles[member.name]].append((member.name, member.data))
+        for member in held.members:
+            if member.role in by_role:
+                by_role[member.role].append((member.name, contents[held.sha256][member.name]))
     frames: dict[str, pl.DataFrame] = {}
     findings: list[Finding] = []
     for role, members in by_role.items():
@@ -186,10 +194,9 @@ def unknown_values(member: str, records: pl.DataFrame, codebook: pl.DataFrame) -
 
 
 def _read_revision(
-    archive: Archive, release_id: str, revision: Revision
+    data: dict[str, bytes], release_id: str, revision: Revision
 ) -> tuple[_CodeFile, _CodeFile | None, list[Finding]]:
-    """Read one revision: its source, its witness if it has one, and all findings."""
-    data = {m.name: m.data for m in archive.read(revision.zip)}
+    """Read one revision from its zip's members: its source, its witness if it has one, and all findings."""
     findings: list[Finding] = []
     texts = [_read_code_file(m, data[m.name]) for m in revision.members if m.role == "code_text"]
     text = _only_one(texts, findings)
@@ -224,7 +231,7 @@ def _read_revision(
             if f.severity == "error"
         ]
         findings += compare_with_witness(text.records, witness.records, witness.absent, witness.member.name)
-    findings += unknown_values(chosen.member.name, chosen.records, load_codebook())
+    findings += unknown_values(chosen.member.name, chosen.records, _codebook())
     findings += _later_dates(release_id, chosen)
     return chosen, witness, merge_findings(findings)
 
@@ -232,8 +239,9 @@ def _read_revision(
 def _read_code_file(member: HeldMember, data: bytes) -> _CodeFile:
     read = read_anweb_text if member.role == "code_text" else read_anweb_workbook
     cells, findings = read(member.name, data)
-    absent = {f.name for f in RECORD_FIELDS if not set(f.parts) <= set(cells.columns)}
-    columns = max(map(len, data.splitlines()[-50:])) if member.role == "code_text" else len(cells.columns)
+    stated = set(cells.columns)
+    absent = {f.name for f in RECORD_FIELDS if not stated.issuperset(f.parts)}
+    columns = max(map(len, data.splitlines()[-50:])) if member.role == "code_text" else len(stated)
     records, more = typed_records(member.name, cells)
     return _CodeFile(member, records, findings + more, absent, columns)
 
