@@ -67,10 +67,9 @@ class ParquetIOManager(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
         """Read a table; of a partitioned one all releases, in order. An input marked ``lazy`` is read when asked."""
         table = context.asset_key.path[-1]
-        if not context.has_asset_partitions:
-            scan = pl.scan_parquet(self.path(table))
-            return scan if (context.definition_metadata or {}).get("lazy") else scan.collect()
-        return pl.concat([pl.read_parquet(self.path(table, key)) for key in sorted(context.asset_partition_keys)])
+        keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else [None]
+        scan = pl.scan_parquet([self.path(table, key) for key in keys])
+        return scan if (context.definition_metadata or {}).get("lazy") else scan.collect()
 
 
 def content_hash(frames: Iterable[pl.DataFrame]) -> str:
