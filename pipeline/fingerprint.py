@@ -86,8 +86,9 @@ def release_fingerprint(zips: Iterable[HeldZip]) -> str:
 
 
 def build_fingerprint(index: ArchiveIndex) -> str:
-    """What a version's content depends on: every zip held, what was excluded or refused, and all code."""
-    return _hash([sorted(index.zips), index.excluded, index.refused, code_fingerprint()])
+    """What a version's content depends on: every zip held and as which release, what was excluded or refused, code."""
+    zips = sorted((z.sha256, z.release_id) for z in index.zips.values())
+    return _hash([zips, index.excluded, index.refused, code_fingerprint()])
 
 
 def _hash(value: object) -> str:

@@ -292,6 +292,14 @@ def _take_in(
                         f"{name} holds the same bytes as a zip that is offered as {elsewhere.pop()}: take it out of the"
                         " folder that is not its release's"
                     )
+            if isinstance(found, HeldZip) and (before := _held_as(held, found)):
+                if not stated:
+                    found = ReleaseUnclear(
+                        f"{name} holds the same bytes as a zip that is held as {before}, and here is offered as"
+                        f" {found.release_id}: if that is right, offer it alone with --release {found.release_id}"
+                    )
+                else:
+                    tell(f"{name} is {found.release_id}'s from now on; it was held as {before}")
             if isinstance(found, SourceError):
                 refused[name] = found
                 continue
@@ -300,6 +308,12 @@ def _take_in(
             came |= {name, found.release_id}
             taken.append(replace(found, origins=(origin,)))
     return taken, refused, came
+
+
+def _held_as(held: ArchiveIndex, found: HeldZip) -> str | None:
+    """The release that a zip is held as, if that is another one than is found now."""
+    before = held.zips.get(found.sha256)
+    return before.release_id if before is not None and before.release_id != found.release_id else None
 
 
 @functools.cache

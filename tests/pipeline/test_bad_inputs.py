@@ -234,3 +234,24 @@ def test_one_zip_offered_under_two_releases_is_refused(
     assert said.status == 1
     assert "2020-01/hcpcs.zip holds the same bytes as a zip that is offered as 2019-01" in said.err
     assert published(outputs) == before
+
+
+def test_a_held_zip_moves_to_another_release_only_on_the_callers_word(
+    hcpcs: Callable[..., Said], tmp_path: Path
+) -> None:
+    outputs = Outputs(tmp_path / "outputs")
+    same = release_zip({"anweb.txt": anweb_text([record("A0001")])})
+    paths = {release_id: tmp_path / release_id / "hcpcs.zip" for release_id in ("2019-01", "2020-01")}
+    for path in paths.values():
+        path.parent.mkdir(parents=True)
+        path.write_bytes(same)
+    assert hcpcs("refresh", "--from", paths["2019-01"].parent, "--outputs", outputs.folder).status == 0
+    before = published(outputs)
+    said = hcpcs("refresh", "--from", paths["2020-01"].parent, "--outputs", outputs.folder)
+    assert said.status == 1
+    assert "2020-01/hcpcs.zip holds the same bytes as a zip that is held as 2019-01" in said.err
+    assert "--release 2020-01" in said.err
+    assert published(outputs) == before
+    said = hcpcs("refresh", "--from", paths["2020-01"].parent, "--release", "2020-01", "--outputs", outputs.folder)
+    assert said.status == 0
+    assert [r["release_id"] for r in newest_content(outputs)["releases"]] == ["2020-01"]
