@@ -5,12 +5,16 @@ Cells stay text here; ``sources.records`` types them, for the text and the workb
 
 from __future__ import annotations
 
-import io
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from sources.findings import Finding
 from sources.layout import (
@@ -28,6 +32,107 @@ _RECORD_LINE = re.compile(r"^(?:[A-Z0-9]{5}|   [A-Z0-9]{2})[0-9]{3}00[3478]")
 #: The same with any record id and an unreadable code: a line that means to be a record.
 _LIKE_A_RECORD = re.compile(r".{5}[0-9]{5}[^ ]")
 
+_KINDS = FIRST_LINE_KINDS | CONTINUATION_KINDS
+_LONG, _SHORT = TEXT_FIELDS
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Lines as places in their text, so that what stands at a position is cut out of all of them at once."""
+
+    #: The whole text: bytes where it is ASCII, else code points; at least as many as a record has.
+    characters: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    #: Counted from 1 in the file.
+    numbers: np.ndarray
+
+    @classmethod
+    def of(cls, data: bytes) -> _Lines:
+        """The lines by CR LF, LF or CR alone, decoded: CMS's texts were never UTF-8, a future one may be."""
+        data = data.removeprefix(b"\xef\xbb\xbf")
+        if data.isascii():
+            length, characters = len(data), np.frombuffer(data.ljust(RECORD_LENGTH), np.uint8)
+        else:
+            text = _decoded(data)
+            length, characters = len(text), np.frombuffer(text.ljust(RECORD_LENGTH).encode("utf-32-le"), np.uint32)
+        marks = np.flatnonzero(characters[:length] <= ord("\r"))  # few: what they are is asked of them only
+        marks = marks[_is_any_of("\r\n", characters[marks])]
+        starts, ends = np.append(0, marks + 1), np.append(marks, length)
+        is_line = starts < length
+        before, behind = characters[marks[:-1]], characters[marks[1:]]
+        is_line[1:-1] &= (np.diff(marks) > 1) | (before != ord("\r")) | (behind != ord("\n"))  # CR LF is one end
+        starts, ends = starts[is_line], ends[is_line]
+        return cls(characters, starts, ends - starts, np.arange(1, len(starts) + 1))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def where(self, chosen: np.ndarray) -> _Lines:
+        if chosen.all():
+            return self
+        return replace(self, starts=self.starts[chosen], lengths=self.lengths[chosen], numbers=self.numbers[chosen])
+
+    def with_mended(self, mended: dict[int, str]) -> _Lines:
+        """The lines with those of ``mended``, by number, in place of what was read: they stand behind the text."""
+        if not mended:
+            return self
+        at = np.searchsorted(self.numbers, list(mended))
+        starts, lengths = self.starts.copy(), self.lengths.copy()
+        lengths[at] = [len(line) for line in mended.values()]
+        starts[at] = len(self.characters) + np.cumsum(lengths[at]) - lengths[at]
+        behind = np.array([*map(ord, "".join(mended.values()))], self.characters.dtype)
+        return replace(self, characters=np.append(self.characters, behind), starts=starts, lengths=lengths)
+
+    def cells(self, start: int, width: int) -> np.ndarray:
+        """What stands at ``width`` positions from ``start``, counted from 0: a row per line, blank behind its end."""
+        windows = np.lib.stride_tricks.sliding_window_view(self.characters, width)
+        cells = windows[np.minimum(self.starts + start, len(windows) - 1)]
+        short = np.flatnonzero(self.lengths < start + width)
+        at = np.arange(start, start + width)
+        there = self.characters.take(self.starts[short, None] + at, mode="clip")
+        cells[short] = np.where(at < self.lengths[short, None], there, ord(" "))
+        return cells
+
+    def texts(self) -> Iterator[tuple[int, str]]:
+        """Number and text of each line."""
+        for number, start, length in zip(self.numbers, self.starts, self.lengths, strict=True):
+            yield int(number), _text(self.characters[start : start + length])
+
+    @cached_property
+    def heads(self) -> np.ndarray:
+        """What stands before the fields, a row per position: five of the code, five of the sequence, the record id."""
+        return np.ascontiguousarray(self.cells(0, _LONG.start - 1).T)
+
+    @cached_property
+    def is_plain(self) -> np.ndarray:
+        """Whether a line is a ``_RECORD_LINE``: a tenth of the time of asking the expression."""
+        is_digit = (self.heads >= ord("0")) & (self.heads <= ord("9"))
+        is_of_code = is_digit | ((self.heads >= ord("A")) & (self.heads <= ord("Z")))
+        return (
+            (is_of_code[:3].all(axis=0) | (self.heads[:3] == ord(" ")).all(axis=0))
+            & is_of_code[3:5].all(axis=0)
+            & is_digit[5:8].all(axis=0)
+            & (self.heads[8:10] == ord("0")).all(axis=0)
+            & _is_any_of(_KINDS, self.heads[10])
+        )
+
+    @cached_property
+    def is_first(self) -> np.ndarray:
+        return _is_any_of(FIRST_LINE_KINDS, self.heads[10])
+
+    @cached_property
+    def is_modifier(self) -> np.ndarray:
+        return _is_any_of([of for of, kind in _KINDS.items() if kind == "modifier"], self.heads[10])
+
+    @cached_property
+    def sequences(self) -> np.ndarray:
+        return np.array([100, 10, 1]) @ (self.heads[5:8] - ord("0"))
+
+
+def _is_any_of(wanted: Iterable[str], characters: np.ndarray) -> np.ndarray:
+    return np.logical_or.reduce([characters == ord(of) for of in wanted])
+
 
 def looks_like_anweb_text(data: bytes) -> bool:
     """Whether most lines of ``data`` are lines of records."""
@@ -44,7 +149,7 @@ def read_anweb_text(member: str, data: bytes) -> tuple[Cells, list[Finding]]:
     Source: CMS's record layout; the quirks are those measured on the releases named in docs/quirks.md.
     """
     findings: list[Finding] = []
-    lines = _with_parts(pl.DataFrame({"line": _lines(data)}).with_row_index("number", 1))
+    lines = _Lines.of(data)
     usual = _usual_lengths(lines)
     lines = _lines_of_records(lines, member, findings)
     if b"\t" in data:
@@ -55,32 +160,13 @@ def read_anweb_text(member: str, data: bytes) -> tuple[Cells, list[Finding]]:
     return _cells(lines), findings
 
 
-def _with_parts(lines: pl.DataFrame) -> pl.DataFrame:
-    """``number`` and ``line`` with what decides on a line."""
-    line = pl.col("line")
-    return lines.select(
-        "number",
-        "line",
-        is_plain=line.str.contains(_RECORD_LINE.pattern),
-        length=line.str.len_chars(),
-        code=line.str.slice(0, 5).str.strip_chars(" "),
-        sequence=line.str.slice(5, 3).cast(pl.Int32, strict=False),
-        record_id=line.str.slice(10, 1),
-    ).with_columns(
-        # Comparing with each takes a third of the time of `is_in` and `replace_strict`.
-        is_first=pl.any_horizontal(pl.col("record_id") == first for first in FIRST_LINE_KINDS),
-        kind=pl.coalesce(
-            pl.when(record_id=of).then(pl.lit(kind)) for of, kind in (FIRST_LINE_KINDS | CONTINUATION_KINDS).items()
-        ),
-    )
-
-
-def _lines_of_records(lines: pl.DataFrame, member: str, findings: list[Finding]) -> pl.DataFrame:
+def _lines_of_records(lines: _Lines, member: str, findings: list[Finding]) -> _Lines:
     """The lines of records, stray first characters mended; of every other line that is not blank a finding."""
     mended: dict[int, str] = {}
     outside: list[tuple[int, str]] = []
-    odd = lines.filter(~pl.col("is_plain")).filter(pl.col("line").str.strip_chars(" \t\x1a\u00a0") != "")
-    for number, line in odd.select("number", "line").iter_rows():
+    for number, line in lines.where(~lines.is_plain).texts():
+        if not line.strip(" \t\x1a\u00a0"):
+            continue
         without = _without_stray_first_character(line, member, number, findings)
         if without is not None:
             mended[number] = without
@@ -88,47 +174,40 @@ def _lines_of_records(lines: pl.DataFrame, member: str, findings: list[Finding])
             findings.append(_not_a_record(member, number, line))
         else:
             outside.append((number, line))
-    kept = lines.filter(pl.col("is_plain") | pl.col("number").is_in(list(mended)))
-    if kept.is_empty():
+    kept = lines.where(lines.is_plain | np.isin(lines.numbers, list(mended)))
+    if not len(kept):
         findings.append(Finding("no_records", "error", "holds no line of a record", "refused", member))
     elif outside:
-        first, last = kept["number"][0], kept["number"][-1]
+        first, last = kept.numbers[0], kept.numbers[-1]
         if before := [o for o in outside if o[0] < first]:
             findings.append(_preamble(member, before))
         findings.extend(_not_a_record(member, n, stray) for n, stray in outside if first < n < last)
         if after := [o for o in outside if o[0] > last]:
             findings.append(_trailer(member, after))
-    return _with_lines(kept, mended)
+    return kept.with_mended(mended)
 
 
-def _with_tabs_replaced(
-    lines: pl.DataFrame, usual: dict[str, int], member: str, findings: list[Finding]
-) -> pl.DataFrame:
-    tabbed = lines.filter(pl.col("line").str.contains("\t", literal=True)).select("number", "line")
-    return _with_lines(
-        lines,
+def _with_tabs_replaced(lines: _Lines, usual: dict[str, int], member: str, findings: list[Finding]) -> _Lines:
+    tabs = np.flatnonzero(lines.characters == ord("\t"))
+    has_tab = np.searchsorted(tabs, lines.starts) < np.searchsorted(tabs, lines.starts + lines.lengths)
+    return lines.with_mended(
         {
             number: _without_tabs(line, usual.get(line[10], len(line)), member, number, findings)
-            for number, line in tabbed.iter_rows()
-        },
+            for number, line in lines.where(has_tab).texts()
+        }
     )
 
 
-def _with_lines(lines: pl.DataFrame, mended: dict[int, str]) -> pl.DataFrame:
-    """The lines with those of ``mended``, by number, in place of what was read."""
-    if not mended:
-        return lines
-    return _with_parts(lines.with_columns(line=pl.col("number").replace_strict(mended, default=pl.col("line"))))
-
-
-def _with_orphans_refused(lines: pl.DataFrame, member: str, findings: list[Finding]) -> pl.DataFrame:
+def _with_orphans_refused(lines: _Lines, member: str, findings: list[Finding]) -> _Lines:
     """Only the lines that are, or continue, a record; of every other one a finding."""
-    began = {of: pl.when("is_first").then(of).forward_fill() for of in ("code", "kind")}
-    belongs = lines.select(pl.all_horizontal(pl.col(of).eq_missing(first) for of, first in began.items())).to_series()
-    if belongs.all():
-        return lines
-    orphans = lines.filter(~belongs)
-    for number, code, kind, record_id in orphans.select("number", "code", "kind", "record_id").iter_rows():
+    began = np.maximum.accumulate(np.where(lines.is_first, np.arange(len(lines)), -1))
+    belongs = (
+        (began >= 0)
+        & (lines.is_modifier == lines.is_modifier[began])
+        & (lines.heads[:5] == lines.heads[:5, began]).all(axis=0)
+    )
+    for number, line in lines.where(~belongs).texts():
+        code, record_id = _code(line), line[10]
         findings.append(
             Finding(
                 "continuation_without_record",
@@ -137,137 +216,140 @@ def _with_orphans_refused(lines: pl.DataFrame, member: str, findings: list[Findi
                 "refused",
                 member,
                 number,
-                kind,
+                _KINDS[record_id],
                 code,
                 "record_id",
                 record_id,
             )
         )
-    return lines.filter(belongs)
+    return lines.where(belongs)
 
 
-def _sequence_findings(member: str, lines: pl.DataFrame) -> list[Finding]:
+def _sequence_findings(member: str, lines: _Lines) -> list[Finding]:
     """Continuations that stand out of order, and records that do not start with 001."""
-    sequence, is_first = pl.col("sequence"), pl.col("is_first")
-    jumps = lines.with_columns(before=sequence.shift()).filter(~is_first & (sequence <= pl.col("before")))
+    before = np.append(0, lines.sequences[:-1])
+    jumps = ~lines.is_first & (lines.sequences <= before)
     findings = [
         Finding(
             "sequence_out_of_order",
             "warning",
-            f"continuation {sequence:03d} of {code} follows {previous:03d}",
+            f"continuation {line[5:8]} of {_code(line)} follows {previous:03d}",
             "joined in the order of the lines",
             member,
             number,
-            kind,
-            code,
+            _KINDS[line[10]],
+            _code(line),
             "sequence",
             line[5:10],
         )
-        for number, line, code, kind, sequence, previous in jumps.select(
-            "number", "line", "code", "kind", "sequence", "before"
-        ).iter_rows()
+        for (number, line), previous in zip(lines.where(jumps).texts(), before[jumps], strict=True)
     ]
-    late = lines.filter(is_first & (sequence != 1)).select("code", "number", "sequence")
-    if late.height:
+    late = lines.where(lines.is_first & (lines.sequences != 1))
+    if len(late):
         findings.append(
             Finding(
                 "late_sequence_start",
                 "info",
-                f"{late.height} records start with a sequence other than 001",
+                f"{len(late)} records start with a sequence other than 001",
                 "read as they are: a record starts at record id 3 or 7",
                 member,
                 field="sequence",
-                occurrences=late.height,
+                occurrences=len(late),
                 examples=tuple(
-                    f"{code} at line {number} starts with {sequence:03d}"
-                    for code, number, sequence in late.head(5).iter_rows()
+                    f"{_code(line)} at line {number} starts with {line[5:8]}"
+                    for number, line in islice(late.texts(), 5)
                 ),
             )
         )
     return findings
 
 
-def _cells(lines: pl.DataFrame) -> Cells:
-    """The cells of each record's first line but those blank in all, and its description lines joined.
+def _cells(lines: _Lines) -> Cells:
+    """The cells of each record's first line but those blank in all, and its description lines joined."""
+    firsts = lines.where(lines.is_first)
+    behind = _SHORT.start - 1 + _SHORT.width
+    coded = firsts.cells(behind, RECORD_LENGTH - behind)
+    # Equal rows numbered in the order they come: a quarter of the time of `unique` and a join.
+    size = coded.itemsize * coded.shape[1]
+    numbered = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(size), len(coded), [None, pa.py_buffer(coded)]
+    ).dictionary_encode()
+    distinct = np.frombuffer(numbered.dictionary.buffers()[1], coded.dtype).reshape(-1, coded.shape[1])
+    is_used = (distinct != ord(" ")).any(axis=0)
+    rows = pl.DataFrame(
+        {
+            "code": _column(firsts.heads[:5].T),
+            "kind": firsts.is_modifier,
+            "source_line": firsts.numbers.astype(np.int32),
+            _LONG.name: _descriptions(lines),
+            _SHORT.name: _column(firsts.cells(_SHORT.start - 1, _SHORT.width)),
+            "coding": numbered.indices.to_numpy().astype(np.uint32),
+        }
+    ).with_columns(
+        pl.col("code").str.strip_chars(" "),
+        pl.when("kind").then(pl.lit("modifier")).otherwise(pl.lit("procedure")).alias("kind"),
+    )
+    codings = {"coding": pl.Series(np.arange(len(distinct), dtype=np.uint32))} | {
+        name: _column(distinct[:, start - behind : start - behind + width])
+        for f in CODED_FIELDS
+        for name, start, width in f.slices()
+        if is_used[start - behind : start - behind + width].any()
+    }
+    return Cells(rows, pl.DataFrame(codings), is_ascii=lines.characters.itemsize == 1)
+
+
+def _descriptions(lines: _Lines) -> pl.Series:
+    """The description of each record, its lines joined.
 
     CMS breaks descriptions between words, so a blank belongs where a line ends.
     """
-    line = pl.col("line")
-    # One text cut again at the marks before first lines: half the time of grouping lines by record.
-    mark = pl.when("is_first").then(pl.lit("\n")).otherwise(pl.lit(" "))
-    joined = lines.select(mark + line.str.slice(11, 80).str.strip_chars_end()).to_series().str.join("")
-    descriptions = joined.str.strip_prefix("\n").str.split("\n").explode().alias("long_description")
-    firsts = lines.filter("is_first")
-    if firsts.is_empty():
-        descriptions = descriptions.clear()
-    short = next(f for f in TEXT_FIELDS if f.name == "short_description")
-    behind = short.start - 1 + short.width
-    rows = firsts.select(
-        "code",
-        "kind",
-        pl.col("number").cast(pl.Int32).alias("source_line"),
-        descriptions,
-        # Joined to nothing, it is a text of its own and does not keep the whole file in memory.
-        (line.str.slice(short.start - 1, short.width) + pl.lit("")).alias(short.name),
-        line.str.slice(behind, RECORD_LENGTH - behind).alias("coded"),
-    )
-    codings = rows.select(pl.col("coded").unique(maintain_order=True)).with_row_index("coding")
-    used = _used_positions(codings["coded"])
-    return Cells(
-        rows.join(codings, on="coded", how="left", maintain_order="left").drop("coded"),
-        codings.select(
-            "coding",
-            *(
-                pl.col("coded").str.slice(start - behind, width).alias(name)
-                for f in CODED_FIELDS
-                for name, start, width in f.slices()
-                if used[start - behind : start - behind + width].any()
-            ),
-        ),
-    )
+    cells = lines.cells(_LONG.start - 2, 1 + _LONG.width)
+    lengths = _column(cells).str.strip_chars_end().str.len_chars().cast(pl.UInt8).to_numpy()  # the id is never blank
+    stays = np.arange(1 + _LONG.width, dtype=np.uint8) < lengths[:, None]
+    cells[:, 0] = ord(" ")  # in place of the record id, between a line and the next
+    stays[:, 0] = ~lines.is_first
+    begins = np.append(0, np.cumsum(lengths - lines.is_first, dtype=np.int64))[np.append(lines.is_first, True)]
+    return _strings(cells[stays], begins)
 
 
-def _used_positions(texts: pl.Series) -> np.ndarray:
-    """Of each position, whether any text has more than a blank there: half of a release's cells have nothing at all."""
-    together = texts.str.join("").cast(pl.Binary).item()
-    lengths = texts.str.len_chars().unique().to_list()
-    if len(lengths) != 1 or len(together) != texts.len() * lengths[0]:  # beyond ASCII, bytes are no positions
-        return np.ones(RECORD_LENGTH, dtype=bool)
-    return (np.frombuffer(together, np.uint8).reshape(texts.len(), -1) != ord(" ")).any(axis=0)
+def _column(cells: np.ndarray) -> pl.Series:
+    """The rows of ``cells`` as texts."""
+    return _strings(np.ascontiguousarray(cells).ravel(), np.arange(0, cells.size + 1, cells.shape[1]))
 
 
-def _lines(data: bytes) -> pl.Series:
-    """The lines, by CR LF, LF or CR alone, decoded: CMS's texts were never UTF-8, a future one may be."""
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    if not data.isascii():
-        data = _as_utf_8(data)
-    # Marked unstable by polars; three times as fast as splitting one long text.
-    lines = pl.read_lines(io.BytesIO(data)).to_series().rechunk()
-    if lines.str.contains("\r", literal=True).any():
-        lines = lines.str.split("\r").explode()
-    return lines
+def _strings(characters: np.ndarray, begins: np.ndarray) -> pl.Series:
+    """The texts that stand in ``characters`` one behind the other; ``begins`` has the end of the last, too."""
+    if characters.itemsize > 1:
+        wide = np.flatnonzero(characters > 0x7F)  # few; in UTF-8 they take two to four bytes
+        more = np.append(0, np.cumsum(1 + (characters[wide] > 0x7FF) + (characters[wide] > 0xFFFF)))
+        begins = begins + more[np.searchsorted(wide, begins)]
+        characters = np.frombuffer(_text(characters).encode(), np.uint8)
+    return pl.Series(pa.LargeStringArray.from_buffers(len(begins) - 1, pa.py_buffer(begins), pa.py_buffer(characters)))
 
 
-def _as_utf_8(data: bytes) -> bytes:
+def _text(characters: np.ndarray) -> str:
+    return characters.tobytes().decode("ascii" if characters.itemsize == 1 else "utf-32-le")
+
+
+def _decoded(data: bytes) -> str:
     for encoding in ("utf-8", "cp1252"):
         with suppress(UnicodeDecodeError):
-            return data.decode(encoding).encode()
-    return data.decode("latin-1").encode()  # takes the bytes that cp1252 lacks
+            return data.decode(encoding)
+    return data.decode("latin-1")  # takes the bytes that cp1252 lacks
 
 
-def _usual_lengths(lines: pl.DataFrame) -> dict[str, int]:
+def _usual_lengths(lines: _Lines) -> dict[str, int]:
     """The length most lines have by record id, one for first lines and one for continuations.
 
     None where lengths vary, as where continuations are right-trimmed.
     """
     usual: dict[str, int] = {}
-    plain = lines.select("length", "is_plain", "is_first").filter("is_plain")
     for is_first, record_ids in ((True, FIRST_LINE_KINDS), (False, CONTINUATION_KINDS)):
-        lengths = plain.filter(is_first=is_first)["length"]
-        if lengths.is_empty():
+        lengths, counts = np.unique(lines.lengths[lines.is_plain & (lines.is_first == is_first)], return_counts=True)
+        if not len(lengths):
             continue
-        length, count = lengths.value_counts().sort("count", "length").row(-1)
-        if count * 10 >= lengths.len() * 9 or (is_first and length >= LAST_FIELD_POSITION):
+        length = int(lengths[counts == counts.max()][-1])
+        if counts.max() * 10 >= counts.sum() * 9 or (is_first and length >= LAST_FIELD_POSITION):
             usual |= dict.fromkeys(record_ids, length)
     return usual
 
@@ -349,13 +431,13 @@ def _trailer(member: str, lines: list[tuple[int, str]]) -> Finding:
     )
 
 
-def _length_findings(member: str, lines: pl.DataFrame, usual: dict[str, int]) -> list[Finding]:
-    if not usual:
-        return []
-    record_id, length = pl.col("record_id"), pl.col("length")
-    odd = lines.filter(pl.any_horizontal((record_id == of) & (length != expected) for of, expected in usual.items()))
+def _length_findings(member: str, lines: _Lines, usual: dict[str, int]) -> list[Finding]:
     findings = []
-    for number, line, code, record_id in odd.select("number", "line", "code", "record_id").iter_rows():
+    is_odd = np.full(len(lines), False)
+    for record_id, expected in usual.items():
+        is_odd |= (lines.heads[10] == ord(record_id)) & (lines.lengths != expected)
+    for number, line in lines.where(is_odd).texts():
+        record_id = line[10]
         expected = usual[record_id]
         beyond = line[RECORD_LENGTH:].strip() if expected < RECORD_LENGTH + 1 else ""
         cut = record_id in FIRST_LINE_KINDS and len(line) < LAST_FIELD_POSITION
@@ -371,8 +453,12 @@ def _length_findings(member: str, lines: pl.DataFrame, usual: dict[str, int]) ->
                 else "blanks cut",
                 member,
                 number,
-                code=code,
+                code=_code(line),
                 raw_value=beyond or None,
             )
         )
     return findings
+
+
+def _code(line: str) -> str:
+    return line[:5].strip(" ")

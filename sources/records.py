@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
 
@@ -52,6 +53,8 @@ class Cells:
 
     rows: pl.DataFrame
     codings: pl.DataFrame
+    #: Known to have no character beyond ASCII, so that none is looked for.
+    is_ascii: bool = False
 
     @classmethod
     def of_rows(cls, frame: pl.DataFrame) -> Cells:
@@ -70,9 +73,11 @@ def typed_records(member: str, cells: Cells) -> tuple[pl.DataFrame, list[Finding
     """Type the cells of one member: one row per record with the columns of ``RECORD_SCHEMA``, and the findings."""
     findings: list[Finding] = []
     stated = cells.rows.select("code", "kind", "source_line")
-    texts = _clean(member, TEXT_FIELDS, cells.rows, stated.with_row_index("at"), findings)
     at_coding = stated.with_columns(at=cells.rows["coding"])
-    codings = _clean(member, CODED_FIELDS, cells.codings, at_coding, findings)
+    texts, codings = _clean(TEXT_FIELDS, cells.rows), _clean(CODED_FIELDS, cells.codings)
+    if not cells.is_ascii:
+        texts = _without_damage(member, TEXT_FIELDS, texts, stated.with_row_index("at"), findings)
+        codings = _without_damage(member, CODED_FIELDS, codings, at_coding, findings)
     typed = _typed_fields(CODED_FIELDS, codings)
     typed = _with_odd_values(member, codings, typed, at_coding, findings)
     records = (
@@ -80,9 +85,7 @@ def typed_records(member: str, cells: Cells) -> tuple[pl.DataFrame, list[Finding
         .hstack(_typed_fields(TEXT_FIELDS, texts))
         .hstack(typed[cells.rows["coding"]])
     )
-    findings.extend(_code_findings(member, records))
-    findings.extend(_order_findings(member, records))
-    findings.extend(_lost_characters(member, records))
+    findings.extend(_record_findings(member, records))
     records = _without_duplicates(member, records, findings)
     return records.select(list(RECORD_SCHEMA)), merge_findings(findings)
 
@@ -133,21 +136,28 @@ def _undone(found: re.Match[str]) -> str:
     return " " if original == "\u00a0" else original
 
 
-def _clean(
+def _clean(fields: tuple[RecordField, ...], frame: pl.DataFrame) -> pl.DataFrame:
+    """The cells without blanks at their ends, null where nothing is left."""
+    return frame.with_columns(pl.col(list(_parts(fields, frame))).str.strip_chars().replace("", None))
+
+
+def _parts(fields: tuple[RecordField, ...], frame: pl.DataFrame) -> dict[str, str]:
+    """Each cell of ``fields`` that ``frame`` has, and the name of its field."""
+    return {part: f.name for f in fields for part in f.parts if part in frame.columns}
+
+
+def _without_damage(
     member: str, fields: tuple[RecordField, ...], frame: pl.DataFrame, at: pl.DataFrame, findings: list[Finding]
 ) -> pl.DataFrame:
-    """The cells without blanks at their ends, null where nothing is left, and without code-page damage.
+    """The cells without code-page damage; of every character beyond ASCII a finding.
 
     ``at`` says which records (``code, kind, source_line``) a row of ``frame`` is of, by its number.
     """
-    parts = {part: f.name for f in fields for part in f.parts if part in frame.columns}
-    if not parts:
-        return frame
-    cells = pl.col(*parts)
-    frame = frame.with_columns(cells.str.strip_chars().replace("", None))
-    beyond = frame.select(cells.str.len_bytes().sum() > cells.str.len_chars().sum()).row(0, named=True)
+    parts = _parts(fields, frame)
+    cells = pl.col(list(parts))
+    is_beyond = frame.select(cells.str.len_bytes().sum() > cells.str.len_chars().sum())
     for part, field in parts.items():
-        if not beyond[part]:
+        if not is_beyond[part].item():
             continue
         places = frame[part].str.contains(r"[^\x00-\x7f]").fill_null(False).arg_true()
         values = frame[part].gather(places)
@@ -287,11 +297,26 @@ def _read_odd_integer(value: str) -> tuple[object, str | None]:
     return None, None
 
 
-def _code_findings(member: str, records: pl.DataFrame) -> list[Finding]:
-    stated = records.select("code", "kind", "source_line")
-    bad = pl.concat(
-        stated.filter(kind=kind).filter(~pl.col("code").str.contains(shape)) for kind, shape in CODE_SHAPES.items()
-    )
+def _record_findings(member: str, records: pl.DataFrame) -> list[Finding]:
+    """What is odd about whole records; one pass picks the records of each rule, mostly none."""
+    code = pl.col("code")
+    misshapen = pl.coalesce(pl.when(kind=of).then(~code.str.contains(shape)) for of, shape in CODE_SHAPES.items())
+    rules: list[tuple[pl.Expr, Callable[[str, pl.DataFrame], list[Finding]]]] = [
+        (misshapen, _code_shape),
+        (pl.col("termination_date") < pl.col("added_date"), _dates_out_of_order),
+    ]
+    for field in ("short_description", "long_description"):
+        asks = pl.col(field).str.contains("?", literal=True)  # sooner done than looking for words around it
+        rules.append((asks, partial(_lost_characters, field=field)))
+    picked = records.select(rule.alias(str(number)) for number, (rule, _) in enumerate(rules))
+    findings = []
+    for is_odd, (_, findings_of) in zip(picked, rules, strict=True):
+        if is_odd.any():
+            findings.extend(findings_of(member, records.filter(is_odd)))
+    return findings
+
+
+def _code_shape(member: str, bad: pl.DataFrame) -> list[Finding]:
     return [
         Finding(
             "code_shape",
@@ -305,13 +330,12 @@ def _code_findings(member: str, records: pl.DataFrame) -> list[Finding]:
             "code",
             code,
         )
-        for code, kind, line in bad.iter_rows()
+        for code, kind, line in bad.select("code", "kind", "source_line").iter_rows()
     ]
 
 
-def _order_findings(member: str, records: pl.DataFrame) -> list[Finding]:
+def _dates_out_of_order(member: str, bad: pl.DataFrame) -> list[Finding]:
     """A record that ends before it begins was valid on no day: one of its dates is wrong, and which cannot be known."""
-    bad = records.filter(pl.col("termination_date") < pl.col("added_date"))
     return [
         Finding(
             "dates_out_of_order",
@@ -331,32 +355,27 @@ def _order_findings(member: str, records: pl.DataFrame) -> list[Finding]:
     ]
 
 
-def _lost_characters(member: str, records: pl.DataFrame) -> list[Finding]:
+def _lost_characters(member: str, questions: pl.DataFrame, field: str) -> list[Finding]:
     """A question mark between two word characters stands where CMS lost a character; which one cannot be known."""
-    lost = []
-    fields = ("short_description", "long_description")
-    for field in fields:
-        questions = records.select("code", "kind", "source_line", pl.col(field).alias("text")).filter(
-            pl.col("text").str.contains("?", literal=True)  # sooner done than looking for words around it
+    return [
+        Finding(
+            "lost_character",
+            "info",
+            f"a question mark stands within a word of {field}, where a character was lost",
+            "kept",
+            member,
+            line,
+            kind,
+            code,
+            field,
+            around,
         )
-        lost += [
-            Finding(
-                "lost_character",
-                "info",
-                f"a question mark stands within a word of {field}, where a character was lost",
-                "kept",
-                member,
-                line,
-                kind,
-                code,
-                field,
-                around,
-            )
-            for code, kind, line, around in questions.with_columns(pl.col("text").str.extract(r"(\S*\w\?\w\S*)"))
-            .drop_nulls("text")
-            .iter_rows()
-        ]
-    return lost
+        for code, kind, line, around in questions.select(
+            "code", "kind", "source_line", pl.col(field).str.extract(r"(\S*\w\?\w\S*)")
+        )
+        .drop_nulls(field)
+        .iter_rows()
+    ]
 
 
 def _without_duplicates(member: str, records: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:

@@ -79,6 +79,37 @@ def test_line_ends_of_other_systems_are_line_ends(ending: bytes) -> None:
     assert read(data.replace(b"\r\n", ending))[0] == read(data)[0]
 
 
+def test_each_kind_of_line_end_counts_as_one_in_a_text_that_mixes_them() -> None:
+    lines = write(LONG, MODIFIER, PLAIN).split(b"\r\n")
+    ends = [b"\r\n", b"\r", b"\n\n", b"\r\r\n", b"\n\r", b""]
+    records, findings = read(b"".join(line + end for line, end in zip(lines, ends, strict=False)))
+    assert records["A0080"]["long_description"] == LONG.long_description
+    # From the third on each is two ends, with an empty line between.
+    assert [r["source_line"] for r in records.values()] == [1, 2, 9]
+    assert findings == []
+
+
+@pytest.mark.parametrize("length", [10, 11, 50, 100, 119, 120, 200, 292, 293, 319, 320])
+def test_a_line_that_ends_early_has_blanks_there_and_nothing_of_the_next_line(length: int) -> None:
+    cut, other = write(record("A0080", coverage_code="I", action_code="N"), PLAIN).split(b"\r\n")[:2]
+    for lines in ([cut[:length], other], [other, cut[:length]]):
+        records, _ = read(b"\n".join(lines))
+        assert records == read(b"\n".join(line.ljust(320) for line in lines))[0]
+        assert ("A0080" in records) == (length > 10)
+
+
+def test_a_text_shorter_than_a_record_is_read() -> None:
+    records, _ = read(b"V5364001003Sample")
+    assert records["V5364"]["long_description"] == "Sample"
+    assert records["V5364"]["short_description"] is None and records["V5364"]["crosswalk_targets"] == []
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"\r\n\r\n", b"\x1a"], ids=["empty", "LF", "CR LF", "end mark"])
+def test_no_text_is_no_release(data: bytes) -> None:
+    records, findings = read(data)
+    assert records == {} and kinds(findings) == ["no_records"]
+
+
 def test_the_end_mark_of_dos_is_no_record() -> None:
     records, findings = read(write(PLAIN) + b"\x1a")
     assert list(records) == ["V5364"] and findings == []
@@ -92,6 +123,27 @@ def test_a_byte_order_mark_and_utf_8_are_read() -> None:
     records, _ = read(data)
     assert records["V5364"]["long_description"] == "Sample: at home é soon"
     assert records["V5364"]["added_date"] == dt.date(2010, 1, 1)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "latin-1"])
+def test_a_character_beyond_ascii_moves_no_field_and_is_noted(encoding: str) -> None:
+    # No text of cp1252 has the byte 0x81, so that it makes the whole text one of Latin-1.
+    letters = {"cp1252": "é™", "utf-8": "é😀", "latin-1": "é\x81"}[encoding]
+    plain = write(LONG, record("V5364", short_description="Sample xx", crosswalk_targets=("A0080", "TP")))
+    records, findings = read(plain.replace(b"Sample xx", f"Sample {letters}".encode(encoding)))
+    expected, _ = read(plain)
+    assert records["V5364"].pop("short_description") == f"Sample {letters}"
+    assert expected["V5364"].pop("short_description") == "Sample xx"
+    assert records == expected
+    assert [(f.finding, f.code, f.line) for f in findings] == [("character_beyond_ascii", "V5364", 5)]
+
+
+def test_a_blank_of_any_kind_at_the_end_of_a_description_line_is_none() -> None:
+    first, second, *_ = write(LONG).split(b"\r\n")
+    blank = b"\xa0 ".ljust(40)
+    data = b"\r\n".join([first[:51] + blank + first[91:], second[:51] + blank + second[91:]])
+    expected = f"{first[11:51].decode().rstrip()} {second[11:51].decode().rstrip()}"
+    assert read(data)[0]["A0080"]["long_description"] == expected
 
 
 def test_a_disclaimer_above_the_first_record_is_left_out_and_noted() -> None:
@@ -134,6 +186,26 @@ def test_a_tab_in_the_line_moves_no_field(shifts: bool) -> None:
     (found,) = findings
     assert (found.finding, found.code) == ("tab_in_line", "TP")
     assert ("moves every later field" in found.message) == shifts
+
+
+def test_lines_are_mended_each_in_its_place() -> None:
+    others = [record(f"J000{n}") for n in range(4)]  # most lines of a kind have the length that the mended ones get
+    data = write(MODIFIER, LONG, PLAIN, *others, tabs={"TP": True, "V5364": True})
+    records, findings = read(data.replace(b"\nA008000100", b"\n`A008000100", 1))
+    assert records == read(write(MODIFIER, LONG, PLAIN, *others))[0]
+    assert [(f.finding, f.line) for f in findings] == [
+        ("stray_first_character", 2),
+        ("tab_in_line", 1),
+        ("tab_in_line", 10),
+    ]
+
+
+def test_a_line_is_mended_in_a_text_beyond_ascii() -> None:
+    data = write(MODIFIER, LONG, PLAIN, stray_first_character="`", tabs={"V5364": False})
+    records, findings = read(data.replace(b"Sample van", b"Sample v\xe9n"))
+    expected, _ = read(write(MODIFIER, LONG, PLAIN))
+    assert records == expected | {"TP": expected["TP"] | {"short_description": "Sample vén"}}
+    assert kinds(findings) == ["stray_first_character", "tab_in_line", "character_beyond_ascii"]
 
 
 def test_a_record_starts_at_its_record_id_whatever_its_sequence() -> None:
@@ -188,17 +260,29 @@ def test_a_lower_case_code_is_no_code() -> None:
     assert [(f.finding, f.severity, f.raw_value) for f in findings] == [("not_a_record", "error", "v5364")]
 
 
-@pytest.mark.parametrize("record_id", [b"4", b"8"])
-def test_a_continuation_needs_a_record_of_its_code_and_kind(record_id: bytes) -> None:
-    orphan = b"A9999" + b"00200" + record_id + b"Sample: words of nobody".ljust(309) + b"\r\n"
+@pytest.mark.parametrize("position", range(11))
+def test_a_character_next_to_those_that_belong_to_a_head_makes_it_no_record(position: int) -> None:
+    # Beside the digits and the capitals in the order of characters, and one that has no place among bytes.
+    for character in "/:@[é😀 ":
+        lines = write(LONG, PLAIN, MODIFIER).decode().split("\r\n")
+        for number in (1, 5):  # of a modifier and of a code
+            lines.append(lines[number][:position] + character + lines[number][position + 1 :])
+        records, findings = read("\r\n".join(lines).encode())
+        assert records == read(write(LONG, PLAIN, MODIFIER))[0]
+        assert findings
+
+
+@pytest.mark.parametrize(("code", "record_id"), [("A9999", "4"), ("A9999", "8"), ("A0080", "8")])
+def test_a_continuation_needs_a_record_of_its_code_and_kind(code: str, record_id: str) -> None:
+    orphan = f"{code}00200{record_id}".encode() + b"Sample: words of nobody".ljust(309) + b"\r\n"
     records, findings = read(write(LONG) + orphan + write(PLAIN))
-    assert "A9999" not in records
+    assert list(records) == ["A0080", "V5364"] and records["A0080"]["long_description"] == LONG.long_description
     (found,) = findings
     assert (found.finding, found.severity, found.line, found.code) == (
         "continuation_without_record",
         "error",
         5,
-        "A9999",
+        code,
     )
 
 

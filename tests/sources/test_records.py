@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -125,6 +126,38 @@ def test_what_has_not_the_shape_of_a_code_refuses_the_release(kind: str, code: s
     frame = pl.DataFrame({"code": [code], "kind": [kind], "source_line": [1]})
     _, findings = typed_records("x.txt", Cells.of_rows(frame))
     assert [(f.finding, f.severity, f.raw_value) for f in findings] == [("code_shape", "error", code)]
+
+
+def test_each_rule_names_the_records_that_it_is_about() -> None:
+    day = "20200101"
+    frame = pl.DataFrame(
+        {
+            "code": ["a1", "A0080", "ABCDE", "V5364", "J0001"],
+            "kind": ["modifier", *["procedure"] * 4],
+            "source_line": [1, 2, 3, 4, 5],
+            "short_description": ["Sample", "Sample", "Why? Sample", "Sam?ple", None],
+            "long_description": ["Sample"] * 4 + ["Long sam?ple"],
+            "added_date": [day] * 5,
+            "termination_date": [None, "20191231", day, None, None],
+        }
+    )
+    _, findings = typed_records("x.txt", Cells.of_rows(frame))
+    assert [(f.finding, f.line, f.field) for f in findings] == [
+        ("code_shape", 1, "code"),
+        ("code_shape", 3, "code"),
+        ("dates_out_of_order", 2, "termination_date"),
+        ("lost_character", 4, "short_description"),
+        ("lost_character", 5, "long_description"),
+    ]
+
+
+def test_cells_said_to_be_ascii_give_the_same_as_cells_that_are_looked_at() -> None:
+    cells = Cells.of_rows(
+        pl.DataFrame({"code": ["A0080"], "kind": ["procedure"], "source_line": [1], "action_code": "N"})
+    )
+    assert not cells.is_ascii
+    looked_at, told = typed_records("x.txt", cells), typed_records("x.txt", replace(cells, is_ascii=True))
+    assert looked_at[0].equals(told[0]) and looked_at[1] == told[1] == []
 
 
 @pytest.mark.parametrize(("second", "severity"), [("Sample", "warning"), ("Another", "error")])
