@@ -137,11 +137,11 @@ def open_claims(place: str | Path) -> Claims:
     return Claims(text, filesystem, tuple(files), schema, is_csv=False)
 
 
-def jobs(claims: Claims, reading: Reading, *, workers: int, lines_per_job: int | None) -> Iterator[Job]:
-    """Cut the claims into jobs, in order: so many that no worker waits, none larger than memory bears.
+def jobs(claims: Claims, reading: Reading, *, lines_per_job: int, share: int) -> Iterator[Job]:
+    """Cut the claims into jobs, in order, of about ``lines_per_job``, none larger than memory bears.
 
-    A job that a worker reads by itself has row groups. Where a few groups hold most lines, they are read here, part by
-    part with their columns decoded side by side, so that the workers share them too.
+    A job that a worker reads by itself has row groups. Row groups of several parts and more than ``share`` lines are
+    read here, part by part with their columns decoded side by side, so that the workers share them too.
     """
     if claims.is_csv:
         for file in claims.files:
@@ -149,13 +149,11 @@ def jobs(claims: Claims, reading: Reading, *, workers: int, lines_per_job: int |
                 yield Job(file, number, part=part)
         return
     part = part_lines(claims)
-    share = max(claims.lines // (2 * workers), 1)
-    want = lines_per_job or min(_FILE_LINES, max(part, claims.lines // (16 * workers)))
     for file in claims.files:
         number, held = 0, list[RowGroup]()
         for group in file.groups:
-            large = group.lines > 2 * part and (group.lines > share or lines_per_job is not None)
-            if held and (large or sum(g.lines for g in held) >= want):
+            large = group.lines > max(2 * part, share)
+            if held and (large or sum(g.lines for g in held) + group.lines > lines_per_job):
                 yield Job(file, number, tuple(held))
                 number, held = number + 1, []
             if large:
@@ -196,6 +194,11 @@ def part_lines(claims: Claims) -> int:
     weight = sum(g.weight for f in claims.files for g in f.groups) / max(claims.lines, 1)
     line = 2 * weight + 8 * len(claims.schema)
     return int(min(_PART_LINES, max(4096, _PART_BYTES // line)))
+
+
+def file_lines(claims: Claims, workers: int) -> int:
+    """How many lines a file of several has: so many that no worker waits for the last, and no file is small."""
+    return min(_FILE_LINES, max(part_lines(claims), claims.lines // (16 * workers)))
 
 
 def head(claims: Claims, columns: Sequence[str], enough: int = 100_000) -> Iterator[pa.Table]:

@@ -39,11 +39,23 @@ class UnusableColumn(SourceError):
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """Values of a code column as codes: ``keys`` (-1: no code's shape), ``rules`` (bits) and what was cut off."""
+    """Values of a code column as codes: ``keys`` (-1: no code's shape), ``rules`` (bits) and what was cut off.
+
+    ``cut`` are the places of the values that something was cut off from, ``tails`` what that was, as it stood.
+    """
 
     keys: np.ndarray
     rules: np.ndarray
-    modifiers: pa.Array
+    cut: np.ndarray
+    tails: pa.Array
+
+    @property
+    def modifiers(self) -> pa.Array:
+        """Modifiers that were cut off, apart by blanks; null where nothing was."""
+        spaced = pc.utf8_trim(pc.replace_substring_regex(self.tails, r"[^A-Z0-9]+", " "), " ")
+        place = np.full(len(self.keys), -1, np.int32)
+        place[self.cut] = np.arange(len(self.cut))
+        return spaced.take(pa.array(place, mask=place < 0))
 
     def texts(self, width: int = 5) -> pa.Array:
         """The codes as text, null where a value has no code's shape."""
@@ -97,10 +109,9 @@ def read_codes(values: pa.Array, width: int = 5, *, numeric: bool = False) -> Co
     """
     keys = keys_of_texts(values, width)
     rules = np.zeros(len(values), np.uint8)
-    modifiers: pa.Array = pa.nulls(len(values), pa.string())
     odd = np.flatnonzero((keys < 0) & pc.is_valid(values).to_numpy(zero_copy_only=False))
     if not len(odd):
-        return Codes(keys, rules, modifiers)
+        return Codes(keys, rules, odd, pa.array([], pa.string()))
     given = values.take(pa.array(odd))
     upper = pc.ascii_upper(given)
     compact = pc.replace_substring_regex(upper, _BLANK_OR_POINT + "+", "")
@@ -110,14 +121,12 @@ def read_codes(values: pa.Array, width: int = 5, *, numeric: bool = False) -> Co
         tried = pc.if_else(short, pc.utf8_lpad(compact, width, "0"), compact)
     found = keys_of_texts(tried, width)
     cut = np.zeros(len(odd), bool)
+    tails: pa.Array = pa.array([], pa.string())
     left = np.flatnonzero(found < 0) if width == 5 else odd[:0]
     if len(left):
-        head_keys, tails = _apart(upper.take(pa.array(left)), compact.take(pa.array(left)))
-        found[left] = head_keys
-        cut[left] = head_keys >= 0
-        texts = np.full(len(values), None, object)
-        texts[odd[cut]] = tails.filter(pa.array(cut[left])).to_numpy(zero_copy_only=False)
-        modifiers = pa.array(texts, pa.string())
+        found[left], tails = _apart(upper.take(pa.array(left)), compact.take(pa.array(left)))
+        cut[left] = found[left] >= 0
+        tails = tails.filter(pa.array(cut[left]))
     keys[odd] = found
     hit = found >= 0
     differs = _flags(pc.not_equal(upper, given))
@@ -129,11 +138,11 @@ def read_codes(values: pa.Array, width: int = 5, *, numeric: bool = False) -> Co
         + cut * MODIFIER_CUT_OFF
         + (hit & zeros) * ZEROS_RESTORED
     )
-    return Codes(keys, rules, modifiers)
+    return Codes(keys, rules, odd[cut], tails)
 
 
 def _apart(upper: pa.Array, compact: pa.Array) -> tuple[np.ndarray, pa.Array]:
-    """The numbers of codes that stand before modifiers (-1: none), and the modifiers, apart by blanks."""
+    """The numbers of codes that stand before modifiers (-1: none), and what stands behind them."""
     start = pc.utf8_ltrim(upper, " \t\r\n\u00a0.")
     keys = keys_of_texts(pc.utf8_slice_codeunits(start, 0, 5))
     tails = pc.utf8_slice_codeunits(start, 5)
@@ -145,10 +154,7 @@ def _apart(upper: pa.Array, compact: pa.Array) -> tuple[np.ndarray, pa.Array]:
     joined = keys_of_texts(pc.utf8_slice_codeunits(compact, 0, 5))
     modifier = pc.utf8_slice_codeunits(compact, 5)
     joins = ~fits & (joined >= 0) & (keys_of_texts(modifier, 2) >= 0)
-    spaced = pc.utf8_trim(pc.replace_substring_regex(tails.filter(pa.array(fits)), r"[^A-Z0-9]+", " "), " ")
-    behind = modifier.to_numpy(zero_copy_only=False).astype(object)
-    behind[fits] = spaced.to_numpy(zero_copy_only=False)
-    return np.where(fits, keys, np.where(joins, joined, -1)), pa.array(behind, pa.string())
+    return np.where(fits, keys, np.where(joins, joined, -1)), pc.if_else(pa.array(fits), tails, modifier)
 
 
 def _flags(values: pa.Array) -> np.ndarray:

@@ -56,8 +56,10 @@ _OF_THE_SYSTEM = {
 }
 _TABLES = ("hcpcs_history", "hcpcs_codes", "code_systems", "code_sections")
 _NOT_TO_ASK = ("kind", "code", "license_id", "steward", "redistribution")
-#: Codes whose periods are laid out at once: keeps the memory of compiling flat.
-_BLOCK_CELLS = 2_000_000
+#: Cells that are laid out at once: few enough that what is worked out on the way stays near the processor.
+_BLOCK_CELLS = 400_000
+#: Days that are laid out from the last bound on.
+_DAYS_BEHIND = 50 * 366
 _DAY_ZERO = dt.date(1970, 1, 1)
 _LIST_SEPARATOR = "|"
 
@@ -133,15 +135,16 @@ class Lookup:
 
     def periods_of_days(self, days: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Periods of days since 1970, int32; the last one is for lines without a day."""
-        clipped = np.clip(days, self._first_day, self._first_day + len(self._period_of_day) - 1)
-        clipped -= np.int32(self._first_day)
-        periods = take(self._period_of_day, clipped)
+        last_day = self._first_day + len(self._period_of_day) - 1
+        if len(days) and (days.min() < self._first_day or days.max() > last_day):
+            days = np.clip(days, self._first_day, last_day)
+        periods = take(self._period_of_day, days - np.int32(self._first_day) if self._first_day else days)
         if not valid.all():
             periods = np.where(valid, periods, np.int32(self.periods - 1))
         return periods
 
     def answers(self, rows: np.ndarray, periods: np.ndarray) -> np.ndarray:
-        """Numbers of answers, int32."""
+        """Numbers of answers, unsigned, as wide as they need."""
         return take(self._table, rows + periods)
 
     def first_answers(self, keys: np.ndarray) -> np.ndarray:
@@ -177,7 +180,7 @@ class Lookup:
             "from_day": _dates(bounds[np.maximum(period - 1, 0) % len(bounds)], (period == 0) | undated),
             "next_day": _dates(bounds[following - 1], (following == self.periods - 1) | undated),
             "is_undated": pa.array(undated),
-            "answer": pa.array(cells[row, period]),
+            "answer": pa.array(cells[row, period].astype(np.int32)),
         }
         runs = pa.table({"row": row, **columns})
         codes = len(self._known_keys)
@@ -275,7 +278,8 @@ class Lookup:
             tables.append(table + np.int32(done))
             answers.append(answer)
             done += len(answer[0])
-        self._table = np.concatenate(tables)
+        # As narrow as the answers' numbers allow: the less the table weighs, the more of it stays near the processor.
+        self._table = np.concatenate(tables).astype(np.min_scalar_type(done))
         self._answer_code, self._answer_span, self.status, self._answer_section, self._answer_system = (
             np.concatenate(column) for column in zip(*answers, strict=True)
         )
@@ -288,27 +292,25 @@ class Lookup:
         if not len(bounds):
             bounds = np.zeros(1, np.int64)
         self._bounds = bounds
-        self._first_day = int(bounds[0]) - 1
-        counts = np.diff(np.append(bounds, bounds[-1] + 1))
-        self._period_of_day = np.concatenate(
-            [np.zeros(1, np.int32), np.repeat(np.arange(1, len(bounds) + 1, dtype=np.int32), counts)]
-        )
+        # From 1970 to long after the newest release, so that nearly every claim's day is its own place in the table.
+        self._first_day = min(int(bounds[0]) - 1, 0)
+        counts = np.diff(bounds, prepend=self._first_day, append=bounds[-1] + _DAYS_BEHIND)
+        self._period_of_day = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         #: Periods, the one of lines without a day included.
         self.periods = len(bounds) + 2
 
     def _systems_of_keys(self) -> np.ndarray:
         """The system of each code number by its shape, the number of systems where it has none's."""
-        none = len(self._systems)
-        if self.width == 2:
-            texts = texts_of_keys(np.arange(MODIFIER_KEYS), 2).to_pylist()
-            return np.array([self._system_of(t, none) for t in texts], np.int16)
-        # No pattern tells one inner digit from another: the two ends of a code decide.
-        ends = [[self._system_of(f"{first}000{last}", none) for last in _SIGNS] for first in _SIGNS]
-        by_ends = np.array(ends, np.int16)
-        return np.broadcast_to(by_ends[:, None, :], (36, 1000, 36)).reshape(CODE_KEYS)
+        patterns = [re.compile(s["code_pattern"]) for s in self._systems]
 
-    def _system_of(self, text: str, none: int) -> int:
-        return next((i for i, s in enumerate(self._systems) if re.search(s["code_pattern"], text)), none)
+        def system_of(text: str) -> int:
+            return next((i for i, pattern in enumerate(patterns) if pattern.search(text)), len(patterns))
+
+        if self.width == 2:
+            return np.array([*map(system_of, texts_of_keys(np.arange(MODIFIER_KEYS), 2).to_pylist())], np.int16)
+        # No pattern tells one inner digit from another: the two ends of a code decide.
+        by_ends = np.array([[system_of(f"{first}000{last}") for last in _SIGNS] for first in _SIGNS], np.int16)
+        return np.broadcast_to(by_ends[:, None, :], (36, 1000, 36)).reshape(CODE_KEYS)
 
     def _cells_of_codes(
         self,
@@ -401,7 +403,7 @@ class _Sections:
         of_period = np.append(np.searchsorted(self.bounds, day_of_period, side="right"), len(starts))
         #: First and last code number of each class but the last.
         self.class_bounds = np.stack([bounds[intervals], np.append(bounds, len(system_of_key))[intervals + 1] - 1])
-        return lookup[pair], np.append(systems, self.systems).astype(np.int16), picked[:, of_period]
+        return take(lookup, pair), np.append(systems, self.systems).astype(np.int16), picked[:, of_period]
 
 
 _SIGNS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -423,9 +425,10 @@ def _answers_of_cells(
     change[:, 1:] = (
         (began[:, 1:] != began[:, :-1]) | (status[:, 1:] != status[:, :-1]) | (section[:, 1:] != section[:, :-1])
     )
-    row = np.nonzero(change)[0]
     table = np.cumsum(change.ravel(), dtype=np.int32) - np.int32(1)
-    return table, (codes[row], began[change], status[change], section[change], system[row])
+    first = np.flatnonzero(change)
+    row = first // status.shape[-1]
+    return table, (codes[row], began.ravel()[first], status.ravel()[first], section.ravel()[first], system[row])
 
 
 def _encoded(values: pa.Array, index: np.ndarray) -> pa.DictionaryArray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.annotate_inputs import DATE_FORMS, RULES, amounts_of, texts_of_keys
 from pipeline.annotate_lookup import EXPIRED, NOT_YET_VALID, PURGED_UNKNOWN, STATUSES, UNKNOWN_CODE
@@ -23,7 +24,57 @@ if TYPE_CHECKING:
 _SHOWN = 20
 #: Distinct values of no shape that are kept; beyond that the rare ones are forgotten.
 _MOST_SHAPES = 50_000
+#: Counted values, and pieces of them, that are kept before they are added up.
+_MOST_ROWS, _MOST_PIECES = 200_000, 1_000
 _INVALID = (UNKNOWN_CODE, NOT_YET_VALID, EXPIRED, PURGED_UNKNOWN)
+
+
+class Frequencies:
+    """Lines by value, of which there may be any number: kept as columns, and added up when they have become many."""
+
+    def __init__(self, most: int | None = None) -> None:
+        """``most``: how many values are kept; beyond that the rare ones are forgotten."""
+        self._most = most
+        self._counted: list[pa.Table] = []
+        self._rows, self._bearable = 0, _MOST_ROWS
+        self.is_partial = False
+
+    def count(self, values: pa.Array, lines: np.ndarray) -> None:
+        """Count lines by value; a value may come several times."""
+        if len(values):
+            self._append(self._kept(pa.table({"value": values, "lines": lines})))
+
+    def add(self, other: Frequencies) -> None:
+        """Add what was counted elsewhere."""
+        self.is_partial |= other.is_partial
+        for counted in other._counted:
+            self._append(counted)
+
+    def most_common(self, n: int) -> list[tuple[Any, int]]:
+        """The ``n`` values of most lines, the most frequent first, then by value."""
+        if not self._counted:
+            return []
+        self._add_up()
+        order = [("lines", "descending"), ("value", "ascending")]
+        most = self._counted[0].take(pc.select_k_unstable(self._counted[0], n, order))
+        return list(zip(most["value"].to_pylist(), most["lines"].to_pylist(), strict=True))
+
+    def _append(self, counted: pa.Table) -> None:
+        self._counted.append(counted)
+        self._rows += counted.num_rows
+        if self._rows > self._bearable or len(self._counted) > _MOST_PIECES:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        every = pa.concat_tables(self._counted).group_by("value", use_threads=False)
+        total = self._kept(every.aggregate([("lines", "sum")]).rename_columns(["value", "lines"]))
+        self._counted, self._rows, self._bearable = [total], total.num_rows, max(_MOST_ROWS, 2 * total.num_rows)
+
+    def _kept(self, counted: pa.Table) -> pa.Table:
+        if self._most is None or counted.num_rows <= self._most:
+            return counted
+        self.is_partial = True
+        return counted.take(pa.array(np.argpartition(-counted["lines"].to_numpy(), self._most)[: self._most]))
 
 
 class Tally:
@@ -41,9 +92,8 @@ class Tally:
         dates = [c for c in (request.date, request.date_else) if c]
         self.null_dates = dict.fromkeys(dates, 0)
         self.unreadable_dates = dict.fromkeys(dates, 0)
-        self.unknown_codes: Counter[int] = Counter()
-        self.unknown_shapes: Counter[str] = Counter()
-        self.shapes_forgotten = False
+        self.unknown_codes = Frequencies()
+        self.unknown_shapes = Frequencies(_MOST_SHAPES)
         self.modifiers = {m: np.zeros(len(STATUSES), np.int64) for m in request.modifiers}
         self.redacted: Counter[tuple[str | None, str | None]] = Counter()
 
@@ -57,20 +107,6 @@ class Tally:
         self.answers += np.bincount(wide, minlength=len(self.answers))
         if amounts is not None:
             self.amounts += np.bincount(wide, weights=amounts_of(amounts), minlength=len(self.amounts))
-
-    def count_unknown_codes(self, keys: np.ndarray, lines: np.ndarray) -> None:
-        """Count lines by code that no release held."""
-        for key, n in zip(keys.tolist(), lines.tolist(), strict=True):
-            if n:
-                self.unknown_codes[key] += n
-
-    def count_unknown_shapes(self, values: pa.Array, lines: np.ndarray) -> None:
-        """Count lines by value that is no code."""
-        if len(lines) > _MOST_SHAPES:
-            most = np.argpartition(-lines, _MOST_SHAPES)[:_MOST_SHAPES]
-            values, lines, self.shapes_forgotten = values.take(pa.array(most)), lines[most], True
-        for value, n in zip(values.to_pylist(), lines.tolist(), strict=True):
-            self.unknown_shapes[value] += n
 
     def count_redacted(self, licenses: pa.Array, codes: pa.Array, values: np.ndarray) -> None:
         """Count values blanked, by license and code; null for what has no code's shape."""
@@ -92,12 +128,8 @@ class Tally:
             ):
                 for name in mine:
                     mine[name] += theirs[name]
-            self.unknown_codes.update(other.unknown_codes)
-            self.unknown_shapes.update(other.unknown_shapes)
-            self.shapes_forgotten |= other.shapes_forgotten
-            if len(self.unknown_shapes) > 2 * _MOST_SHAPES:
-                self.unknown_shapes = Counter(dict(self.unknown_shapes.most_common(_MOST_SHAPES)))
-                self.shapes_forgotten = True
+            self.unknown_codes.add(other.unknown_codes)
+            self.unknown_shapes.add(other.unknown_shapes)
             self.redacted.update(other.redacted)
             for name, counts in other.modifiers.items():
                 self.modifiers[name] += counts
@@ -120,7 +152,7 @@ def summary_of(annotator: Annotator, claims: str, out: str | None) -> dict[str, 
         "odd": {
             "codes_read_by_rule": {r: n for r, n in zip(RULES, tally.rules, strict=True) if n},
             "no_code": [{"value": v, "lines": n} for v, n in tally.unknown_shapes.most_common(_SHOWN)],
-            "no_code_is_partial": tally.shapes_forgotten,
+            "no_code_is_partial": tally.unknown_shapes.is_partial,
             "unreadable_dates": {c: n for c, n in tally.unreadable_dates.items() if n},
             "after_newest_release": tally.after_newest_release,
         },
@@ -159,19 +191,24 @@ def _grouped(names: pa.DictionaryArray, lines: np.ndarray, amounts: np.ndarray |
 def _invalid(annotator: Annotator) -> list[dict[str, Any]]:
     """The codes most often used on a day on which they were not valid, with what replaced them."""
     tally, lookup = annotator.tally, annotator.lookup
-    counts: Counter[tuple[str, str, str | None, str | None]] = Counter()
-    for key, n in tally.unknown_codes.most_common(_SHOWN):
-        counts[texts_of_keys(np.array([key]))[0].as_py(), STATUSES[UNKNOWN_CODE], None, None] += n
-    places = np.flatnonzero(np.isin(lookup.status, _INVALID) & (tally.answers > 0))
-    picked = pa.array(places)
-    columns = (lookup.codes, lookup.column("replaced_by"), lookup.column("short_description"))
-    codes, successors, descriptions = (c.take(picked).to_pylist() for c in columns)
-    for i, code, successor, description in zip(places, codes, successors, descriptions, strict=True):
-        if code is not None:
-            counts[code, STATUSES[lookup.status[i]], successor, description] += int(tally.answers[i])
+    unknown = tally.unknown_codes.most_common(_SHOWN)
+    texts = texts_of_keys(np.array([key for key, _ in unknown], np.int32)).to_pylist()
+    rows = [(code, STATUSES[UNKNOWN_CODE], n, None, None) for code, (_, n) in zip(texts, unknown, strict=True)]
+    codes = lookup.codes
+    is_invalid = np.isin(lookup.status, _INVALID) & (tally.answers > 0)
+    picked = pa.array(np.flatnonzero(is_invalid & codes.is_valid().to_numpy(zero_copy_only=False)))
+    told = {"code": codes, "status": pa.array(lookup.status), "lines": pa.array(tally.answers)}
+    said = {name: lookup.column(name).cast(pa.string()) for name in ("replaced_by", "short_description")}
+    every = pa.table({name: column.take(picked) for name, column in (told | said).items()})
+    # Several answers may say the same of a code.
+    alike = every.group_by(["code", "status", "replaced_by", "short_description"], use_threads=False)
+    order = [("lines_sum", "descending"), ("code", "ascending"), ("status", "ascending")]
+    for row in alike.aggregate([("lines", "sum")]).sort_by(order).slice(0, _SHOWN).to_pylist():
+        status = STATUSES[row["status"]]
+        rows.append((row["code"], status, row["lines_sum"], row["replaced_by"], row["short_description"]))
     return [
         {"code": c, "status": s, "lines": n, "replaced_by": r.split("|") if r else [], "short_description": d}
-        for (c, s, r, d), n in sorted(counts.items(), key=lambda item: (-item[1], item[0][0]))[:_SHOWN]
+        for c, s, n, r, d in sorted(rows, key=lambda row: (-row[2], row[0]))[:_SHOWN]
     ]
 
 

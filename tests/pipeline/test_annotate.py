@@ -7,6 +7,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pipeline.annotate import annotate
 from pipeline.annotate_files import ClaimsUnreadable, OutputRefused
 from pipeline.annotate_inputs import UnusableColumn, days_of, keys_of_texts, read_codes, texts_of_keys
 from pipeline.annotate_lookup import DEFAULT_COLUMNS, Lookup, read_version
+from pipeline.annotate_report import Frequencies
 from pipeline.annotate_sql import SqlNames, annotate_sql
 from pipeline.classify import classify
 from sources.errors import SourceError
@@ -433,6 +435,22 @@ def test_any_number_of_distinct_odd_codes_is_borne(tmp_path: Path, version: Path
     assert {r["name"]: r["lines"] for r in summary["by_status"]} == {"unknown_shape": 60_000, "valid": 2}
     assert summary["odd"]["no_code_is_partial"] is True
     assert rows[-1]["code_status_on_date"] == "valid"
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdef"), unique=True), max_size=12), st.integers(1, 30))
+def test_lines_by_value_are_the_same_however_often_they_are_added_up(parts: list[list[str]], rows: int) -> None:
+    found, wanted = Frequencies(), Counter[str]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.annotate_report._MOST_ROWS", rows)
+        patch.setattr("pipeline.annotate_report._MOST_PIECES", 3)
+        for part in parts:
+            own = Frequencies()
+            own.count(pa.array(part, pa.string()), np.arange(1, len(part) + 1))
+            found.add(own)
+            wanted.update(dict(zip(part, range(1, len(part) + 1), strict=True)))
+        most = sorted(wanted.items(), key=lambda item: (-item[1], item[0]))
+        assert found.most_common(3) == most[:3]
+        assert (found.most_common(9), found.is_partial) == (most, False)
 
 
 # Redaction and the summary
