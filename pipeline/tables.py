@@ -9,17 +9,31 @@ from pipeline.crosswalk import replaced_by_lists
 from pipeline.licenses import with_license_flags
 from schemas.registry import contract
 
+#: Of the rows of each release those of its newest revision.
+_IS_NEWEST = pl.col("revision") == pl.col("revision").max().over("release_id")
+
 
 def standing(records: pl.DataFrame) -> pl.DataFrame:
     """The records of each release's newest revision."""
-    newest = pl.col("revision") == pl.col("revision").max().over("release_id")
-    stands = records.select("release_id", "revision").select(newest).to_series()
+    stands = records.select("release_id", "revision").select(_IS_NEWEST).to_series()
     return records if stands.all() else records.filter(stands)
 
 
-def release_records(records: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
-    """``hcpcs_release_records``: sorted by code, then release."""
-    return _flagged("hcpcs_release_records", standing(records), policy).sort("code", "kind", "release_id")
+def release_records(records: pl.LazyFrame, policy: pl.DataFrame) -> pl.DataFrame:
+    """``hcpcs_release_records``: the records of each release's newest revision, sorted by code, then release."""
+    order = (
+        records.select("code", "kind", "release_id", stands=_IS_NEWEST)
+        .with_row_index("row")
+        .filter("stands")
+        .sort("code", "kind", "release_id")
+        .select("row")
+        .collect()
+        .to_series()
+    )
+    # A column at a time, so that the records of many releases are never held twice.
+    names = records.collect_schema().names()
+    ordered = pl.DataFrame([records.select(name).collect().to_series().gather(order) for name in names])
+    return _flagged("hcpcs_release_records", ordered, policy)
 
 
 def code_states(

@@ -108,9 +108,13 @@ def staged_states(staged_episodes: pl.DataFrame, hcpcs_history: pl.DataFrame) ->
     yield _result("one_current_episode", without, "codes without one current meaning", states.height)
 
 
-@dg.asset(**shown.asset("hcpcs_changes", "pipeline.changes", "pipeline.tables"))
-def hcpcs_changes(staged_records: pl.DataFrame, staged_episodes: pl.DataFrame) -> pl.DataFrame:
-    changes = changes_between_releases(with_standing_episodes(staged_records, staged_episodes))
+@dg.asset(
+    **shown.asset("hcpcs_changes", "pipeline.changes", "pipeline.tables"),
+    ins={"staged_episodes": dg.AssetIn(metadata={"lazy": True})},  # of its thirty columns four are needed
+)
+def hcpcs_changes(staged_records: pl.DataFrame, staged_episodes: pl.LazyFrame) -> pl.DataFrame:
+    standing = staged_episodes.select("kind", "code", "release_id", "episode").collect()
+    changes = changes_between_releases(with_standing_episodes(staged_records, standing))
     return enforce("hcpcs_changes", tables.flagged_changes(changes, load_license_policy()))
 
 

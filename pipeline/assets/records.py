@@ -15,8 +15,13 @@ from sources.license_policy import load_license_policy
 _TABLES = ("hcpcs_releases", "hcpcs_release_records")
 
 
-@dg.multi_asset(name="records", outs=shown.outs(_TABLES, __name__), **shown.made_from(_TABLES))
-def records(staged_releases: pl.DataFrame, staged_records: pl.DataFrame) -> Iterator[dg.Output[Any]]:
+@dg.multi_asset(
+    name="records",
+    ins={"staged_records": dg.AssetIn(metadata={"lazy": True})},
+    outs=shown.outs(_TABLES, __name__),
+    **shown.made_from(_TABLES),
+)
+def records(staged_releases: pl.DataFrame, staged_records: pl.LazyFrame) -> Iterator[dg.Output[Any]]:
     """The releases, and every record of each release's newest revision."""
     releases = enforce("hcpcs_releases", inner_table(staged_releases, "revisions").sort("release_id", "revision"))
     yield dg.Output(releases, output_name="hcpcs_releases")

@@ -196,7 +196,14 @@ def everything_from(staged: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """All tables made from the staged ones, by the assets' own functions, without Dagster."""
     frames = dict(staged)
     for made in dict.fromkeys(_asset_functions().values()):
-        found = made(**{name: frames[name] for name in made.node_def.input_dict if name not in SOURCES})
+        inputs = {name: of.dagster_type.typing_type for name, of in made.node_def.input_dict.items()}
+        found = made(
+            **{
+                name: frames[name].lazy() if kind is pl.LazyFrame else frames[name]
+                for name, kind in inputs.items()
+                if name not in SOURCES
+            }
+        )
         if isinstance(found, pl.DataFrame):
             frames[made.key.to_user_string()] = found
         else:
