@@ -10,6 +10,7 @@ import re
 from sources.anweb_text import looks_like_anweb_text
 from sources.anweb_workbook import first_sheet, header_columns
 from sources.errors import MemberError
+from sources.side_cells import WORKBOOK_MAGIC
 from sources.side_files import side_role
 
 CODE_ROLES = ("code_text", "code_workbook")
@@ -18,8 +19,6 @@ UNREADABLE_ROLES = ("unreadable_workbook", "unreadable_text")
 
 #: ``12anweb.txt``, ``HCPC2013_A-N.txt``; not every name with "alpha-numeric" in it, and no PDF.
 _CODE_FILE_NAME = re.compile(r"(?:anweb|(?<![a-z])a-n(?![a-z])).*\.(?:txt|dat|csv|xlsx?)$")
-
-_WORKBOOK_MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
 def member_role(name: str, data: bytes) -> str:
@@ -39,7 +38,7 @@ def member_role(name: str, data: bytes) -> str:
 
 def is_workbook(name: str, data: bytes) -> bool:
     """Whether a member is, or by its name means to be, an Excel workbook."""
-    return data.startswith(_WORKBOOK_MAGIC) or name.lower().endswith((".xls", ".xlsx"))
+    return data.startswith(WORKBOOK_MAGIC) or name.lower().endswith((".xls", ".xlsx"))
 
 
 def _named_like_code_file(name: str) -> bool:
