@@ -4,7 +4,7 @@ OUTPUTS ?= outputs
 BIN := .venv/bin
 HCPCS := $(BIN)/hcpcs
 
-.PHONY: help setup demo test refresh ui catalog check faults fuzz bench bench-annotate engines spark lock clean
+.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz bench bench-annotate engines spark lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -22,7 +22,10 @@ setup: .venv/ready ## make .venv and install what the lock file pins
 demo: setup ## run the whole pipeline on the bundled sample
 	$(HCPCS) refresh --sample --outputs outputs/sample
 
-test: setup ## run every test
+test: setup ## run the tests, without the long fault and fuzz runs
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow"
+
+test-all: setup ## run every test, the long ones as well
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 refresh: setup ## take releases in: make refresh FROM=folder

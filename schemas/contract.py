@@ -17,7 +17,7 @@ import pyarrow
 from schemas.columns import MADE_BY_US, LicenseColumns
 
 #: Bumped as docs/versioning.md says; part of every file's metadata and of the manifest.
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
 
 _ARROW = {
     pl.String: pyarrow.string(),

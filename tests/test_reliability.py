@@ -17,6 +17,7 @@ from sources.zips import read_zip
 SEED = 11
 
 
+@pytest.mark.slow
 def test_refreshes_that_are_killed_lose_nothing_and_the_next_run_mends_all(tmp_path: Path) -> None:
     told = Faults(SEED, 2, tmp_path, None).run()
     assert (told.rounds, told.racing, told.runs) == (2, 1, 2)
@@ -25,6 +26,7 @@ def test_refreshes_that_are_killed_lose_nothing_and_the_next_run_mends_all(tmp_p
     assert {kind: told.faults[kind] for kind in FAULTS} == dict.fromkeys(FAULTS, 0)
 
 
+@pytest.mark.slow
 def test_damaged_releases_end_in_a_version_or_in_a_refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one_base = [n for n in range(400) if make_input(SEED, n, None).base == "made-up both" and n % 40 != 3][:10]
     told = fuzz(one_base, SEED, None, tmp_path)

@@ -18,6 +18,7 @@ from pipeline.gate import check_version
 from pipeline.layout import Outputs
 from pipeline.manifest import ManifestDamaged, file_entries, json_bytes, load_manifest, sealed
 from pipeline.publish import publish
+from schemas.contract import SCHEMA_VERSION
 from sources.errors import SourceError
 from sources.license_policy import load_license_policy
 
@@ -126,7 +127,7 @@ def test_tables_columns_and_releases_are_compared(sample: Version, tmp_path: Pat
     assert told.releases_added == (f"{gone['release_id']} posting {gone['revision']}",)
     codes = next(t for t in told.tables if t.table == "hcpcs_codes")
     assert (codes.columns_added, codes.changed) == (("is_unlisted",), 0)
-    assert "schema version 0.9 → 1.0" in told.as_text()
+    assert f"schema version 0.9 → {SCHEMA_VERSION}" in told.as_text()
     assert "- column hcpcs_codes.is_unlisted added" in told.as_markdown()
 
 
