@@ -16,7 +16,7 @@ setup: .venv/ready ## make .venv and install what the lock file pins
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/installer.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q pipeline sources schemas
+	@$(BIN)/python -m compileall -q hcpcs pipeline sources schemas
 	@touch .venv/ready
 
 demo: setup ## run the whole pipeline on the bundled sample

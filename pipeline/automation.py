@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import dagster as dg
 
+from hcpcs.errors import HcpcsError
 from pipeline.polling import Poll
 from sources.errors import SourceError
 
@@ -45,7 +46,7 @@ class Refreshes(Protocol):
         """Refresh, and return what was done as JSON."""
 
 
-class SiteUnreachable(Exception):
+class SiteUnreachable(HcpcsError):
     """The site could not be polled several times in a row."""
 
 

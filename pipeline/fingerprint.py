@@ -13,7 +13,7 @@ from pathlib import Path
 from sources.archive import ArchiveIndex, HeldZip
 
 _ROOT = Path(__file__).resolve().parent.parent
-_PACKAGES = ("pipeline", "schemas", "sources")
+_PACKAGES = ("hcpcs", "pipeline", "schemas", "sources")
 _LIBRARIES = ("fastexcel", "pandera", "polars", "pyarrow", "rapidfuzz")
 
 #: Modules that describe tables and make none of their content.

@@ -24,6 +24,8 @@ import polars as pl
 import pyarrow
 import pyarrow.parquet
 
+from hcpcs.errors import HcpcsError
+
 # A code as a whole token, whatever its case: CMS writes some in lower case. But `1000u` counts units: a laboratory's
 # own test in lower case begins with 0. An underscore ends a token, and the code set's name may stand right before it.
 _SHAPE = r"[0-9]{5}|[0-9]{4}(?:[ftma]|(?-i:U))|0[0-9]{3}u|d[0-9]{4}"
@@ -69,7 +71,7 @@ class Leak:
         return f"{place}: {self.token!r}: {self.why}" if self.token else f"{place}: {self.why}"
 
 
-class LicenseLeak(Exception):
+class LicenseLeak(HcpcsError):
     """A version would publish what is another owner's; ``leaks`` has every place."""
 
     def __init__(self, leaks: Iterable[Leak]) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from filelock import FileLock, Timeout
 
+from hcpcs.errors import HcpcsError
 from pipeline.fingerprint import build_fingerprint, release_fingerprint
 from pipeline.intake import READERS, Intake, RefreshRefused, Tell
 from pipeline.layout import Outputs
@@ -69,7 +70,7 @@ compute_logs:
 """
 
 
-class ChecksFailed(Exception):
+class ChecksFailed(HcpcsError):
     """Checks across releases failed; ``failed`` names each, with what it measured."""
 
     def __init__(self, failed: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ import pandera.polars as pa
 import polars as pl
 import pyarrow
 
+from hcpcs.errors import HcpcsError
 from schemas.columns import MADE_BY_US, LicenseColumns
 
 #: Bumped as docs/versioning.md says; part of every file's metadata and of the manifest.
@@ -29,7 +30,7 @@ _ARROW = {
 }
 
 
-class ContractViolation(Exception):
+class ContractViolation(HcpcsError):
     """Rows break a table's contract; ``violations`` is the table of all of them."""
 
     def __init__(self, table: str, violations: pl.DataFrame) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hcpcs.errors import HcpcsError
+
 if TYPE_CHECKING:
     from sources.findings import Finding
 
@@ -18,7 +20,7 @@ def in_one_line(error: BaseException) -> str:
     return (text if text.isprintable() else ascii(text))[:200].rstrip(".")
 
 
-class SourceError(Exception):
+class SourceError(HcpcsError):
     """An input cannot be used as it is."""
 
 

@@ -74,7 +74,9 @@ def test_spelling_is_american():
         r"\b(licence|catalogue|anaesthesia|neighbour|behaviour|colour|normalis|recognis|centre)\w*", re.I
     )
     places = [
-        p for folder in ("sources", "schemas", "pipeline", "docs", "tests") for p in (REPOSITORY / folder).rglob("*")
+        p
+        for folder in ("hcpcs", "sources", "schemas", "pipeline", "docs", "tests")
+        for p in (REPOSITORY / folder).rglob("*")
     ]
     for path in [*PAGES, *places]:
         if path.suffix in (".py", ".md", ".toml", ".csv") and path.name != "test_documentation.py":

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
+from hcpcs.errors import HcpcsError
 from pipeline.layout import Outputs
-from sources.errors import SourceError
 
 _DEFAULT_OUTPUTS = Path(__file__).resolve().parent.parent.parent / "outputs"
 _WIDEST_VALUE = 300
@@ -97,6 +97,5 @@ def _cell(value: Any) -> str:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether an error tells of data and not of a fault in this program, without importing what was not needed."""
-    refusals = {"ContractViolation", "ChecksFailed", "LicenseLeak"}
-    return isinstance(error, SourceError | OSError) or type(error).__name__ in refusals
+    """Whether an error states a problem with data, files or services, and not a fault in this program."""
+    return isinstance(error, HcpcsError | OSError)
