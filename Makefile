@@ -4,7 +4,7 @@ OUTPUTS ?= outputs
 BIN := .venv/bin
 HCPCS := $(BIN)/hcpcs
 
-.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz bench bench-annotate engines spark lock clean
+.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz subsets bench bench-annotate engines spark lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ faults: setup ## kill refreshes at any moment, 200 times
 
 fuzz: setup ## refresh from 2,000 damaged releases
 	$(BIN)/python -m benchmarks.fuzz
+
+subsets: setup ## publish all pairs and 200 random sets of real releases
+	$(BIN)/python -m benchmarks.subsets
 
 bench: .venv-bench/ready ## measure, against rivals, on this machine
 	.venv-bench/bin/python -m benchmarks.run $(if $(FROM),--from $(FROM))

@@ -297,8 +297,11 @@ def _of_presence(lives: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("restored"))
         .otherwise(pl.lit("added"))
     ).filter(pl.col("change").is_not_null())
+    # Where the release before has the code too and another end, or none, the field's own row says so: see `_of_fields`.
+    is_told = is_adjacent & pl.col("termination_date").ne_missing(pl.col("earlier_end"))
     ended = came.filter(
         pl.col("termination_date").is_not_null()
+        & ~is_told.fill_null(False)
         & ((pl.col("change") == "added") | is_other | pl.col("earlier_end").is_null())
     )
     end = _rows(ended, pl.lit("discontinued"), "termination_date", None, pl.col("termination_date"))

@@ -9,6 +9,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.changes import changes_between_releases
 from pipeline.episodes import episodes_of_records
 from pipeline.history import history_from_records
 from sources.anweb_text import read_anweb_text
@@ -59,6 +60,10 @@ def lives(draw: st.DrawFn) -> list[Meaning]:
         end_year = years[-1] + draw(st.integers(0, 1))
         is_ended = draw(st.booleans()) and end_year < LAST_YEAR
         end = draw(st.sampled_from([dt.date(end_year, 12, 31), dt.date(end_year, 6, 30)])) if is_ended else None
+        # Begun in summer and over by winter: the first release that has this meaning states its end as well.
+        if is_ended and len(begins) == 1 and begins[0].month == 7 and draw(st.booleans()):
+            end_year = begins[0].year
+            end = dt.date(end_year, 12, 31)
         meanings.append(Meaning(subject, begins, end))
         year = end_year + draw(st.integers(2, 3))
         if end is None or year > LAST_YEAR:
@@ -113,7 +118,8 @@ def test_lives_written_as_releases_are_read_back_as_they_were_made_up(made_up, a
     by_code["A0001"] = [Meaning(SUBJECTS[0], (dt.date(FIRST_YEAR, 1, 1),), None)]
     records = released(by_code, as_text=as_text)
 
-    history = history_from_records(episodes_of_records(records))
+    records = episodes_of_records(records)
+    history = history_from_records(records)
 
     found = {
         code: [
@@ -131,3 +137,18 @@ def test_lives_written_as_releases_are_read_back_as_they_were_made_up(made_up, a
         for code, life in by_code.items()
     }
     assert found == expected
+
+    # An end is reported once, whether the meaning came with it or got it later; so is each further meaning.
+    ends = changes_between_releases(records.with_columns(revision=pl.lit(1, pl.Int32)))
+    first_release = f"{records['release_id'].min()}"
+    stated_later = [
+        (code, episode)
+        for code, life in by_code.items()
+        for episode, meaning in enumerate(life, 1)
+        if meaning.end is not None and meaning.end.year < LAST_YEAR and f"{meaning.end.year + 1}-01" > first_release
+    ]
+    key = ["code", "episode"]
+    assert sorted(ends.filter(change="discontinued").select(key).rows()) == sorted(stated_later)
+    reused = ends.filter(change="reused", field="record")
+    further = [(code, episode) for code, life in by_code.items() for episode in range(2, len(life) + 1)]
+    assert sorted(reused.select(key).rows()) == sorted(further)

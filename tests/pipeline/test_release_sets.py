@@ -1,0 +1,62 @@
+"""Whatever set of releases is loaded, it publishes and its tables agree: through the command line, from zips."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from conftest import Said
+from made_up import Posting, posting, record
+
+from benchmarks.subsets import all_pairs, random_subsets, refusals
+
+SEED = 13
+#: A code that never changes, so that a release is never empty.
+FILLER = record("A9999")
+
+
+@pytest.fixture
+def refreshed(hcpcs: Callable[..., Said], tmp_path: Path) -> Callable[..., Path]:
+    """Write postings, `hcpcs refresh` from them, and give the folder of the tables published."""
+
+    def refresh_from(*postings: Posting) -> Path:
+        for one in postings:
+            one.write(tmp_path / "offered")
+        said = hcpcs("refresh", "--from", tmp_path / "offered", "--outputs", tmp_path / "outputs")
+        assert (said.status, said.err) == (0, "")
+        return tmp_path / "outputs" / "latest" / "open"
+
+    return refresh_from
+
+
+@pytest.mark.parametrize("end_before", [dt.date(2017, 12, 31), dt.date(2018, 6, 30)])
+def test_a_code_reused_with_a_stated_end_is_discontinued_once(
+    refreshed: Callable[..., Path], end_before: dt.date
+) -> None:
+    old = record("J1000", long_description="Sample: wool blanket for a cold ward", termination_date=end_before)
+    new = record(
+        "J1000",
+        long_description="Sample: injection of imaginary protein, 5 mg",
+        short_description="Imaginary protein",
+        added_date=dt.date(2018, 7, 1),
+        action_effective_date=dt.date(2018, 7, 1),
+        termination_date=dt.date(2018, 12, 31),
+        action_code="D",
+    )
+    tables = refreshed(posting("2018-01", old, FILLER), posting("2019-01", new, FILLER))
+
+    changes = pl.read_parquet(tables / "hcpcs_changes.parquet").filter(code="J1000")
+    ends = changes.filter(change="discontinued").select("episode", "field", "old", "new")
+    assert ends.rows() == [(2, "termination_date", f"{end_before}", "2018-12-31")]
+    assert changes.filter(change="reused", field="record").height == 1
+
+
+@pytest.mark.slow
+def test_a_sample_of_sets_of_real_releases_publishes(shared_cms: Path) -> None:
+    """`python -m benchmarks.subsets` tries all pairs and 200 sets; two by two, and the pair that was refused once."""
+    subsets = [("2012-01", "2019-01"), *random_subsets(shared_cms, 2, SEED)]
+    assert set(subsets[:1]) < set(all_pairs(shared_cms))
+    assert dict(refusals(shared_cms, subsets)) == dict.fromkeys(subsets, "")
