@@ -16,23 +16,24 @@ from sources.revisions import revisions_of
 def exclude(outputs: Outputs, which: str, reason: str) -> None:
     """Exclude a release (``2019-01``) or one revision (``2019-01/2``); the next refresh publishes without it.
 
-    Raises ``SourceError`` for what is not held, or would leave nothing.
+    A release that is not loaded is left out when it comes: one that a refresh refused is loaded nowhere. Raises
+    ``SourceError`` for a revision that is not loaded, and where nothing would be left.
     """
     with FileLock(outputs.lock):
         archive = Archive(outputs.archive)
         index = archive.index()
         release_id, number = _parsed(which)
         zips = index.releases().get(release_id)
-        if zips is None:
-            raise SourceError(f"release {release_id} is not held; `hcpcs releases` lists those that are")
         if number is not None:
+            if zips is None:
+                raise SourceError(f"release {release_id} is not loaded; `hcpcs releases` lists those that are")
             revisions = revisions_of(zips)[0]
             if not 1 <= number <= len(revisions):
                 raise SourceError(f"release {release_id} has {len(revisions)} revisions, not {number}")
             # By content, so that the same posting stays excluded however revisions come to be counted.
             which = f"{release_id}/{revisions[number - 1].content}"
         excluded = index.excluded | {which: reason}
-        if not replace(index, excluded=excluded).releases_to_build():
+        if index.zips and not replace(index, excluded=excluded).releases_to_build():
             raise SourceError(f"without {which} nothing would be left to publish")
         archive.commit(replace(index, excluded=excluded))
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sources.archive import ArchiveIndex, HeldZip
+from sources.files import file_sha256
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("hcpcs", "pipeline", "schemas", "sources")
@@ -83,6 +84,17 @@ def release_fingerprint(zips: Iterable[HeldZip]) -> str:
     members = sorted((m.name, m.sha256, m.date or "", m.role) for z in zips for m in z.members)
     made_by = [code_fingerprint("sources"), module_fingerprint("pipeline.release_tables")]
     return _hash([members, sorted(z.sha256 for z in zips), made_by])
+
+
+def staged_fingerprint(zips: Iterable[HeldZip], files: Iterable[Path]) -> str | None:
+    """What one release's staged tables were made from, and their bytes; None where one of ``files`` is missing.
+
+    Differs for a table that was cut, changed, or replaced by one of an earlier or a refused run.
+    """
+    try:
+        return _hash([release_fingerprint(zips), [file_sha256(path) for path in files]])
+    except FileNotFoundError:
+        return None
 
 
 def build_fingerprint(index: ArchiveIndex) -> str:

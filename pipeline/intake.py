@@ -115,12 +115,14 @@ class Intake:
         return empty_release(release_id)
 
     def publish(self, tables: Mapping[str, pl.LazyFrame]) -> Published:
-        """Make the index what is held, then publish the tables: a version never speaks of bytes that are not kept."""
+        """Publish the tables, and make the index what is loaded once nothing can refuse them any more.
+
+        What a contract, a check or the license gate refuses is not loaded, so the next refresh is rid of it.
+        """
         held = self.archive.index().zips
         without = {sha: z for sha, z in self.index.zips.items() if sha in held or z.release_id not in self.refused}
         refused = self.index.refused | {release: str(error) for release, error in self.refused.items()}
         index = ArchiveIndex(without, self.index.excluded, refused)
-        self.archive.commit(index)
         self.tell("publishing")
         rows: list[dict[str, Any]] = tables["hcpcs_releases"].collect().to_dicts()
         self.published = publish(
@@ -128,9 +130,10 @@ class Intake:
             tables,
             policy=load_license_policy(),
             releases=[_release_of_manifest(row) for row in rows],
-            missing={name: quotable(why) for name, why in refused.items()},
+            missing={quotable(name): quotable(why) for name, why in refused.items()},
             excluded={which: quotable(why) for which, why in index.excluded.items()},
             is_sample=any(row["is_sample"] for row in rows),
+            accepted=lambda: self.archive.commit(index),
         )
         return self.published
 

@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,10 +73,13 @@ def publish(
     missing: Mapping[str, str],
     excluded: Mapping[str, str],
     is_sample: bool,
+    accepted: Callable[[], None] = lambda: None,
 ) -> Published:
     """Publish ``tables`` (whole, unmasked) as the next version, unless its content is the latest one's.
 
     ``releases`` and ``missing`` go into the manifest's content: what the version was made of, and what it lacks.
+    ``accepted`` is called when every check has passed and before the version appears: a version names no bytes that
+    are not kept, and what was refused is kept nowhere.
     Raises ``ContractViolation`` before a file is written, ``LicenseLeak`` before a version appears.
     """
     outputs.versions.mkdir(parents=True, exist_ok=True)
@@ -111,6 +114,7 @@ def publish(
         kept = outputs.version(previous) if previous is not None else None
         if previous is not None and kept is not None and is_intact(kept) and read_manifest(kept)["content"] == content:
             shutil.rmtree(partial)
+            accepted()
             return Published(previous, outputs.version(previous), False, _rows(facts))
         version = _next_version(outputs, content["newest_release"])
         before = outputs.version(previous) if previous else None
@@ -121,6 +125,7 @@ def publish(
             link_unchanged(partial, before, content["files"])
         check_version(partial, policy, file_entries(manifest), forbidden_texts=forbidden.result())
         _sync_folders(partial)
+        accepted()
         partial.rename(outputs.version(version))
         _sync_folder(outputs.versions)
     except BaseException:

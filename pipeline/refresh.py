@@ -26,7 +26,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from hcpcs.errors import HcpcsError
-from pipeline.fingerprint import build_fingerprint, release_fingerprint
+from pipeline.fingerprint import build_fingerprint, staged_fingerprint
 from pipeline.intake import READERS, Intake, RefreshRefused, Tell
 from pipeline.layout import Outputs
 from pipeline.lineage import tables
@@ -195,12 +195,16 @@ def _refresh_alone(
 
 def _fetch(outputs: Outputs, site: Site, folder: Path, tell: Tell) -> FetchReport | None:
     """Fetch what is new on the site, unless what is held is the made-up sample, which no site has."""
-    held = Archive(outputs.archive).index()
+    archive = Archive(outputs.archive)
+    held = archive.index()
     if any(z.is_sample for z in held.zips.values()):
         tell("what is held is the made-up sample: the site is not asked")
         return None
     from pipeline.fetching import fetch_new
 
+    # A zip whose bytes are damaged is fetched anew where the site has it.
+    damaged = archive.damaged(held)
+    held = replace(held, zips={sha: z for sha, z in held.zips.items() if sha not in damaged})
     return fetch_new(site, held, folder, outputs.site_state, tell)
 
 
@@ -239,13 +243,20 @@ def _refresh(
             raise RefreshRefused(refused)
         why = f"; the site gave none: {report.words()}" if report is not None else ""
         raise SourceError(f"nothing is held and nothing is offered; `hcpcs refresh --from DIR` takes releases in{why}")
+    if not index.releases_to_build():
+        raise SourceError("every release is excluded; `hcpcs releases include YYYY-MM` takes one back")
     count = len(set(index.zips) - set(held.zips))
     fingerprint = build_fingerprint(index)
     if read_state(outputs).get("fingerprint") == fingerprint and (latest := _intact_latest(outputs)) is not None:
         archive.commit(index)
         return Refreshed(latest, False, count, (), {k: str(v) for k, v in refused.items()}, report)
     intake = Intake(outputs, archive, index, skip_bad, tell)
-    read = _run_job(outputs, intake, home, sends_lineage)
+    try:
+        read = _run_job(outputs, intake, home, sends_lineage)
+    except Exception as error:
+        for line in _ways_out(held, new):
+            error.add_note(line)
+        raise
     assert intake.published is not None
     _note_refused_findings(outputs, intake)
     write_state(outputs, fingerprint=build_fingerprint(archive.index()))
@@ -309,6 +320,14 @@ def _take_in(
             came |= {name, found.release_id}
             taken.append(replace(found, origins=(origin,)))
     return taken, refused, came
+
+
+def _ways_out(held: ArchiveIndex, new: list[HeldZip]) -> list[str]:
+    """What to do where a build is refused: the offered zips, none of which is loaded now, and how to leave one out."""
+    offered = sorted({f"{z.release_id} ({z.name})" for z in new if z.sha256 not in held.zips})
+    more = f" and {len(offered) - 5} more" if len(offered) > 5 else ""
+    lines = [f"not loaded, since the build with it was refused: {', '.join(offered[:5])}{more}"] if offered else []
+    return [*lines, "`hcpcs releases exclude YYYY-MM --reason WHY` leaves a release out, loaded or not"]
 
 
 def _held_as(held: ArchiveIndex, found: HeldZip) -> str | None:
@@ -391,7 +410,9 @@ def _run_job_reading(stale: list[str], outputs: Outputs, intake: Intake, home: P
         for release_id in intake.left_out:
             instance.delete_dynamic_partition("releases", release_id)
             _forget(outputs, release_id)
-    fingerprints = {r: release_fingerprint(z) for r, z in intake.releases().items() if r not in intake.refused}
+    fingerprints = {
+        r: staged_fingerprint(z, _staged(outputs, r)) for r, z in intake.releases().items() if r not in intake.refused
+    }
     write_state(outputs, releases=fingerprints)
     return [r for r in read if r not in intake.refused]
 
@@ -405,18 +426,18 @@ def instance_partitions_of_held(instance: dg.DagsterInstance, intake: Intake) ->
 
 
 def _stale(outputs: Outputs, intake: Intake) -> list[str]:
-    """Releases whose staged tables are missing or were made from other members or by other code."""
+    """Releases whose staged tables are missing, damaged, or were made from other members or by other code."""
     made_from: dict[str, str] = read_state(outputs).get("releases", {})
     return [
         release_id
         for release_id, zips in intake.releases().items()
-        if made_from.get(release_id) != release_fingerprint(zips) or not _staged(outputs, release_id)
+        if (made_from.get(release_id) or "") != staged_fingerprint(zips, _staged(outputs, release_id))
     ]
 
 
-def _staged(outputs: Outputs, release_id: str) -> bool:
-    names = [table.name for table in tables() if table.group == "staged"]
-    return all((outputs.work / name / f"{release_id}.parquet").exists() for name in names)
+def _staged(outputs: Outputs, release_id: str) -> list[Path]:
+    names = sorted(table.name for table in tables() if table.group == "staged")
+    return [outputs.work / name / f"{release_id}.parquet" for name in names]
 
 
 def _forget(outputs: Outputs, release_id: str) -> None:

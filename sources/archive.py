@@ -145,9 +145,9 @@ class Archive:
         return self.folder / "zips" / f"{sha256}.zip"
 
     def keep(self, path: Path, sha256: str) -> None:
-        """Copy a zip's bytes into the archive, if they are not there."""
+        """Copy a zip's bytes into the archive, unless they are there whole: a damaged copy is replaced."""
         target = self.zip_path(sha256)
-        if target.exists() and target.stat().st_size == path.stat().st_size:
+        if self._damage(sha256) is None:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(f".{os.getpid()}.part")
@@ -159,12 +159,33 @@ class Archive:
 
     def read(self, held: HeldZip) -> list[ZipMember]:
         """Read a held zip's members; raises ``ZipRefused`` where the archive's bytes are no longer those it took in."""
-        path = self.zip_path(held.sha256)
-        if not path.exists():
-            raise ZipRefused(f"the archive lost {held.name}: {path} is missing; refresh --from its source again")
-        if file_sha256(path) != held.sha256:
-            raise ZipRefused(f"{path} is damaged: its bytes are not those of {held.name}; delete it and refresh again")
-        return read_zip(path)
+        if (why := self._damage(held.sha256)) is not None:
+            raise ZipRefused(_lost(held, why))
+        return read_zip(self.zip_path(held.sha256))
+
+    def damaged(self, index: ArchiveIndex) -> dict[str, str]:
+        """The zips of ``index`` that are missing or whose bytes have changed, by sha256, each with what helps."""
+        found = {sha: self._damage(sha) for sha in index.zips}
+        return {sha: _lost(index.zips[sha], why) for sha, why in found.items() if why is not None}
+
+    def _damage(self, sha256: str) -> str | None:
+        """What is wrong with the bytes that the archive has of a zip."""
+        path = self.zip_path(sha256)
+        try:
+            return None if file_sha256(path) == sha256 else f"{path} is damaged"
+        except FileNotFoundError:
+            return f"{path} is missing"
+        except OSError as error:
+            return f"{path} cannot be read: {error.strerror or error}"
+
+
+def _lost(held: HeldZip, why: str) -> str:
+    origins = [origin["from"] for origin in held.origins]
+    source = f", which came from {origins[-1]}" if origins else ""
+    return (
+        f"{held.release_id}: {why}: it was {held.name}{source}; `hcpcs refresh --from` a folder or zip that has it"
+        " replaces it"
+    )
 
 
 def _held_zip(entry: dict[str, Any]) -> HeldZip:

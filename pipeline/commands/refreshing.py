@@ -210,6 +210,7 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
     index = Archive(outputs.archive).index()
     manifest = read_manifest(outputs.version(version)) if version else None
     held = sorted(index.releases())
+    damaged = Archive(outputs.archive).damaged(index)
     status = {
         "outputs": str(outputs.folder),
         "version": version,
@@ -220,6 +221,7 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
         "freshness": freshness(held[-1] if held else None, date.today()).words,
         "missing": index.refused,
         "excluded": index.excluded,
+        "damaged": list(damaged.values()),
     }
     if as_json:
         print_json(status)
@@ -238,6 +240,8 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
         click.echo(f"missing: {name}: {why}")
     for which, why in index.excluded.items():
         click.echo(f"excluded: {which}: {why}")
+    for why in damaged.values():
+        click.echo(f"archive damaged: {why}")
 
 
 @click.group("releases", invoke_without_command=True)

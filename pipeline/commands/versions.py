@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -45,15 +46,21 @@ def versions_command(outputs: Outputs, as_json: bool) -> None:
 
 @click.command("verify")
 @click.argument("which", metavar="[VERSION|FOLDER|URL]", required=False)
+@click.option("--archive", "archive", is_flag=True, help="Check the zips in the archive instead of a version.")
 @json_option
 @outputs_option
 @click.pass_context
-def verify_command(context: click.Context, outputs: Outputs, which: str | None, as_json: bool) -> None:
+def verify_command(context: click.Context, outputs: Outputs, which: str | None, archive: bool, as_json: bool) -> None:
     """Check that a version, or any copy of one, is what was published; by default the latest.
 
     \b
     Example: hcpcs verify
     """
+    if archive:
+        if which is not None:
+            raise click.UsageError("--archive checks the archive of --outputs, and takes no version")
+        _verify_archive(outputs, as_json)
+        return
     from pipeline.verify import verify, version_location
 
     report = verify(version_location(outputs, which))
@@ -65,6 +72,22 @@ def verify_command(context: click.Context, outputs: Outputs, which: str | None, 
         print_table(["file", "check", "what"], [[p.file, p.check, p.what] for p in report.problems])
     if not report.ok:
         context.exit(1)
+
+
+def _verify_archive(outputs: Outputs, as_json: bool) -> None:
+    from sources.archive import Archive
+
+    archive = Archive(outputs.archive)
+    index = archive.index()
+    damaged = archive.damaged(index)
+    if as_json:
+        print_json({"zips": len(index.zips), "ok": not damaged, "damaged": list(damaged.values())})
+    elif not damaged:
+        click.echo(f"the archive is whole: {len(index.zips)} zips, nothing differs")
+    for why in [] if as_json else damaged.values():
+        click.echo(f"archive damaged: {why}")
+    if damaged:
+        sys.exit(1)
 
 
 @click.command("rebuild")

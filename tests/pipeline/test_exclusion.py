@@ -44,7 +44,7 @@ def test_an_excluded_posting_gives_way_to_the_one_before_and_comes_back_when_inc
 @pytest.mark.parametrize(
     ("which", "says"),
     [
-        ("2018-01", "is not held"),
+        ("2018-01/1", "is not loaded"),
         ("2025-10/7", "has 2 revisions"),
         ("october", "names no release"),
     ],
