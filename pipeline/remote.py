@@ -1,22 +1,24 @@
 """``hcpcs publish``: a version in object storage, or in a folder that others read; and the reading of one for `verify`.
 
-Data first, then the manifest, then the pointer by a conditional write: whoever reads ``latest.json`` finds a whole
-version, and of two publishers neither overwrites what the other did. Files lie under the hash of their bytes, so what
-did not change is stored once, and a publishing that was killed goes on where it stopped.
+The manifest is written first, by a conditional write: it claims the version, so that every publisher of that version
+writes the same bytes and another one is refused. Then the files, then ``latest/``, then the pointer, again by a
+conditional write: a version that ``latest.json`` names is whole, and of two publishers neither overwrites what the
+other did. A publishing that was killed continues where it stopped.
 
-    <target>/latest.json                     version, path, sha256 of the manifest, address of every table
+    <target>/latest.json                     version, path, sha256 of the manifest, path of every table
     <target>/tier.json                       the one tier that this target takes
-    <target>/versions/<version>/manifest.json
-    <target>/objects/<sha256>/<file name>
+    <target>/versions/<version>/…            every file of the version, at the path that its manifest gives
+    <target>/latest/…                        the newest version again: a link in a folder, a copy in object storage
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,10 +33,12 @@ from sources.errors import SourceError
 from sources.files import write_atomically
 
 LATEST = "latest.json"
+LATEST_FOLDER = "latest"
 TIER = "tier.json"
 
 Tell = Callable[[str], None]
 
+_ELSEWHERE = "publish to a folder or prefix of its own"
 #: So often is the pointer tried again when other publishers move it at the same time.
 _POINTER_TRIES = 5
 _VERSION_URL = re.compile(r"(.*?)/versions/(\d{4}\.\d{2}\.\d+)/?$")
@@ -70,32 +74,38 @@ def publish_to(folder: Path, target: str, *, tell: Tell = lambda text: None) -> 
     manifest = load_manifest(data, str(folder))
     version: str = manifest["build"]["version"]
     place = Place(target)
+    _refuse_outputs(place)
     _keep_tiers_apart(place, manifest["content"]["tier"])
     pointer, tag = place.read_tagged(LATEST)
-    if pointer is not None and _is_newer(_parsed(place, LATEST, pointer), version):
-        newer = _parsed(place, LATEST, pointer)["version"]
-        raise VersionExists(f"{target} has {newer}, which is newer than {version}; nothing was sent")
-    entries = file_entries(manifest)
+    before = _parsed(place, LATEST, pointer) if pointer is not None else None
+    if before is not None and _is_newer(before, version):
+        raise VersionExists(f"{target} has {before['version']}, which is newer than {version}; nothing was sent")
+    base = f"versions/{version}"
+    tell("sending the manifest")
+    claimed = _claim(place, f"{base}/{NAME}", data, manifest)
+    entries = file_entries(load_manifest(claimed, f"{target}/{base}"))
+    mine, earlier = file_entries(manifest), _earlier_files(place, before)
     sent = 0
     for number, (name, entry) in enumerate(sorted(entries.items()), 1):
         tell(f"sending {name} ({number} of {len(entries)})")
-        path = object_path(name, entry)
-        if place.size(path) != entry["bytes"]:
-            place.put(path, (folder / name).read_bytes())
-            sent += 1
-    tell("sending the manifest")
-    path = f"versions/{version}/{NAME}"
-    if not place.put_new(path, data):
-        theirs = place.read(path)
-        if theirs != data:
-            if load_manifest(theirs or b"", f"{target}/{path}")["content"] != manifest["content"]:
-                raise VersionExists(
-                    f"{target} has another {version}; publish from the outputs that made that one, or elsewhere"
-                )
-            # The same content, built at another time or place: what lies there stands.
-            data = theirs or data
-            manifest = load_manifest(data, path)
-    moved = _move_pointer(place, version, _pointer(version, data, manifest), pointer, tag)
+        path = f"{base}/{name}"
+        if place.size(path) == entry["bytes"] or place.copy(earlier.get(entry["sha256"]), path):
+            continue
+        if mine.get(name, {}).get("sha256") != entry["sha256"]:
+            raise VersionExists(
+                f"{target} has an unfinished {version} of another build: {name} differs; publish that build again, or"
+                f" remove {base} there"
+            )
+        place.put(path, (folder / name).read_bytes())
+        sent += 1
+    tell("moving latest")
+    _lay_latest(place, base, claimed)
+    try:
+        moved = _move_pointer(place, version, _pointer(version, claimed), pointer, tag)
+    except VersionExists:
+        newer = _parsed(place, LATEST, place.read(LATEST) or b"")["path"]
+        _lay_latest(place, newer, place.read(f"{newer}/{NAME}") or b"")
+        raise
     return PublishedRemotely(target, version, sent, len(entries) - sent, moved)
 
 
@@ -128,10 +138,8 @@ def fetched_version(url: str) -> Iterator[tuple[Path, list[tuple[str, str]]]]:
             entries = file_entries(load_manifest(data, url))
         except ManifestDamaged:
             entries = {}  # for whoever reads the copy to report
-        for name, entry in entries.items():
-            content = place.read(object_path(name, entry))
-            if content is None:
-                content = place.read(base + name)
+        for name in entries:
+            content = place.read(base + name)
             if content is not None:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
@@ -140,11 +148,6 @@ def fetched_version(url: str) -> Iterator[tuple[Path, list[tuple[str, str]]]]:
             what = "is not of this version: the manifest does not name it"
             problems += [(name, what) for name in extra if name not in {NAME, *entries}]
         yield folder, problems
-
-
-def object_path(name: str, entry: dict[str, Any]) -> str:
-    """Where a target keeps a file: under the hash of its bytes, with its name so that readers know what it is."""
-    return f"objects/{entry['sha256']}/{name.rsplit('/', 1)[-1]}"
 
 
 class Place:
@@ -161,15 +164,23 @@ class Place:
         self._obstore = obstore
         self._errors = (BaseError, OSError)
         self._folder: Path | None = None
+        self._is_web = False
         try:
             if "://" not in target or target.startswith("file://"):
                 self._folder = Path(target.removeprefix("file://")).resolve()
                 self._store: Any = LocalStore(self._folder, mkdir=True)
             else:
-                retries = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
-                self._store = from_url(target, retry_config=retries)  # type: ignore[call-overload]
+                self._is_web = target.startswith(("http://", "https://"))
+                options: dict[str, Any] = {"retry_config": {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}}
+                if self._is_web:
+                    options["client_options"] = {"allow_http": True}
+                self._store = from_url(target, **options)
         except (BaseError, OSError, ValueError) as error:
             raise self._refused("cannot be opened", error) from None
+
+    def folders_around(self) -> Sequence[Path]:
+        """The folders that the target lies in; none for object storage."""
+        return self._folder.parents if self._folder is not None else ()
 
     def read(self, path: str) -> bytes | None:
         """The bytes at ``path``; None where there are none."""
@@ -197,10 +208,12 @@ class Place:
             raise self._refused(f"{path} cannot be read", error) from None
 
     def list(self, prefix: str) -> list[str]:
-        """Paths below ``prefix``; none where the place cannot list, as a plain web server."""
+        """Paths below ``prefix``; none where the place cannot list, as a plain web server, or may not."""
+        if self._is_web:
+            return []
         try:
             return [entry["path"] for batch in self._obstore.list(self._store, prefix) for entry in batch]
-        except (*self._errors, NotImplementedError):
+        except self._errors:
             return []
 
     def put(self, path: str, data: bytes) -> None:
@@ -209,6 +222,48 @@ class Place:
             self._obstore.put(self._store, path, data)
         except self._errors as error:
             raise self._refused(f"{path} cannot be written", error) from None
+
+    def copy(self, source: str | None, path: str) -> bool:
+        """Copy what lies at ``source``, without sending it again; returns whether anything lay there."""
+        if source is None:
+            return False
+        if self._folder is not None:  # obstore copies by hard links, which not every file system has
+            data = self.read(source)
+            if data is not None:
+                self.put(path, data)
+            return data is not None
+        try:
+            self._obstore.copy(self._store, source, path)
+        except FileNotFoundError:
+            return False
+        except self._errors as error:
+            raise self._refused(f"{path} cannot be written", error) from None
+        return True
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove what lies at ``paths``."""
+        for path in paths:
+            try:
+                self._obstore.delete(self._store, path)
+            except FileNotFoundError:
+                continue
+            except self._errors as error:
+                raise self._refused(f"{path} cannot be removed", error) from None
+
+    def link(self, path: str, goal: str) -> bool:
+        """Let ``path`` be a link to ``goal`` beside it, replaced at once; returns whether this place has links."""
+        if self._folder is None:
+            return False
+        link, fresh = self._folder / path, self._folder / f".{path}.{os.getpid()}"
+        if link.is_dir() and not link.is_symlink():
+            return False
+        try:
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(goal)
+            fresh.replace(link)
+        except OSError:  # a file system without links
+            return False
+        return True
 
     def put_new(self, path: str, data: bytes) -> bool:
         """Write ``data`` where nothing lies; returns whether it did."""
@@ -252,6 +307,65 @@ def _refuse_damaged(folder: Path) -> None:
         raise SourceError(f"{folder} is not as it was published: {first.file}: {first.what}; nothing was sent")
 
 
+def _refuse_outputs(place: Place) -> None:
+    """Refuse a folder of outputs or a version's own folder: the pointer there speaks of what lies there."""
+    is_target = place.size(TIER) is not None
+    if place.size(NAME) is not None or (place.size(LATEST) is not None and not is_target):
+        raise TargetRefused(f"{place.target} holds versions that were not published there: {_ELSEWHERE}")
+    for own in ("archive/index.json", "state.json"):
+        if place.size(own) is not None:
+            raise TargetRefused(f"{place.target} is a folder of outputs, it has {own}: {_ELSEWHERE}")
+    for folder in place.folders_around():
+        if (folder / "archive" / "index.json").exists():
+            raise TargetRefused(f"{place.target} lies in {folder}, a folder of outputs: {_ELSEWHERE}")
+
+
+def _claim(place: Place, path: str, data: bytes, manifest: dict[str, Any]) -> bytes:
+    """Write the manifest where none lies; returns the one that stands there, which has the same content.
+
+    Raises ``VersionExists`` where another version of that number lies.
+    """
+    if place.put_new(path, data):
+        return data
+    theirs = place.read(path) or b""
+    if theirs != data and load_manifest(theirs, f"{place.target}/{path}")["content"] != manifest["content"]:
+        raise VersionExists(
+            f"{place.target} has another {manifest['build']['version']}; publish from the outputs that made that one,"
+            " or elsewhere"
+        )
+    return theirs
+
+
+def _earlier_files(place: Place, pointer: dict[str, Any] | None) -> dict[str, str]:
+    """Where the files of the version that was the newest lie, by their sha256."""
+    held = place.read(f"{pointer['path']}/{NAME}") if pointer is not None else None
+    if pointer is None or held is None:
+        return {}
+    try:
+        entries = file_entries(load_manifest(held, f"{place.target}/{pointer['path']}"))
+    except SourceError:  # then everything is sent
+        return {}
+    return {entry["sha256"]: f"{pointer['path']}/{name}" for name, entry in entries.items()}
+
+
+def _lay_latest(place: Place, base: str, data: bytes) -> None:
+    """Let ``latest/`` be the version at ``base``, whose manifest is ``data``: by a link, else file by file.
+
+    Its manifest goes first and comes back last: where it lies, the files beside it are its own.
+    """
+    if place.link(LATEST_FOLDER, base):
+        return
+    if place.read(f"{LATEST_FOLDER}/{NAME}") == data:
+        return
+    place.delete([f"{LATEST_FOLDER}/{NAME}"])
+    names = file_entries(load_manifest(data, f"{place.target}/{base}"))
+    for name in sorted(names):
+        place.copy(f"{base}/{name}", f"{LATEST_FOLDER}/{name}")
+    stale = set(place.list(f"{LATEST_FOLDER}/")) - {f"{LATEST_FOLDER}/{name}" for name in names}
+    place.delete(sorted(stale))
+    place.put(f"{LATEST_FOLDER}/{NAME}", data)
+
+
 def _keep_tiers_apart(place: Place, tier: str) -> None:
     place.put_new(TIER, json_bytes({"tier": tier}))
     held = _parsed(place, TIER, place.read(TIER) or b"").get("tier")
@@ -272,14 +386,14 @@ def _move_pointer(place: Place, version: str, wanted: bytes, seen: bytes | None,
     raise TargetRefused(f"{place.target}: {LATEST} is moved by others all the time; publish again later")
 
 
-def _pointer(version: str, data: bytes, manifest: dict[str, Any]) -> bytes:
-    entries = file_entries(manifest)
+def _pointer(version: str, data: bytes) -> bytes:
+    base = f"versions/{version}"
     return json_bytes(
         {
             "version": version,
-            "path": f"versions/{version}",
+            "path": base,
             "manifest_sha256": hashlib.sha256(data).hexdigest(),
-            "tables": {table: object_path(name, entries[name]) for table, name in tables_of(manifest).items()},
+            "tables": {table: f"{base}/{name}" for table, name in tables_of(load_manifest(data, base)).items()},
         }
     )
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import http.server
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +23,9 @@ import pytest
 from conftest import REPOSITORY, Version
 from moto.server import ThreadedMotoServer
 
-from pipeline.manifest import json_bytes, sealed
-from pipeline.remote import LATEST, Place, TargetRefused, VersionExists, object_path, publish_to
+from pipeline.layout import Outputs
+from pipeline.manifest import file_entries, json_bytes, load_manifest, sealed
+from pipeline.remote import LATEST, Place, TargetRefused, VersionExists, publish_to
 from pipeline.verify import verify
 from sources.errors import SourceError
 
@@ -43,6 +50,21 @@ def s3() -> Iterator[str]:
             patch.setenv(name, value)
         yield "s3://bucket"
     server.stop()
+
+
+class _SilentHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A folder behind a plain web server on the loopback address; gives its URL."""
+    handler = functools.partial(_SilentHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @pytest.fixture(params=["s3", "folder"])
@@ -79,17 +101,76 @@ def pointed_at(target: str) -> str:
     return version
 
 
-def test_a_published_version_verifies_where_it_lies_and_its_tables_are_found(sample: Version, target: str) -> None:
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def objects_below(target: str, prefix: str) -> dict[str, bytes]:
+    """What lies below a prefix of a target, links followed."""
+    if "://" not in target:
+        return files_below(Path(target) / prefix)
+    place = Place(target)
+    return {path.removeprefix(f"{prefix}/"): place.read(path) or b"" for path in place.list(f"{prefix}/")}
+
+
+def test_a_published_version_lies_at_its_own_paths_and_as_latest_and_verifies_there(
+    sample: Version, target: str
+) -> None:
     done = publish_to(sample.folder, target)
     assert (done.version, done.is_new, done.held) == (sample.id, True, 0)
+    assert objects_below(target, f"versions/{sample.id}") == files_below(sample.folder)
+    assert objects_below(target, "latest") == files_below(sample.folder)
     pointer = json.loads(Place(target).read(LATEST) or b"{}")
     assert pointer["version"] == sample.id
     for table, path in pointer["tables"].items():
         assert Place(target).read(path) == (sample.folder / f"open/{table}.parquet").read_bytes()
-    for location in (target, f"{target}/versions/{sample.id}"):
+    for location in (target, f"{target}/versions/{sample.id}", f"{target}/latest"):
         report = verify(location if "://" in location else f"file://{location}")
         assert report.ok, report.problems
         assert report.version == sample.id
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_file_system_without_links_gets_latest_as_a_copy_that_follows(
+    sample: Version, renamed: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", no_links)
+    target = tmp_path / "target"
+    publish_to(sample.folder, str(target))
+    (target / "latest" / "stale.parquet").write_bytes(b"")
+    later = renamed("2099.01.1")
+    publish_to(later, str(target))
+    assert files_below(target / "latest") == files_below(later)
+
+
+@pytest.mark.parametrize("which", ["its own", "another's", "a copy without archive", "inside", "a version"])
+def test_a_folder_of_outputs_is_no_target_and_stays_as_it_is(
+    own_sample: Outputs, sample: Version, tmp_path: Path, hcpcs: Callable[..., Any], which: str
+) -> None:
+    target = {"its own": own_sample.folder, "inside": own_sample.versions, "a version": own_sample.latest_link}.get(
+        which
+    )
+    if target is None:
+        target = tmp_path / "other"
+        left_out = shutil.ignore_patterns("archive", "state.json") if which == "a copy without archive" else None
+        shutil.copytree(sample.outputs.folder, target, symlinks=True, ignore=left_out)
+    before = files_below(tmp_path)
+    said = hcpcs("publish", target, "--outputs", own_sample.folder)
+    assert said.status == 1
+    assert "publish to a folder or prefix of its own" in said.err and "Traceback" not in said.err
+    assert files_below(tmp_path) == before
+
+
+def test_what_a_plain_web_server_serves_verifies(sample: Version, tmp_path: Path) -> None:
+    publish_to(sample.folder, str(tmp_path / "target"))
+    with served(tmp_path / "target") as url:
+        for location in (url, f"{url}/versions/{sample.id}", f"{url}/latest"):
+            report = verify(location)
+            assert report.ok, report.problems
+            assert report.version == sample.id
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -104,38 +185,109 @@ def test_publishing_again_sends_nothing_and_a_new_version_sends_only_what_change
     assert pointed_at(target) == "2099.01.1"
 
 
-@pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("moment", ["amid the files", "before the manifest", "before the pointer"])
-def test_killed_at_any_point_readers_see_the_version_before_and_publishing_goes_on(
-    sample: Version, s3: str, tmp_path: Path, renamed: Callable[..., Path], moment: str
-) -> None:
-    target = f"{s3}/{tmp_path.name}"
-    changed = renamed("2099.01.2")
-    files = len(sample.content["files"]) + len(sample.manifest["build"]["files"])
-    # The tier, every file, the manifest; the pointer comes last.
-    puts = {"amid the files": 3, "before the manifest": files + 1, "before the pointer": files + 2}[moment]
+def killed_publishing(folder: Path, target: str, moment: str) -> int:
+    """Publish in a process of its own that dies at ``moment``: before its n-th write, or after so many milliseconds."""
+    number, _, unit = moment.partition(" ")
     script = f"""
-import os, signal, obstore
+import os, signal, threading, time, obstore
 from pathlib import Path
-put, count = obstore.put, 0
-def counted(*args, **kwargs):
-    global count
-    if count == {puts}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    count += 1
-    return put(*args, **kwargs)
-obstore.put = counted
 from pipeline import remote
+import schemas.contract
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+count = 0
+def counted(write):
+    def wrapped(*args, **kwargs):
+        global count
+        if {unit == "writes"} and count == {number}:
+            die()
+        count += 1
+        return write(*args, **kwargs)
+    return wrapped
+for name in ("put", "copy", "delete"):
+    setattr(obstore, name, counted(getattr(obstore, name)))
+if {unit == "ms"}:
+    threading.Thread(target=lambda: (time.sleep({number} / 1000), die()), daemon=True).start()
 remote._refuse_damaged = lambda folder: None
-remote.publish_to(Path({str(changed)!r}), {target!r})
+remote.publish_to(Path({str(folder)!r}), {target!r})
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, timeout=120, check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert Place(target).read(LATEST) is None
-    resumed = publish_to(changed, target)
-    assert resumed.held >= min(puts, files) - 1
-    assert resumed.is_new
-    assert verify(target).ok
+    assert done.returncode in (0, -signal.SIGKILL)
+    return done.returncode
+
+
+def is_whole(target: str) -> bool:
+    """Whether every file of the version that the pointer names lies there as the manifest says."""
+    place = Place(target)
+    pointer = json.loads(place.read(LATEST) or b"{}")
+    data = place.read(f"{pointer['path']}/manifest.json") or b""
+    entries = file_entries(load_manifest(data, target))
+    lying = {n: place.read(f"{pointer['path']}/{n}") or b"" for n in entries}
+    return hashlib.sha256(data).hexdigest() == pointer["manifest_sha256"] and all(
+        hashlib.sha256(lying[n]).hexdigest() == e["sha256"] for n, e in entries.items()
+    )
+
+
+@pytest.fixture
+def rewritten(renamed: Callable[..., Path]) -> Callable[..., Path]:
+    """The sample's version under another number with other bytes in every file."""
+
+    def make(version: str) -> Path:
+        folder = renamed(version)
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        for name, entry in file_entries(manifest).items():
+            with (folder / name).open("ab") as file:
+                file.write(version.encode())
+            data = (folder / name).read_bytes()
+            entry |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        (folder / "manifest.json").write_bytes(json_bytes(sealed(manifest["content"], manifest["build"])))
+        return folder
+
+    return make
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_killed_at_any_point_the_pointers_version_is_whole_and_publishing_goes_on(
+    sample: Version, target: str, rewritten: Callable[..., Path]
+) -> None:
+    publish_to(sample.folder, target)
+    files = len(file_entries(sample.manifest))
+    # The tier, the manifest, every file; in object storage all of them again for latest/, and the pointer.
+    moments = {"amid the files": 5, "before the last file": files + 1}
+    if "://" in target:
+        moments |= {"amid latest": files + 9, "before the pointer": 2 * files + 4}
+    for number, (moment, writes) in enumerate(moments.items(), 1):
+        changed = rewritten(f"2099.01.{number}")
+        assert killed_publishing(changed, target, f"{writes} writes") == -signal.SIGKILL, moment
+        assert pointed_at(target) != f"2099.01.{number}" and is_whole(target), moment
+        held = len(objects_below(target, f"versions/2099.01.{number}")) - 1
+        assert held == min(files, writes - 2), moment
+        resumed = publish_to(changed, target)
+        assert (resumed.sent, resumed.held) == (files - held, held), moment
+        assert pointed_at(target) == f"2099.01.{number}" and is_whole(target), moment
+        assert objects_below(target, "latest") == files_below(changed), moment
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("unchecked")
+def test_killed_fifty_times_no_version_is_half(
+    sample: Version, s3: str, tmp_path: Path, rewritten: Callable[..., Path]
+) -> None:
+    target = f"{s3}/{tmp_path.name}"
+    publish_to(sample.folder, target)
+    files = len(file_entries(sample.manifest))
+    rng, kills, number = random.Random(7), 0, 0
+    while kills < 50:
+        number += 1
+        changed = rewritten(f"2099.01.{number}")
+        for _ in range(5):
+            moment = f"{rng.randrange(2 * files + 5)} writes" if rng.random() < 0.5 else f"{rng.randrange(700)} ms"
+            kills += killed_publishing(changed, target, moment) != 0
+            assert is_whole(target), moment
+        publish_to(changed, target)
+        assert pointed_at(target) == f"2099.01.{number}" and is_whole(target)
+        assert objects_below(target, "latest") == files_below(changed)
+        shutil.rmtree(changed)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -158,6 +310,7 @@ def test_two_publishers_do_not_overwrite_each_other(
     with pytest.raises(VersionExists, match="newer version meanwhile"):
         publish_to(newer, target)
     assert pointed_at(target) == "2099.01.2"
+    assert objects_below(target, "latest") == files_below(newest)
     later, latest = renamed("2099.02.1"), renamed("2099.02.2")
     monkeypatch.setattr(Place, "swap", publish_in_between(later))
     publish_to(latest, target)
@@ -191,13 +344,11 @@ def test_the_restricted_tier_refuses_a_target_of_the_open_one(sample: Version, t
 def test_a_changed_missing_or_extra_object_is_named(sample: Version, target: str) -> None:
     publish_to(sample.folder, target)
     url = target if "://" in target else f"file://{target}"
-    place, files = Place(target), sample.content["files"]
+    place, files, base = Place(target), sample.content["files"], f"versions/{sample.id}"
     codes, notes = "open/hcpcs_codes.parquet", "open/hcpcs_notes.parquet"
-    place.put(object_path(codes, files[codes]), b"x" * files[codes]["bytes"])
-    import obstore
-
-    obstore.delete(place._store, object_path(notes, files[notes]))
-    place.put(f"versions/{sample.id}/more.txt", b"")
+    place.put(f"{base}/{codes}", b"x" * files[codes]["bytes"])
+    place.delete([f"{base}/{notes}"])
+    place.put(f"{base}/more.txt", b"")
     assert {(p.check, p.file) for p in verify(url).problems} == {
         ("hashes", codes),
         ("files", notes),
@@ -214,6 +365,7 @@ def test_a_damaged_version_a_bad_pointer_and_no_bucket_are_refused(
         publish_to(copy, target)
     assert Place(target).list("") == []
     Place(target).put(LATEST, b'{"version": "../..", "path": "../.."}')
+    Place(target).put("tier.json", b'{"tier": "open"}')
     with pytest.raises(TargetRefused, match="not what hcpcs writes"):
         publish_to(sample.folder, target)
     with pytest.raises(TargetRefused):
