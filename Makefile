@@ -72,7 +72,7 @@ bench-annotate: .venv-bench/ready ## measure `hcpcs annotate` on 100 million mad
 
 engines: .venv-engines/ready ## make .venv-engines: other readers of the tables, for tests that use them
 
-spark: .venv-engines/ready ## add Spark to .venv, for `pipeline.spark`; needs a Java runtime
+spark: .venv-engines/ready ## add Spark to .venv, for `hcpcs.spark`; needs a Java runtime
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint tests/engines.lock pyspark
 
 lock: setup ## pin again what pyproject.toml asks for

@@ -100,13 +100,13 @@ def pyarrow_read(claims: Path, version: Path, out: Path) -> None:
 
 
 def ours_to_an_aggregate(claims: Path, version: Path, out: Path) -> None:
-    from pipeline.annotate import annotate
+    from hcpcs.annotate.engine import annotate
 
     annotate(claims, version=version, code="hcpcs_code", date="service_date", amount="paid_amount")
 
 
 def ours_to_parquet(claims: Path, version: Path, out: Path) -> None:
-    from pipeline.annotate import annotate
+    from hcpcs.annotate.engine import annotate
 
     annotate(claims, out, version=version, code="hcpcs_code", date="service_date", columns=ADDED)
 

@@ -30,12 +30,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.measure import machine
-from pipeline.layout import Outputs
-from pipeline.publish_state import all_versions, latest_version, read_manifest
-from pipeline.verify import verify
-from sources.archive import Archive
+from hcpcs.paths import Outputs
+from pipeline.versions.store import all_versions, latest_version, read_manifest
+from pipeline.versions.verify import verify
+from sources.archive.archive import Archive
+from sources.archive.files import file_sha256
 from sources.errors import SourceError
-from sources.files import file_sha256
 from sources.sample import sample_records, write_sample
 from sources.sample.writer import TextOptions, anweb_text, release_zip
 
@@ -93,7 +93,7 @@ class Run:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("HCPCS_", "DAGSTER_"))}
         scratch = outputs.folder.with_name("tmp")
         scratch.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "pipeline.cli", "refresh", *map(str, arguments)]
+        command = [sys.executable, "-m", "hcpcs.cli.main", "refresh", *map(str, arguments)]
         self.began, self.wall = time.perf_counter(), time.time()
         self._process = subprocess.Popen(
             [*command, "--outputs", str(outputs.folder)],

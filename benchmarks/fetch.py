@@ -30,10 +30,10 @@ _MONTHS = {1: "january", 4: "april", 7: "july", 10: "october"}
 _REFRESH = """
 import os, sys
 from pathlib import Path
-from pipeline.layout import Outputs
-from pipeline.polling import Site
-from pipeline.refresh import refresh
-from sources.fetch import FetchLimits
+from hcpcs.paths import Outputs
+from sources.site.polling import Site
+from pipeline.refresh.refresh import refresh
+from sources.site.client import FetchLimits
 
 os.environ["DAGSTER_EVENT_BATCH_SIZE"] = "1000"
 outputs, how, place = sys.argv[1:]

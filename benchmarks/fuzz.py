@@ -39,8 +39,8 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 from made_up import posting, record
 from old_workbook import old_workbook
 
-from pipeline.layout import Outputs
-from pipeline.publish_state import latest_version, read_manifest
+from hcpcs.paths import Outputs
+from pipeline.versions.store import latest_version, read_manifest
 from sources.sample import write_sample
 from sources.sample.writer import SampleRecord, WorkbookOptions, anweb_workbook, release_zip
 
@@ -105,7 +105,7 @@ def _records(count: int) -> list[SampleRecord]:
 
 def _old_workbook_release(count: int) -> dict[str, bytes]:
     """A release as of 2011, with an .xls: the cells of the sample's workbook."""
-    from sources.workbooks import read_sheets
+    from sources.excel.reader import read_sheets
 
     book = anweb_workbook(_records(count), options=WorkbookOptions(headings="old", rows="record"))
     rows = [list(row) for row in read_sheets("a.xlsx", book)[0][1].iter_rows()]
@@ -218,7 +218,7 @@ class _Runs:
 
     def _held(self, base: str, members: dict[str, bytes]) -> Path:
         """Outputs that hold the undamaged base, made once."""
-        from pipeline.refresh import refresh
+        from pipeline.refresh.refresh import refresh
 
         held = self.scratch / "held" / base
         if not (held / "latest.json").exists():
@@ -249,10 +249,10 @@ class _Runs:
         return outcomes
 
     def _outcomes(self, outputs: Outputs, offered: Path, inputs: Sequence[Input]) -> dict[int, Outcome]:
-        from pipeline.commands.console import is_refusal
-        from pipeline.intake import RefreshRefused
-        from pipeline.refresh import refresh
-        from pipeline.verify import verify
+        from hcpcs.cli.console import is_refusal
+        from pipeline.orchestration.run_context import RefreshRefused
+        from pipeline.refresh.refresh import refresh
+        from pipeline.versions.verify import verify
 
         before = latest_version(outputs)
         skip_bad = not (len(inputs) == 1 and is_alone(inputs[0].number))

@@ -17,11 +17,11 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.measure import run_command, show
-from pipeline.changes import changes_between_releases, with_standing_episodes
-from pipeline.crosswalk import crosswalk_from_records
-from pipeline.episodes import episodes_of_records
-from pipeline.history import history_from_records, latest_states
-from pipeline.tables import standing
+from pipeline.transforms.changes import changes_between_releases, with_standing_episodes
+from pipeline.transforms.crosswalk import crosswalk_from_records
+from pipeline.transforms.episodes import episodes_of_records
+from pipeline.transforms.history import history_from_records, latest_states
+from pipeline.transforms.published_tables import standing
 
 RELEASES, RECORDS = 100, 8_800
 

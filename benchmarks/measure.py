@@ -45,7 +45,7 @@ def run_command(arguments: Sequence[str]) -> tuple[float, float]:
     if pid == 0:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
-        os.execv(python, [python, "-m", "pipeline.cli", *arguments])
+        os.execv(python, [python, "-m", "hcpcs.cli.main", *arguments])
     _, status, usage = os.wait4(pid, 0)
     seconds = time.perf_counter() - start
     if os.waitstatus_to_exitcode(status) != 0:

@@ -14,7 +14,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 
-from sources.layout import RECORD_FIELDS
+from sources.code_file.record_layout import RECORD_FIELDS
 
 Mutation = Callable[[random.Random, bytes], bytes]
 Packing = Callable[[random.Random, Mapping[str, bytes], bytes], bytes]

@@ -6,10 +6,10 @@ import io
 from pathlib import Path
 
 from benchmarks.measure import best_of, show
-from sources.anweb_text import looks_like_anweb_text, read_anweb_text
-from sources.layout import RECORD_FIELDS
-from sources.records import typed_records
-from sources.zips import read_zip
+from sources.archive.zips import read_zip
+from sources.code_file.record_layout import RECORD_FIELDS
+from sources.code_file.records import typed_records
+from sources.code_file.text import looks_like_anweb_text, read_anweb_text
 
 BOUND = 12.0
 

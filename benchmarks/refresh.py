@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measure import run_command, show
-from sources.archive import inspect_zip, offered_zips
-from sources.members import is_workbook
+from sources.archive.archive import inspect_zip, offered_zips
+from sources.release.member_roles import is_workbook
 
 #: Neutral names for members, so that the made-up months are not contradicted.
 _NAMES = {"code_text": "anweb.txt", "code_workbook": "anweb"}

@@ -18,7 +18,7 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks.measure import releases_folder
-from pipeline.cli import main
+from hcpcs.cli.main import main
 
 Subset = tuple[str, ...]
 
@@ -30,7 +30,7 @@ def all_pairs(folder: Path) -> list[Subset]:
 
 def random_subsets(folder: Path, count: int, seed: int) -> list[Subset]:
     """``count`` sets of two releases or more, the same for the same seed."""
-    chance, releases = random.Random(seed), _releases(folder)  # noqa: S311
+    chance, releases = random.Random(seed), _releases(folder)
     return [tuple(sorted(chance.sample(releases, chance.randint(2, len(releases) - 1)))) for _ in range(count)]
 
 

@@ -1,6 +1,6 @@
 """Assembles assets, checks, job and resources; tests, the command line and `dg` all call ``build_definitions``.
 
-The environment is read here and in ``pipeline.cli`` only.
+The environment is read here and in ``hcpcs.cli.main`` only.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline.assets import codes, history, records, reference, shown, side_files, staged, version
-from pipeline.automation import build_refresh_from_site_job, build_site_schedule, build_site_sensor
-from pipeline.intake import Intake
-from pipeline.io import ParquetIOManager
-from pipeline.layout import Outputs
-from pipeline.openlineage import OpenLineageSettings, build_openlineage_resource
-from pipeline.polling import Poller, Site
+from hcpcs.paths import Outputs
+from pipeline.orchestration import asset_metadata as shown
+from pipeline.orchestration.assets import codes, history, records, reference, side_files, staged, version
+from pipeline.orchestration.io_manager import ParquetIOManager
+from pipeline.orchestration.openlineage import OpenLineageSettings, build_openlineage_resource
+from pipeline.orchestration.run_context import Intake
+from pipeline.orchestration.sensors import build_refresh_from_site_job, build_site_schedule, build_site_sensor
+from sources.site.polling import Poller, Site
 
 DEFAULT_OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
 
@@ -42,7 +43,7 @@ def build_definitions(
     from_site = build_refresh_from_site_job()
 
     def refresher(tell: Callable[[str], None]) -> dict[str, Any]:
-        from pipeline.refresh import refresh as refresh_outputs
+        from pipeline.refresh.refresh import refresh as refresh_outputs
 
         return refresh_outputs(
             layout, site=site, dagster_home=dagster_home, tell=tell, sends_lineage=openlineage is not None

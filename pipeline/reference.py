@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli import cli
+from hcpcs.cli.main import cli
 from schemas.registry import contracts
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs"

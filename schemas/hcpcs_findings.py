@@ -18,7 +18,7 @@ from schemas.columns import (
 
 SEVERITIES = ("info", "warning", "error")
 
-#: What shows an oddity only when releases are seen together; see ``pipeline.across_releases``.
+#: What shows an oddity only when releases are seen together; see ``pipeline.transforms.cross_release_findings``.
 _ACROSS_RELEASES = (
     *(
         f"staged_episodes.{c}"

@@ -20,11 +20,11 @@ from chromium import CHROMIUM_NAMES, chromium, chromium_path
 from made_up import Posting
 from playwright.sync_api import Browser
 
+from hcpcs.cli.main import main
+from hcpcs.paths import Outputs
 from pipeline.catalog.build import write_catalog
-from pipeline.cli import main
-from pipeline.layout import Outputs
-from pipeline.publish_state import latest_version, read_manifest
-from pipeline.refresh import Refreshed, refresh
+from pipeline.refresh.refresh import Refreshed, refresh
+from pipeline.versions.store import latest_version, read_manifest
 from sources.sample import write_sample
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -12,9 +12,9 @@ from chromium import chromium, chromium_path
 from PIL import Image
 from playwright.sync_api import Browser
 
+from hcpcs.paths import Outputs
 from pipeline.catalog.build import write_catalog
-from pipeline.layout import Outputs
-from pipeline.refresh import refresh
+from pipeline.refresh.refresh import refresh
 from sources.sample import write_sample
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"

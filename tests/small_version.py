@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from sources.curated_files import load_code_sections, load_code_systems
+from sources.curated.tables import load_code_sections, load_code_systems
 
 #: Kind, code, episode, first day, last day, basis of the last day.
 Span = tuple[str, str, int, dt.date, dt.date | None, str]

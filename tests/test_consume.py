@@ -16,7 +16,7 @@ import pytest
 from conftest import REPOSITORY, Version, missing
 from engines import engines_python
 
-from pipeline.remote import publish_to
+from pipeline.versions.upload import publish_to
 
 _SNIPPET = re.compile(r"<!-- runs: (\w+) -->\n```(\w+)\n(.*?)```", re.DOTALL)
 _SHOW = {

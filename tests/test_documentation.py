@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.cli import cli
+from hcpcs.cli.main import cli
 from pipeline.reference import commands_page, tables_page
 
 REPOSITORY = Path(__file__).resolve().parent.parent

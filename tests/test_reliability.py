@@ -10,9 +10,9 @@ from conftest import REPOSITORY
 
 from benchmarks.faults import FAULTS, Faults
 from benchmarks.fuzz import Input, fuzz, make_input, print_table
+from sources.archive.zips import read_zip
 from sources.errors import SourceError
-from sources.members import member_role
-from sources.zips import read_zip
+from sources.release.member_roles import member_role
 
 SEED = 11
 

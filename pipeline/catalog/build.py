@@ -14,13 +14,13 @@ from types import ModuleType
 import polars as pl
 from filelock import FileLock, Timeout
 
+from hcpcs.paths import Outputs
 from pipeline.catalog import codes, findings, licenses, lineage, releases, start, tables
 from pipeline.catalog.held import Held, read_held
 from pipeline.catalog.site import STATIC, Site
-from pipeline.gate import check_version
-from pipeline.layout import Outputs
+from pipeline.versions.license_gate import check_version
+from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError
-from sources.license_policy import load_license_policy
 
 FOLDER = "catalog"
 INDEX = "index.html"

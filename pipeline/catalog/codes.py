@@ -15,8 +15,8 @@ import polars as pl
 from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.releases import section_names, uncertain_days
 from pipeline.catalog.site import Site
-from pipeline.history import SPAN_COLUMNS
-from pipeline.licenses import CITATION
+from pipeline.transforms.history import SPAN_COLUMNS
+from pipeline.transforms.license_flags import CITATION
 from schemas.columns import CONTENT_COLUMNS
 
 #: What counts as a word: a number with its points and commas, else letters and digits. As in static/codes.js.
@@ -327,6 +327,6 @@ def _stated(name: str, dtype: pl.DataType) -> pl.Expr:
         return pl.when(column.list.len() > 0).then(column).alias(name)
     if dtype == pl.Boolean and name != "agrees_with_cms":
         return pl.when(column).then(column).alias(name)
-    if name == "anesthesia_base_units":  # none and 0 are the same, as in pipeline/forms.py
+    if name == "anesthesia_base_units":  # none and 0 are the same, as in pipeline/transforms/comparison.py
         return column.replace(0, None)
     return column.cast(pl.String) if dtype == pl.Date else column

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.lineage import SOURCES, Table
+from pipeline.lineage.columns import SOURCES, Table
 
 _CHARACTER = 7.0
 _PADDING = 10

@@ -14,10 +14,10 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet
 
-from pipeline.layout import Outputs
-from pipeline.manifest import NAME, load_manifest, tables_of
-from pipeline.publish_state import all_versions
-from pipeline.reading import version_folder
+from hcpcs.manifest import NAME, load_manifest, tables_of
+from hcpcs.paths import Outputs
+from hcpcs.version import version_folder
+from pipeline.versions.store import all_versions
 from sources.errors import SourceError
 
 

@@ -12,8 +12,8 @@ import polars as pl
 
 from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
-from pipeline.license_report import licenses_of_version
-from sources.license_policy import load_license_policy
+from pipeline.versions.license_counts import licenses_of_version
+from sources.curated.license_policy import load_license_policy
 
 #: What a row of the policy depends on, in words.
 CONDITIONS = {

@@ -1,6 +1,6 @@
 """The catalog's page Lineage: from what others publish to the tables, drawn, and every column's way back.
 
-What is made from what is ``pipeline.lineage``'s to say; the page's data have every edge between columns.
+What is made from what is ``pipeline.lineage.columns``'s to say; the page's data have every edge between columns.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline import lineage
 from pipeline.catalog.drawing import Drawing, draw_graph, kind_of, label_of, layers_of
 from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
-from pipeline.lineage import Table
+from pipeline.lineage import columns as lineage
+from pipeline.lineage.columns import Table
 
 _DATA = "data/lineage.js"
 #: Its lines lead to every masked table: drawn faintly, so that they do not hide the way of the data.

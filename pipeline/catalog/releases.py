@@ -15,8 +15,8 @@ import polars as pl
 from pipeline.catalog.charts import MUTED, SERIES, TEXT, Chart, chart, new_figure
 from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
-from pipeline.history import expected_releases
-from sources.releases import effective_day
+from pipeline.transforms.history import expected_releases
+from sources.release.names import effective_day
 
 #: Each class of change in few words, weightiest first; docs/changes.md says exactly what each is.
 CHANGE_MEANINGS = {

@@ -11,10 +11,10 @@ import polars as pl
 
 from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
-from pipeline.diff import CHANGES
-from pipeline.freshness import next_release
-from pipeline.license_report import licenses_of_version
-from sources.releases import effective_day
+from pipeline.versions.diff import CHANGES
+from pipeline.versions.license_counts import licenses_of_version
+from sources.release.calendar import next_release
+from sources.release.names import effective_day
 
 _WIDTH, _MARGIN, _LINE = 960, 16, 34
 _DAYS_OF_A_YEAR = 365.25

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import lineage
 from pipeline.catalog.charts import Chart, chart, new_figure
 from pipeline.catalog.drawing import Drawing, draw_neighbors
 from pipeline.catalog.held import ColumnFacts, Held, HeldVersion, TableFacts
 from pipeline.catalog.profile import Profile, bars, profiles
 from pipeline.catalog.site import Site
-from pipeline.lineage import ColumnRef, SourceField
+from pipeline.lineage import columns as lineage
+from pipeline.lineage.columns import ColumnRef, SourceField
 
 _SPARK = (132, 26)
 #: So many places a column may come from are named on its table's page; the lineage page has all.

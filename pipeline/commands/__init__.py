@@ -1,1 +1,1 @@
-"""The commands, by what they are for; ``pipeline.cli`` puts them together. Heavy modules are imported inside them."""
+"""The commands, by what they are for; ``hcpcs.cli.main`` puts them together. Heavy modules are imported inside them."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from pipeline.commands.console import Progress, json_option, outputs_option, print_json, shown
-from pipeline.layout import Outputs
+from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, shown
+from hcpcs.paths import Outputs
 
 
 @click.command("catalog")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.console import Progress, json_option, outputs_option, print_json, print_table, shown
-from pipeline.layout import Outputs
+from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, print_table, shown
+from hcpcs.paths import Outputs
 
 
 @click.command("versions")
@@ -20,7 +20,7 @@ def versions_command(outputs: Outputs, as_json: bool) -> None:
     \b
     Example: hcpcs versions
     """
-    from pipeline.publish_state import all_versions, latest_version, read_manifest
+    from pipeline.versions.store import all_versions, latest_version, read_manifest
 
     latest = latest_version(outputs)
     rows = []
@@ -61,7 +61,7 @@ def verify_command(context: click.Context, outputs: Outputs, which: str | None, 
             raise click.UsageError("--archive checks the archive of --outputs, and takes no version")
         _verify_archive(outputs, as_json)
         return
-    from pipeline.verify import verify, version_location
+    from pipeline.versions.verify import verify, version_location
 
     report = verify(version_location(outputs, which))
     if as_json:
@@ -75,7 +75,7 @@ def verify_command(context: click.Context, outputs: Outputs, which: str | None, 
 
 
 def _verify_archive(outputs: Outputs, as_json: bool) -> None:
-    from sources.archive import Archive
+    from sources.archive.archive import Archive
 
     archive = Archive(outputs.archive)
     index = archive.index()
@@ -104,7 +104,7 @@ def rebuild_command(
     \b
     Example: hcpcs rebuild
     """
-    from pipeline.rebuild import rebuild
+    from pipeline.refresh.rebuild import rebuild
 
     again = rebuild(outputs, version, into)
     if as_json:
@@ -138,8 +138,8 @@ def diff_command(outputs: Outputs, before: str, after: str | None, markdown: boo
     \b
     Example: hcpcs diff 2025.10.1 2025.10.2
     """
-    from pipeline.diff import diff
-    from pipeline.reading import version_folder
+    from hcpcs.version import version_folder
+    from pipeline.versions.diff import diff
 
     def folder(named: str | None) -> Path:
         return Path(named) if named and (Path(named) / "manifest.json").is_file() else version_folder(outputs, named)
@@ -163,7 +163,7 @@ def prune_command(outputs: Outputs, keep: int, also: tuple[str, ...], remove: bo
     \b
     Example: hcpcs prune --keep 8
     """
-    from pipeline.prune import prune
+    from pipeline.versions.prune import prune
 
     pruned = prune(outputs, keep=keep, also=also, remove=remove)
     if as_json:
@@ -189,8 +189,8 @@ def publish_command(outputs: Outputs, target: str, version: str | None, as_json:
     \b
     Example: hcpcs publish s3://bucket/hcpcs
     """
-    from pipeline.reading import version_folder
-    from pipeline.remote import publish_to
+    from hcpcs.version import version_folder
+    from pipeline.versions.upload import publish_to
 
     with Progress(quiet=as_json) as tell:
         done = publish_to(version_folder(outputs, version), target, tell=tell)
@@ -215,8 +215,8 @@ def export_command(
     \b
     Example: hcpcs export --duckdb hcpcs.duckdb
     """
-    from pipeline.export import export_csv, export_duckdb
-    from pipeline.reading import version_folder
+    from hcpcs.export.files import export_csv, export_duckdb
+    from hcpcs.version import version_folder
 
     if database is None and folder is None:
         raise click.UsageError("say what to write: --duckdb FILE or --csv FOLDER")

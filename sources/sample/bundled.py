@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sources.layout import RECORD_FIELDS
+from sources.code_file.record_layout import RECORD_FIELDS
 from sources.sample.writer import (
     CORRECTION_HEADINGS,
     SAMPLE_README,

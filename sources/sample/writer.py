@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import xlsxwriter
 
-from sources.layout import RECORD_FIELDS, RECORD_LENGTH, RecordField
+from sources.code_file.record_layout import RECORD_FIELDS, RECORD_LENGTH, RecordField
 
 #: Comment of every zip that is made up, and the member that says so to a person.
 SAMPLE_MARK = b"hcpcs-sample"

@@ -187,7 +187,7 @@ def test_every_contract_states_its_group_its_owner_and_what_it_is_made_from(tabl
 
 @pytest.mark.parametrize("table", contracts())
 def test_lineage_within_a_table_names_columns_of_it(table: str) -> None:
-    """Of other tables, too: see the tests of ``pipeline.lineage``, which knows those that are not published."""
+    """Of other tables, too: see the tests of ``pipeline.lineage.columns``, which knows those that are not published."""
     names = {part for c in contract(table).columns for part in c.lineage if "." not in part}
     allowed = set(contract(table).polars_schema)
     # Where all rows are one steward's, no column tells whose a row is.

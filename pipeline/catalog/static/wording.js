@@ -4,7 +4,7 @@
 (() => {
   const { el } = window.hcpcs;
 
-  // As pipeline/forms.py compares: letters, digits, points between digits and < > = % + / count.
+  // As pipeline/transforms/comparison.py compares: letters, digits, points between digits and < > = % + / count.
   const formOf = (word) => word.toLowerCase().replace(/(?<!\d)\.|\.(?!\d)|[^a-z0-9<>=%+/.]/g, "");
 
   const wordsOf = (text) => text.split(/\s+/).filter(Boolean);

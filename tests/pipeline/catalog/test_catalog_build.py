@@ -12,15 +12,15 @@ import pytest
 from conftest import Version
 from filelock import FileLock
 
+from hcpcs.paths import Outputs
+from hcpcs.version import NothingPublished
 from pipeline.catalog import build, start
 from pipeline.catalog.build import write_catalog
 from pipeline.catalog.held import Held, read_held
 from pipeline.catalog.site import Site
-from pipeline.gate import LicenseLeak
-from pipeline.layout import Outputs
-from pipeline.reading import NothingPublished
+from pipeline.versions.license_gate import LicenseLeak
+from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError
-from sources.license_policy import load_license_policy
 
 
 class Links(HTMLParser):

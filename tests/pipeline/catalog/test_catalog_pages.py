@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from pipeline import lineage
+from hcpcs.paths import Outputs
 from pipeline.catalog import licenses, start, tables
 from pipeline.catalog.charts import SERIES, chart, new_figure
 from pipeline.catalog.drawing import Drawing
 from pipeline.catalog.held import HeldVersion, read_held
 from pipeline.catalog.lineage import column_edges, draw, shown_tables
 from pipeline.catalog.profile import profiles
-from pipeline.layout import Outputs
+from pipeline.lineage import columns as lineage
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_the_queries_run_in_the_folder_of_outputs(sample_catalog: Path, dialect:
 
 
 def test_versions_held_are_compared_with_the_one_before(sample: Version, sample_folder: Path, tmp_path: Path):
-    from pipeline.refresh import refresh
+    from pipeline.refresh.refresh import refresh
 
     outputs = Outputs(tmp_path)
     several = sorted(p for p in sample_folder.iterdir() if p.is_dir())
@@ -284,7 +284,7 @@ def test_masked_fields_are_those_that_the_rows_list(version: HeldVersion, sample
 
 
 def test_every_rule_that_masks_is_told_with_its_reason(sample_catalog: Path, version: HeldVersion):
-    from sources.license_policy import load_license_policy
+    from sources.curated.license_policy import load_license_policy
 
     text = " ".join(page(sample_catalog, "licenses.html").body.text().split())
     for reason in load_license_policy().filter(action="mask")["reason"].unique():
@@ -292,7 +292,7 @@ def test_every_rule_that_masks_is_told_with_its_reason(sample_catalog: Path, ver
 
 
 def test_every_condition_of_the_policy_has_words():
-    from sources.license_policy import CONDITIONS
+    from sources.curated.license_policy import CONDITIONS
 
     assert set(licenses.CONDITIONS) == set(CONDITIONS)
 

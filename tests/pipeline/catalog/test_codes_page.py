@@ -13,7 +13,7 @@ from catalog_data import named_rows, read_data
 from conftest import Version
 
 from pipeline.catalog.codes import LIFE, shard_of
-from pipeline.licenses import CITATION
+from pipeline.transforms.license_flags import CITATION
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from pipeline import lineage
+from pipeline.lineage import columns as lineage
 
 #: A column that comes from several places by way of several tables.
 TABLE, COLUMN = "hcpcs_codes", "status"

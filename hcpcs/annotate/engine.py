@@ -1,0 +1,553 @@
+"""Annotating claims: for each line what its code is, meant on its day, became, and whose it is.
+
+The parts of claims come from ``hcpcs.annotate.files``, the answers from ``hcpcs.annotate.lookup``; what is
+counted on the way goes to ``hcpcs.annotate.summary``. Nothing here prints.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import fnmatch
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs
+
+from hcpcs.annotate.files import (
+    Claims,
+    Job,
+    Output,
+    OutputRefused,
+    Reading,
+    file_lines,
+    head,
+    jobs,
+    metadata_of,
+    open_claims,
+    part_lines,
+    parts,
+    text_columns,
+)
+from hcpcs.annotate.lookup import (
+    DEFAULT_COLUMNS,
+    STATUSES,
+    UNKNOWN_CODE,
+    Lookup,
+    VersionTables,
+    read_version,
+    take,
+)
+from hcpcs.annotate.parsing import (
+    RULES,
+    UnusableColumn,
+    date_form,
+    days_of,
+    is_amount,
+    is_text,
+    read_codes,
+    texts_of_keys,
+)
+from hcpcs.annotate.summary import Tally, summary_of
+from sources.errors import SourceError
+
+#: Columns that tell what was read from a line, and no answer; they may be asked for like the others.
+LINE_COLUMNS = ("normalized_code", "appended_modifiers")
+#: Distinct values that are looked at to tell a date's form, and whether codes lost their zeros.
+_ENOUGH_VALUES = 20
+#: Columns that are named in a message one by one.
+_FEW_COLUMNS = 20
+#: A dictionary is cut down to what a part uses where it has more entries than this share of the part's lines.
+_LINES_PER_ENTRY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for: names of columns, and what to do with them."""
+
+    code: str
+    date: str
+    date_else: str | None = None
+    modifiers: tuple[str, ...] = ()
+    columns: tuple[str, ...] = DEFAULT_COLUMNS
+    redact: tuple[str, ...] = ()
+    amount: str | None = None
+
+
+def annotate(
+    claims: str | Path,
+    out: str | Path | None = None,
+    *,
+    version: str | Path,
+    code: str,
+    date: str,
+    date_else: str | None = None,
+    modifiers: Sequence[str] = (),
+    columns: Sequence[str] = DEFAULT_COLUMNS,
+    redact: Sequence[str] = (),
+    amount: str | None = None,
+    threads: int | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Write ``claims`` to ``out`` as Parquet with ``columns`` added, and return the summary; without ``out`` only that.
+
+    ``claims``: Parquet or CSV; a file, folder, glob, or address in object storage. ``version``: the folder or address
+    of a published version. ``modifiers``: names or patterns of columns; each gets a column ``<name>_status``.
+    ``redact``: description columns to blank where the code's owner withholds them. ``amount``: a number to add up by
+    status in the summary. Raises ``SourceError`` for what cannot be used, and leaves no part of ``out`` then.
+    """
+    found = open_claims(claims)
+    if claims_out := Path(out) if out is not None else None:
+        _check_place(claims_out)
+    tables = open_version(version, columns)
+    request = _checked(
+        Request(code, date, date_else, tuple(modifiers), tuple(columns), tuple(redact), amount), found.schema
+    )
+    annotator = Annotator(tables, request, found)
+    workers = threads or os.cpu_count() or 1
+    if claims_out is None:
+        _run(annotator, found, workers, None, tell)
+    else:
+        statistics = [f.name for f in found.schema if f.name not in annotator.dictionaries]
+        with Output(claims_out, found, annotator.schema, statistics) as output:
+            _run(annotator, found, workers, output, tell)
+    return summary_of(annotator, str(claims), str(out) if out is not None else None)
+
+
+def _check_place(out: Path) -> None:
+    if "://" in str(out) or ":/" in str(out)[:6]:
+        raise OutputRefused(f"{out}: OUT is a local file or folder; copy it to where it shall be")
+
+
+def open_version(version: str | Path, columns: Sequence[str]) -> VersionTables:
+    """The tables of the version in a folder or at an address; raises ``SourceError`` where there is none."""
+    text = str(version)
+    if "://" in text:
+        filesystem, folder = pyarrow.fs.FileSystem.from_uri(text.rstrip("/"))
+    else:
+        filesystem, folder = pyarrow.fs.LocalFileSystem(), Path(text).absolute().as_posix()
+    try:
+        with filesystem.open_input_stream(f"{folder}/manifest.json") as stream:
+            name: str = json.loads(stream.read())["build"]["version"]
+    except FileNotFoundError:
+        raise SourceError(f"{version} is no published version: it has no manifest.json") from None
+    return read_version(folder, name, filesystem, [c for c in columns if c not in LINE_COLUMNS])
+
+
+def _alike(name: str, names: list[str]) -> str:
+    """The names that were perhaps meant; all of them where there are few."""
+    if len(names) <= _FEW_COLUMNS:
+        return f"they have: {', '.join(names)}"
+    near = difflib.get_close_matches(name, names, n=5, cutoff=0.5)
+    return f"of their {len(names)} columns the most alike are: {', '.join(near)}" if near else "none is alike"
+
+
+def _checked(request: Request, schema: pa.Schema) -> Request:
+    """The request with patterns replaced by names; raises ``UnusableColumn`` for what the claims do not have."""
+
+    def there(name: str) -> str:
+        if name not in schema.names:
+            raise UnusableColumn(f"the claims have no column {name!r}; {_alike(name, schema.names)}")
+        return name
+
+    modifiers: list[str] = []
+    for pattern in request.modifiers:
+        matches = [n for n in schema.names if fnmatch.fnmatchcase(n, pattern)]
+        if not matches:
+            there(pattern)
+        modifiers += [m for m in matches if m not in modifiers]
+    for name in (request.code, request.date, *filter(None, (request.date_else, request.amount)), *request.redact):
+        there(name)
+    for name in request.redact:
+        if not is_text(_value_type(schema.field(name).type)):
+            raise UnusableColumn(f"column {name!r} is {schema.field(name).type}, not text: it holds no descriptions")
+    if request.amount and not is_amount(schema.field(request.amount).type):
+        raise UnusableColumn(f"column {request.amount!r} is {schema.field(request.amount).type}, not a number")
+    added = [*request.columns, *(f"{m}_status" for m in modifiers)]
+    taken = [c for c in added if c in schema.names]
+    if taken:
+        raise UnusableColumn(f"the claims have {', '.join(taken)} already; rename, or name other columns to add")
+    return Request(
+        request.code,
+        request.date,
+        request.date_else,
+        tuple(modifiers),
+        tuple(dict.fromkeys(request.columns)),
+        request.redact,
+        request.amount,
+    )
+
+
+class Annotator:
+    """One request against one version: adds the columns to a part of the claims, and counts."""
+
+    def __init__(self, tables: VersionTables, request: Request, claims: Claims) -> None:
+        self.request = request
+        self.version = tables.version
+        self.lookup = Lookup(tables)
+        self.modifier_lookup = Lookup(tables, "modifier") if request.modifiers else None
+        texts = [request.code, *request.modifiers, request.date, *filter(None, [request.date_else])]
+        self.dictionaries = [] if claims.is_csv else text_columns(claims.schema, list(dict.fromkeys(texts)))
+        dates = [c for c in (request.date, request.date_else) if c]
+        widths = {request.code: 5} | dict.fromkeys(request.modifiers, 2)
+        samples = _samples(claims, dict.fromkeys((*widths, *dates)), dates)
+        self.numeric = {c: _is_numeric(claims, c, width, samples.get(c)) for c, width in widths.items()}
+        self.forms = {c: date_form(c, _value_type(claims.schema.field(c).type), samples.get(c)) for c in dates}
+        used = [request.code, request.date, request.date_else, request.amount, *request.modifiers]
+        self.columns_used = list(dict.fromkeys(filter(None, used)))
+        self._open = np.array(self.lookup.column("redistribution").cast(pa.string()).to_pylist()) == "open"
+        self._unknown = self.lookup.status == UNKNOWN_CODE
+        self.after_newest = _end_of_quarter(tables)
+        self._claims_schema = claims.schema
+        self.tally = Tally(self.lookup.answer_count, request)
+
+    @cached_property
+    def columns(self) -> dict[str, pa.Array]:
+        """The added columns that answers give: a value for each answer."""
+        return {c: self.lookup.column(c) for c in self.request.columns if c not in LINE_COLUMNS}
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The claims' columns and the added ones, with what is told of the version in the metadata."""
+        given = self._claims_schema
+        text = pa.dictionary(pa.int32(), pa.string())
+        added = [pa.field(c, self.columns[c].type if c in self.columns else text) for c in self.request.columns]
+        added += [pa.field(f"{m}_status", text) for m in self.request.modifiers]
+        options = {k: v for k, v in (("code", self.request.code), ("date", self.request.date)) if v}
+        if self.request.date_else:
+            options["date_else"] = self.request.date_else
+        metadata = metadata_of({"version": self.version, "annotate": json.dumps(options)})
+        return pa.schema([*given, *added], metadata={**(given.metadata or {}), **metadata})
+
+    def count(self, claims: pa.Table) -> None:
+        """Count a part, add nothing."""
+        tally = self.tally.like()
+        self._answer(claims, tally)
+        self.tally.add(tally)
+
+    def annotate(self, claims: pa.Table) -> pa.Table:
+        """A part with its columns added, counted as well."""
+        tally = self.tally.like()
+        codes, answers, modifiers = self._answer(claims, tally)
+        out = claims
+        for name in self.request.redact:
+            column = self._redacted(out[name], codes, answers, tally)
+            out = out.set_column(out.schema.names.index(name), name, column)
+        places = pa.array(answers)
+        for name in self.request.columns:
+            if name in LINE_COLUMNS:
+                column = codes.texts() if name == "normalized_code" else codes.modifiers()
+            else:
+                column = pc.take(self.columns[name], places, boundscheck=False)
+            out = out.append_column(name, _compact(column))
+        for name, statuses in modifiers.items():
+            out = out.append_column(f"{name}_status", statuses)
+        self.tally.add(tally)
+        return _one_dictionary_each(out)
+
+    def _answer(self, claims: pa.Table, tally: Tally) -> tuple[_CodeColumn, np.ndarray, dict[str, pa.Array]]:
+        request = self.request
+        codes = _CodeColumn(claims[request.code], self.lookup, self.numeric[request.code])
+        days, dated = self._days(claims, tally)
+        answers = self.lookup.answers(codes.rows, self.lookup.periods_of_days(days, dated))
+        tally.lines += claims.num_rows
+        tally.count_answers(answers, claims[request.amount] if request.amount else None)
+        if days.max(initial=self.after_newest - 1) >= self.after_newest:
+            tally.after_newest_release += int(np.count_nonzero((days >= self.after_newest) & dated))
+        codes.count(tally, dated, self._unknown[self.lookup.first_answers(codes.distinct_keys)])
+        modifiers = {}
+        for name in request.modifiers:
+            assert self.modifier_lookup is not None
+            column = _CodeColumn(claims[name], self.modifier_lookup, self.numeric[name])
+            found = self.modifier_lookup.answers(column.rows, self.modifier_lookup.periods_of_days(days, dated))
+            status = take(self.modifier_lookup.status.astype(np.int32), found)
+            given = column.given()
+            tally.modifiers[name] += np.bincount(status[given], minlength=len(STATUSES))
+            modifiers[name] = pa.DictionaryArray.from_arrays(pa.array(status, mask=~given), pa.array(STATUSES))
+        return codes, answers, modifiers
+
+    def _days(self, claims: pa.Table, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
+        days, dated = self._days_of(self.request.date, claims, tally)
+        if self.request.date_else is not None and not dated.all():
+            other, also = self._days_of(self.request.date_else, claims, tally)
+            days, dated = np.where(dated, days, other), dated | also
+        return days, dated
+
+    def _days_of(self, name: str, claims: pa.Table, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
+        form, found = self.forms[name], []
+        for chunk in claims[name].chunks:
+            blank = chunk.null_count
+            if pa.types.is_dictionary(chunk.type) or is_text(chunk.type):
+                texts = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+                each, read = days_of(texts.dictionary, form)
+                places = _places(texts.indices, len(read))
+                days, valid = take(np.append(each, 0).astype(np.int32), places), np.append(read, False)[places]
+                if is_text(texts.dictionary.type):
+                    empty = pc.equal(pc.utf8_trim_whitespace(texts.dictionary), "").to_numpy(zero_copy_only=False)
+                    blank += int(np.count_nonzero(np.append(empty == True, False)[places])) if empty.any() else 0  # noqa: E712
+            else:
+                days, valid = days_of(chunk, form)
+            tally.unreadable_dates[name] += len(valid) - int(np.count_nonzero(valid)) - blank
+            tally.null_dates[name] += blank
+            found.append((days, valid))
+        if not found:
+            return np.empty(0, np.int32), np.empty(0, bool)
+        if len(found) == 1:
+            return found[0]
+        return np.concatenate([d for d, _ in found]), np.concatenate([v for _, v in found])
+
+    def _redacted(
+        self, column: pa.ChunkedArray, codes: _CodeColumn, answers: np.ndarray, tally: Tally
+    ) -> pa.ChunkedArray:
+        may = self._open[answers]
+        lost = column.is_valid().to_numpy() & ~may
+        keys, values = np.unique(codes.keys()[lost], return_counts=True)
+        licenses = self.lookup.column("license_id").take(pa.array(self.lookup.first_answers(keys)))
+        tally.count_redacted(licenses, texts_of_keys(keys), values)
+        plain = column.cast(_value_type(column.type)) if pa.types.is_dictionary(column.type) else column
+        return pc.if_else(pa.array(may), plain, pa.scalar(None, plain.type))
+
+
+class _CodeColumn:
+    """A part's codes: for each line the row of the lookup's table, and what its distinct values are."""
+
+    def __init__(self, column: pa.ChunkedArray, lookup: Lookup, numeric: bool) -> None:
+        self._lookup = lookup
+        self._chunks = []
+        rows = []
+        for chunk in column.chunks:
+            encoded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+            values = _texts(encoded.dictionary)
+            read = read_codes(values, lookup.width, numeric=numeric)
+            starts = lookup.rows_of_keys(read.keys)
+            starts = np.append(starts, lookup.rows_of_keys(np.array([-1])))  # where the value is null
+            places = _places(encoded.indices, len(values))
+            rows.append(take(starts, places))
+            self._chunks.append((places, values, read))
+        self.rows = rows[0] if len(rows) == 1 else np.concatenate(rows) if rows else np.empty(0, np.int32)
+        self.distinct_keys = np.concatenate([r.keys for _, _, r in self._chunks] or [np.empty(0, np.int32)])
+
+    def given(self) -> np.ndarray:
+        """Which lines have a value that is not blank."""
+        found = []
+        for places, values, read in self._chunks:
+            filled = np.append(read.keys >= 0, False)
+            odd = np.flatnonzero(read.keys < 0)
+            filled[odd] = ~_blank(values.take(pa.array(odd)))
+            found.append(filled[places])
+        return np.concatenate(found) if found else np.empty(0, bool)
+
+    def texts(self) -> pa.ChunkedArray:
+        """The codes as they were read, normalized."""
+        return self._spread(lambda read: read.texts(self._lookup.width))
+
+    def modifiers(self) -> pa.ChunkedArray:
+        """Modifiers that stood behind the code, apart by blanks."""
+        return self._spread(lambda read: read.modifiers)
+
+    def _spread(self, values_of: Callable[[Any], pa.Array]) -> pa.ChunkedArray:
+        kind = pa.dictionary(pa.int32(), pa.string())
+        chunks = []
+        for places, _, read in self._chunks:
+            distinct = values_of(read).dictionary_encode()
+            indices = pa.concat_arrays([distinct.indices, pa.nulls(1, pa.int32())])
+            chunks.append(pa.DictionaryArray.from_arrays(pc.take(indices, pa.array(places)), distinct.dictionary))
+        return pa.chunked_array([c.cast(kind) for c in chunks], kind)
+
+    def count(self, tally: Tally, dated: np.ndarray, unknown: np.ndarray) -> None:
+        """Count what was odd: lines whose code was null, read by a rule, of no shape, or in no release."""
+        first_line = first_value = 0
+        for places, values, read in self._chunks:
+            lines = slice(first_line, first_line + len(places))
+            is_unknown = unknown[first_value : first_value + len(values)]
+            first_line, first_value = lines.stop, first_value + len(values)
+            shapeless = read.keys < 0
+            is_odd = np.append(shapeless | (read.rules > 0) | is_unknown, True)  # a null is odd as well
+            odd_lines = np.flatnonzero(take(is_odd.view(np.uint8), places).view(bool))
+            found = places[odd_lines]
+            whole = np.bincount(found, minlength=len(values) + 1)
+            tally.null_codes += int(whole[-1])
+            whole = whole[:-1]
+            with_day = np.bincount(found[dated[lines][odd_lines]], minlength=len(values) + 1)[:-1]
+            for bit in range(len(RULES)):
+                tally.rules[bit] += int(whole[(read.rules >> bit) & 1 == 1].sum())
+            seen = np.flatnonzero(is_unknown & (with_day > 0))
+            tally.unknown_codes.count(pa.array(read.keys[seen]), with_day[seen])
+            odd = np.flatnonzero(shapeless & (whole > 0))
+            given = values.take(pa.array(odd))
+            blank = _blank(given)
+            tally.null_codes += int(whole[odd[blank]].sum())
+            tally.unknown_shapes.count(given.filter(pa.array(~blank)), whole[odd[~blank]])
+
+    def keys(self) -> np.ndarray:
+        """The number of each line's code, -1 where it has no shape."""
+        found = [np.append(read.keys, -1)[places] for places, _, read in self._chunks]
+        return np.concatenate(found) if found else np.empty(0, np.int32)
+
+
+def _samples(claims: Claims, columns: Iterable[str], needed: Sequence[str]) -> dict[str, pa.Array]:
+    """Distinct values of columns in the claims' first lines, and on until the ``needed`` columns have some."""
+    found: dict[str, pa.Array] = {}
+    for name in columns:
+        kind = _value_type(claims.schema.field(name).type)
+        if is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            found[name] = pa.nulls(0, kind)
+    if not found:
+        return found
+    for table in head(claims, list(found)):
+        for name, before in found.items():
+            if len(before) < _ENOUGH_VALUES:
+                values = table[name]
+                plain = values.cast(before.type) if pa.types.is_dictionary(values.type) else values
+                found[name] = pc.unique(pa.concat_arrays([before, pc.unique(plain).drop_null()]))
+        if all(len(found[name]) for name in needed if name in found):
+            break
+    return found
+
+
+def _is_numeric(claims: Claims, column: str, width: int, sample: pa.Array | None) -> bool:
+    """Whether a code column holds numbers, so that leading zeros are lost: by its type, or as CSV's texts show."""
+    kind = _value_type(claims.schema.field(column).type)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return True
+    if not is_text(kind) and not pa.types.is_null(kind):
+        raise UnusableColumn(f"column {column!r} is {kind}: neither text nor a number, so it holds no codes")
+    if not claims.is_csv or sample is None or not len(sample):
+        return False
+    digits = pc.match_substring_regex(sample, r"^\s*[0-9]{1,5}\s*$")
+    short = pc.less(pc.binary_length(pc.utf8_trim_whitespace(sample)), width)
+    return bool(pc.all(digits).as_py()) and bool(pc.any(short).as_py())
+
+
+def _run(
+    annotator: Annotator, claims: Claims, workers: int, output: Output | None, tell: Callable[[str], None]
+) -> None:
+    """Work the jobs off on ``workers`` threads, never more than a few ahead."""
+    _let_freed_memory_be_used_again()
+    one_file = output is not None and output.is_file
+    columns = None if output is not None else annotator.columns_used
+    reading = Reading(columns, tuple(annotator.dictionaries))
+
+    def tables(job: Job) -> Iterator[pa.Table]:
+        for part in parts(claims, job, reading):
+            tell(f"{annotator.tally.lines:,} lines")
+            yield annotator.annotate(part)
+
+    def work(job: Job) -> list[pa.Table]:
+        if output is None:
+            for part in parts(claims, job, reading):
+                annotator.count(part)
+                tell(f"{annotator.tally.lines:,} lines")
+        elif one_file:
+            return list(tables(job))
+        else:
+            output.write_job(job, tables(job))
+        return []
+
+    lines = file_lines(claims, workers) if output is not None and not one_file else part_lines(claims)
+    cut = jobs(claims, reading, lines_per_job=lines, share=0 if one_file else claims.lines // (2 * workers))
+    # Jobs that hold lines, or give some back, cost memory while they wait; the others only say what to read.
+    ahead = workers if one_file else 4 * workers
+    for done in _in_order(work, cut, workers, ahead):
+        for table in done:
+            assert output is not None
+            output.append(table)
+
+
+def _let_freed_memory_be_used_again() -> None:
+    """Free a large block: glibc then expects such sizes to come again, and keeps what is freed for them.
+
+    Else it gives each part's columns back to the system and asks for them again: 5 % of the time.
+    """
+    np.empty(31 * 1024**2, np.uint8)  # the most that it learns from is 32 MiB
+
+
+def _in_order(
+    work: Callable[[Job], list[pa.Table]], cut: Iterable[Job], workers: int, ahead: int
+) -> Iterator[list[pa.Table]]:
+    """What ``work`` gives for each job, in the jobs' order; stops at the first error."""
+    pending: deque[Future[list[pa.Table]]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for job in cut:
+            pending.append(pool.submit(work, job))
+            while len(pending) > (ahead if job.part is None else workers):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+        pool.shutdown(wait=True)
+
+
+def _places(index: pa.Array, null: int) -> np.ndarray:
+    """A dictionary's indices, with ``null`` where there is none."""
+    if not index.null_count:
+        places: np.ndarray = index.to_numpy()
+        return places
+    if not pa.types.is_int32(index.type):
+        index = index.cast(pa.int32())
+    there = np.unpackbits(np.frombuffer(index.buffers()[0], np.uint8), bitorder="little")
+    places = np.frombuffer(index.buffers()[1], np.int32)[index.offset : index.offset + len(index)].copy()
+    places[np.flatnonzero(there[index.offset : index.offset + len(index)] == 0)] = null
+    return places
+
+
+def _blank(values: pa.Array) -> np.ndarray:
+    """Which texts are null, or nothing but white space."""
+    blank: np.ndarray = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True).to_numpy(zero_copy_only=False)
+    return blank
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _texts(values: pa.Array) -> pa.Array:
+    """Values of a code column as texts; numbers without a fraction as their digits."""
+    if pa.types.is_string(values.type):
+        return values
+    if pa.types.is_floating(values.type):
+        whole = pc.if_else(pc.equal(pc.floor(values), values), values, pa.scalar(None, values.type))
+        return pc.coalesce(whole.cast(pa.int64(), safe=False).cast(pa.string()), values.cast(pa.string()))
+    return values.cast(pa.string())
+
+
+def _compact(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """A dictionary column whose dictionary is small beside its lines, so that no part carries what it does not use."""
+    if isinstance(column, pa.ChunkedArray) or not pa.types.is_dictionary(column.type):
+        return column
+    if len(column.dictionary) * _LINES_PER_ENTRY < len(column):
+        return column
+    used = pc.unique(column.indices).drop_null().sort()
+    place = np.zeros(len(column.dictionary), np.int32)
+    place[used.to_numpy()] = np.arange(len(used), dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(pc.take(pa.array(place), column.indices), column.dictionary.take(used))
+
+
+def _one_dictionary_each(table: pa.Table) -> pa.Table:
+    """A table whose dictionary columns have one dictionary each, which Parquet then takes as it is."""
+    if all(c.num_chunks <= 1 for c in table.columns if pa.types.is_dictionary(c.type)):
+        return table
+    return table.unify_dictionaries()
+
+
+def _end_of_quarter(tables: VersionTables) -> int:
+    """The day from which a later release would speak: the first of the quarter after the newest release's."""
+    newest = pc.max(tables.history["last_release"]).as_py()
+    if newest is None:
+        return int(np.iinfo(np.int32).max)
+    year, month = (int(p) for p in newest.split("-"))
+    quarters = year * 4 + (month - 1) // 3 + 1
+    return (dt.date(quarters // 4, quarters % 4 * 3 + 1, 1) - dt.date(1970, 1, 1)).days

@@ -1,0 +1,508 @@
+"""Claims as they lie on a disk or in object storage: found, read in parts of bounded size, written whole or not at all.
+
+Which part is read when, and by whom, is decided here; what is added to a part belongs in ``hcpcs.annotate.engine``.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+from hcpcs.annotate.parsing import is_text
+from sources.errors import SourceError
+
+#: What a part may weigh in memory, about, and the most lines it may have.
+_PART_BYTES = 48 << 20
+_PART_LINES = 1 << 20
+_CSV_BLOCK = 16 << 20
+_FILE_LINES = 8 << 20
+_PARQUET, _CSV = (".parquet", ".pq", ".parq"), (".csv", ".tsv", ".txt")
+_PACKED = (".gz", ".bz2", ".zst")
+_WILD = re.compile(r"[*?\[]")
+
+
+class ClaimsUnreadable(SourceError):
+    """The claims cannot be read as they are."""
+
+
+class OutputRefused(SourceError):
+    """OUT cannot be written, or must not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """A row group of a file: its number, lines, and what its columns weigh unpacked."""
+
+    number: int
+    lines: int
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFile:
+    """One file of claims; ``name`` is its path below the place that was named."""
+
+    path: str
+    name: str
+    groups: tuple[RowGroup, ...] = ()
+
+    @property
+    def lines(self) -> int:
+        """Lines of a Parquet file."""
+        return sum(g.lines for g in self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The files of claims, all of one schema."""
+
+    place: str
+    filesystem: pyarrow.fs.FileSystem
+    files: tuple[ClaimFile, ...]
+    schema: pa.Schema
+    is_csv: bool
+    delimiter: str = ","
+
+    @property
+    def lines(self) -> int:
+        """Lines in all files; 0 for CSV, whose lines are not counted beforehand."""
+        return sum(f.lines for f in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Lines that go to one file: row groups to read, or a part already read."""
+
+    file: ClaimFile
+    number: int
+    groups: tuple[RowGroup, ...] = ()
+    part: pa.Table | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Which columns are read (None: all), and which texts as dictionaries, the way that Parquet keeps them."""
+
+    columns: list[str] | None = None
+    dictionaries: tuple[str, ...] = ()
+
+
+def open_claims(place: str | Path) -> Claims:
+    """Find the files of ``place``: a file, a folder, a glob, or an address in object storage.
+
+    Raises ``ClaimsUnreadable`` where there is nothing, a file is damaged, or two files differ in their columns.
+    """
+    text = str(place)
+    filesystem, base, pattern = _resolved(text)
+    names = _names(filesystem, base, pattern)
+    kinds = {n: _kind(n) for n in names}
+    if pattern is None and not names and filesystem.get_file_info(base).type == pyarrow.fs.FileType.File:
+        names, base = [PurePosixPath(base).name], str(PurePosixPath(base).parent)
+        kinds = {names[0]: _kind(names[0]) or "parquet"}
+    names = [n for n in names if kinds[n]]
+    if not names:
+        raise ClaimsUnreadable(f"{text}: there is no Parquet or CSV file")
+    if len({kinds[n] for n in names}) > 1:
+        raise ClaimsUnreadable(f"{text}: holds Parquet and CSV; name one kind, as in '{text}/**/*.parquet'")
+    if kinds[names[0]] == "csv":
+        return _open_csv(text, filesystem, base, names)
+    files, schema = [], None
+    for name in names:
+        path = f"{base}/{name}"
+        with _reading(path):
+            metadata = pq.read_metadata(path, filesystem=filesystem)
+            own = metadata.schema.to_arrow_schema()
+            groups = tuple(
+                RowGroup(i, g.num_rows, g.total_byte_size)
+                for i, g in ((i, metadata.row_group(i)) for i in range(metadata.num_row_groups))
+            )
+        if schema is None:
+            schema = own
+        _check_alike(names[0], schema, name, own)
+        files.append(ClaimFile(path, name, groups))
+    assert schema is not None
+    return Claims(text, filesystem, tuple(files), schema, is_csv=False)
+
+
+def jobs(claims: Claims, reading: Reading, *, lines_per_job: int, share: int) -> Iterator[Job]:
+    """Cut the claims into jobs, in order, of about ``lines_per_job``, none larger than memory bears.
+
+    A job that a worker reads by itself has row groups. Row groups of several parts and more than ``share`` lines are
+    read here, part by part with their columns decoded side by side, so that the workers share them too.
+    """
+    if claims.is_csv:
+        for file in claims.files:
+            for number, part in enumerate(_csv_parts(claims, file)):
+                yield Job(file, number, part=part)
+        return
+    part = part_lines(claims)
+    for file in claims.files:
+        number, held = 0, list[RowGroup]()
+        for group in file.groups:
+            large = group.lines > max(2 * part, share)
+            if held and (large or sum(g.lines for g in held) + group.lines > lines_per_job):
+                yield Job(file, number, tuple(held))
+                number, held = number + 1, []
+            if large:
+                for table in _stream(claims, file, group, reading, part, use_threads=True):
+                    yield Job(file, number, part=table)
+                    number += 1
+            else:
+                held.append(group)
+        if held or number == 0:
+            yield Job(file, number, tuple(held))
+
+
+def parts(claims: Claims, job: Job, reading: Reading) -> Iterator[pa.Table]:
+    """The lines of a job, part by part."""
+    if job.part is not None:
+        yield job.part
+        return
+    if not job.groups:
+        yield claims.schema.empty_table()
+        return
+    most = part_lines(claims)
+    together: list[RowGroup] = []
+    for group in job.groups:
+        if group.lines > 2 * most:
+            yield from _together(claims, job.file, together, reading)
+            together = []
+            yield from _stream(claims, job.file, group, reading, most, use_threads=False)
+            continue
+        if together and sum(g.lines for g in together) + group.lines > most:
+            yield from _together(claims, job.file, together, reading)
+            together = []
+        together.append(group)
+    yield from _together(claims, job.file, together, reading)
+
+
+def part_lines(claims: Claims) -> int:
+    """How many lines a part has, by what they weigh."""
+    weight = sum(g.weight for f in claims.files for g in f.groups) / max(claims.lines, 1)
+    line = 2 * weight + 8 * len(claims.schema)
+    return int(min(_PART_LINES, max(4096, _PART_BYTES // line)))
+
+
+def file_lines(claims: Claims, workers: int) -> int:
+    """How many lines a file of several has: so many that no worker waits for the last, and no file is small."""
+    return min(_FILE_LINES, max(part_lines(claims), claims.lines // (16 * workers)))
+
+
+def head(claims: Claims, columns: Sequence[str], enough: int = 100_000) -> Iterator[pa.Table]:
+    """The claims' first lines, then the next ones, for as long as the caller asks; only ``columns``."""
+    for file in claims.files:
+        if claims.is_csv:
+            yield from (part.select(list(columns)) for part in _csv_parts(claims, file))
+            continue
+        with _reading(file.path):
+            reader = _reader(claims, file, Reading())
+            for batch in reader.iter_batches(batch_size=enough, columns=list(columns), use_threads=False):
+                yield pa.Table.from_batches([batch])
+
+
+def _together(claims: Claims, file: ClaimFile, groups: Sequence[RowGroup], reading: Reading) -> Iterator[pa.Table]:
+    if not groups:
+        return
+    numbers = [g.number for g in groups]
+    with _reading(file.path, numbers):
+        yield _reader(claims, file, reading).read_row_groups(numbers, columns=reading.columns, use_threads=False)
+
+
+def _stream(
+    claims: Claims, file: ClaimFile, group: RowGroup, reading: Reading, lines: int, *, use_threads: bool
+) -> Iterator[pa.Table]:
+    with _reading(file.path, [group.number]):
+        batches = _reader(claims, file, reading).iter_batches(
+            batch_size=lines, row_groups=[group.number], columns=reading.columns, use_threads=use_threads
+        )
+        for batch in batches:
+            yield pa.Table.from_batches([batch])
+
+
+def _reader(claims: Claims, file: ClaimFile, reading: Reading) -> pq.ParquetFile:
+    local = isinstance(claims.filesystem, pyarrow.fs.LocalFileSystem)
+    return pq.ParquetFile(
+        claims.filesystem.open_input_file(file.path),
+        read_dictionary=list(reading.dictionaries) or None,
+        # From a disk pages are read as they are needed; over a network a row group's columns at once.
+        pre_buffer=not local,
+        buffer_size=1 << 20 if local else 0,
+    )
+
+
+def _resolved(place: str) -> tuple[pyarrow.fs.FileSystem, str, str | None]:
+    """The file system, the folder or file to look in, and the glob below it."""
+    if "://" in place:
+        wild = _WILD.search(place)
+        stem = place[: place.rfind("/", 0, wild.start())] if wild else place
+        try:
+            filesystem, base = pyarrow.fs.FileSystem.from_uri(stem)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ClaimsUnreadable(f"{place}: {error}") from None
+        return filesystem, base.rstrip("/"), place[len(stem) + 1 :] if wild else None
+    path = Path(place).absolute()
+    if path.exists() or not _WILD.search(place):
+        return pyarrow.fs.LocalFileSystem(), path.as_posix(), None
+    fixed = next(p for p in path.parents if not _WILD.search(str(p)))
+    return pyarrow.fs.LocalFileSystem(), fixed.as_posix(), path.relative_to(fixed).as_posix()
+
+
+def _names(filesystem: pyarrow.fs.FileSystem, base: str, pattern: str | None) -> list[str]:
+    """Paths of files below ``base``, sorted; those that start with a point or an underscore are not data."""
+    info = filesystem.get_file_info(base)
+    if info.type == pyarrow.fs.FileType.NotFound:
+        raise ClaimsUnreadable(f"{base}: there is no such file or folder")
+    if info.type == pyarrow.fs.FileType.File:
+        return []
+    found = filesystem.get_file_info(pyarrow.fs.FileSelector(base, recursive=True))
+    names = sorted(f.path[len(base) :].lstrip("/") for f in found if f.type == pyarrow.fs.FileType.File)
+    names = [n for n in names if not any(part[0] in "._" for part in n.split("/"))]
+    if pattern is None:
+        return names
+    matches = re.compile(_regex_of_glob(pattern)).fullmatch
+    return [n for n in names if matches(n)]
+
+
+def _regex_of_glob(pattern: str) -> str:
+    out, i = "", 0
+    while i < len(pattern):
+        if pattern.startswith("**/", i):
+            out, i = out + r"(?:[^/]+/)*", i + 3
+        elif pattern[i] == "*":
+            out, i = out + r"[^/]*", i + 1
+        elif pattern[i] == "?":
+            out, i = out + r"[^/]", i + 1
+        elif pattern[i] == "[" and "]" in pattern[i + 1 :]:
+            end = pattern.index("]", i + 1)
+            out, i = out + pattern[i : end + 1].replace("[!", "[^"), end + 1
+        else:
+            out, i = out + re.escape(pattern[i]), i + 1
+    return out
+
+
+def _kind(name: str) -> str | None:
+    stem = name.lower()
+    if stem.endswith(_PARQUET):
+        return "parquet"
+    for packed in _PACKED:
+        stem = stem.removesuffix(packed)
+    return "csv" if stem.endswith(_CSV) else None
+
+
+def _check_alike(first: str, schema: pa.Schema, name: str, own: pa.Schema) -> None:
+    if own.equals(schema, check_metadata=False):
+        return
+    mine, theirs = ({f.name: str(f.type) for f in s} for s in (own, schema))
+    differ = [
+        f"{column!r} is {mine.get(column, 'not there')}, and {theirs.get(column, 'not there')} in {first}"
+        for column in dict.fromkeys((*theirs, *mine))
+        if mine.get(column) != theirs.get(column)
+    ]
+    what = "; ".join(differ) or "the columns stand in another order, or differ in whether they may be null"
+    raise ClaimsUnreadable(f"{name} does not have the columns of {first}: {what}")
+
+
+@contextmanager
+def _reading(path: str, groups: Sequence[int] = ()) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        where = f", row group {'s' * (len(groups) > 1)} {', '.join(map(str, groups))}" if groups else ""
+        where = where.replace("  ", " ").replace("group s", "groups")
+        raise ClaimsUnreadable(f"{path}{where}: cannot be read: {str(error).strip().splitlines()[0]}") from error
+
+
+def _open_csv(place: str, filesystem: pyarrow.fs.FileSystem, base: str, names: list[str]) -> Claims:
+    files, header, delimiter = [], None, ","
+    for name in names:
+        path = f"{base}/{name}"
+        with _reading(path), filesystem.open_input_stream(path) as stream:
+            line = _first_line(stream)
+        if header is None:
+            delimiter = max(",\t|;", key=line.count)
+        columns = next(csv.reader(io.StringIO(line), delimiter=delimiter), [])
+        if not columns:
+            raise ClaimsUnreadable(f"{path}: is empty; a CSV file's first line names its columns")
+        twice = sorted({c for c in columns if columns.count(c) > 1})
+        if twice:
+            raise ClaimsUnreadable(f"{path}: has several columns named {', '.join(map(repr, twice))}")
+        schema = pa.schema([(c, pa.string()) for c in columns])
+        if header is None:
+            header = schema
+        _check_alike(names[0], header, name, schema)
+        files.append(ClaimFile(path, name))
+    assert header is not None
+    return Claims(place, filesystem, tuple(files), header, is_csv=True, delimiter=delimiter)
+
+
+def _first_line(stream: pa.NativeFile) -> str:
+    read = b""
+    while b"\n" not in read:
+        more = stream.read(1 << 16)
+        if not more:
+            break
+        read += more
+    line = read.split(b"\n", 1)[0].rstrip(b"\r")
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise pa.ArrowInvalid(f"the first line is not UTF-8: {error}") from None
+
+
+def _csv_parts(claims: Claims, file: ClaimFile) -> Iterator[pa.Table]:
+    """A CSV file's lines, every column as the text it is, empty ones null."""
+    with _reading(file.path), claims.filesystem.open_input_stream(file.path) as stream:
+        reader = pyarrow.csv.open_csv(
+            stream,
+            read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=claims.delimiter, newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={c: pa.string() for c in claims.schema.names},
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        any_part = False
+        for batch in reader:
+            any_part = True
+            yield pa.Table.from_batches([batch]).select(claims.schema.names)
+        if not any_part:
+            yield claims.schema.empty_table()
+
+
+class Output:
+    """OUT while it is being made: a file, or a folder that mirrors the claims' files. Nothing stays of a failure."""
+
+    def __init__(self, out: Path, claims: Claims, schema: pa.Schema, statistics: Sequence[str]) -> None:
+        """Raises ``OutputRefused`` where OUT exists, lies in the claims, or is one file for many."""
+        self.out = out.absolute()
+        self.is_file = out.suffix.lower() in _PARQUET
+        self._partial = self.out.with_name(f".{self.out.name}.{os.getpid()}.part")
+        self._schema = schema
+        self._statistics = list(statistics)
+        self._single: pq.ParquetWriter | None = None
+        if self.out.exists() or self.out.is_symlink():
+            raise OutputRefused(f"{out} exists; name another OUT, or remove it first")
+        self._refuse_within(claims, out)
+        if self.is_file and any("=" in part for f in claims.files for part in f.name.split("/")[:-1]):
+            raise OutputRefused(f"{out}: partitioned claims do not fit one file; name a folder")
+
+    def _refuse_within(self, claims: Claims, out: Path) -> None:
+        if not isinstance(claims.filesystem, pyarrow.fs.LocalFileSystem):
+            return
+        _, base, _ = _resolved(claims.place)
+        held = Path(base).resolve()
+        if held in (self.out.resolve(), *self.out.resolve().parents):
+            raise OutputRefused(f"{out} lies within the claims {claims.place}; name a place outside")
+
+    def __enter__(self) -> Output:
+        with self._writing():
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            if not self.is_file:
+                self._partial.mkdir()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                with self._writing():
+                    if self._single is not None:
+                        self._finish(self._single)
+                    self._partial.rename(self.out)
+            elif self._single is not None:
+                _abandon(self._single)
+        finally:
+            self._remove()
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)
+        if self._partial.is_file():
+            self._partial.unlink()
+
+    def file_of(self, job: Job) -> Path:
+        """The file of a job in a folder: like the claims' file, numbered."""
+        name = PurePosixPath(job.file.name)
+        stem = name.name
+        while (suffix := PurePosixPath(stem).suffix.lower()) in (*_PARQUET, *_CSV, *_PACKED):
+            stem = stem[: -len(suffix)]
+        return self._partial / name.parent / f"{stem}-{job.number:05}.parquet"
+
+    def write_job(self, job: Job, tables: Iterator[pa.Table]) -> None:
+        """Write a job's lines to its file; several may be written at a time."""
+        path = self.file_of(job)
+        writer = None
+        with self._writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            for table in tables:
+                with self._writing():
+                    writer = writer or self._writer(path, table)
+                    writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        except BaseException:
+            if writer is not None:
+                _abandon(writer)
+            raise
+        if writer is not None:
+            with self._writing():
+                self._finish(writer)
+
+    def append(self, table: pa.Table) -> None:
+        """Write lines to the one file, behind those before."""
+        with self._writing():
+            if self._single is None:
+                self._single = self._writer(self._partial, table)
+            self._single.write_table(table, row_group_size=max(table.num_rows, 1))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            raise OutputRefused(f"{self.out}: could not be written: {error}; nothing of it was kept") from error
+
+    def _writer(self, path: Path, table: pa.Table) -> pq.ParquetWriter:
+        return pq.ParquetWriter(
+            path,
+            table.schema,
+            compression="zstd",
+            store_schema=False,
+            write_statistics=self._statistics,
+            # A dictionary that outgrew its page would be written out in full.
+            dictionary_pagesize_limit=4 << 20,
+        )
+
+    def _finish(self, writer: pq.ParquetWriter) -> None:
+        # Texts read as dictionaries are written as they are, and declared as the texts that they were.
+        declared = base64.b64encode(self._schema.serialize().to_pybytes())
+        writer.add_key_value_metadata({**(self._schema.metadata or {}), b"ARROW:schema": declared})
+        writer.close()
+
+
+def _abandon(writer: pq.ParquetWriter) -> None:
+    """Close a file that will be removed: that it cannot be finished is no news."""
+    with suppress(pa.ArrowException, OSError):
+        writer.close()
+
+
+def text_columns(schema: pa.Schema, names: Sequence[str]) -> list[str]:
+    """Those of ``names`` that hold texts and are worth reading as dictionaries."""
+    return [n for n in names if is_text(schema.field(n).type)]
+
+
+def metadata_of(values: Mapping[str, str]) -> dict[bytes, bytes]:
+    """File metadata in this project's name space."""
+    return {f"hcpcs.{k}".encode(): v.encode() for k, v in values.items()}

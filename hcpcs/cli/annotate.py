@@ -1,0 +1,96 @@
+"""Commands that meet claims: annotate them, or print the SQL that does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, print_table
+from hcpcs.paths import Outputs
+
+
+@click.command("annotate")
+@click.argument("claims")
+@click.argument("out", type=click.Path(path_type=Path), required=False)
+@click.option("--code", required=True, help="Column of procedure codes.")
+@click.option("--date", required=True, help="Column of the day of service.")
+@click.option("--date-else", help="Column of the day where --date has none.")
+@click.option("--modifier", "modifiers", multiple=True, help="Column of modifiers, or a pattern of several.")
+@click.option("--columns", help="Columns to add, by comma, instead of the usual ones; see docs/annotate.md.")
+@click.option("--redact", multiple=True, help="Description column to blank where the code's owner withholds it.")
+@click.option("--amount", help="Column of amounts to add up in the summary.")
+@click.option("--version", "version", help="A version, by default the latest; or the folder or address of one.")
+@json_option
+@outputs_option
+def annotate_command(
+    outputs: Outputs,
+    claims: str,
+    out: Path | None,
+    columns: str | None,
+    version: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Add to claims what each code meant on its day; without OUT, only sum up.
+
+    \b
+    Example: hcpcs annotate claims.parquet annotated --code hcpcs_code --date service_date
+    """
+    from hcpcs.annotate.engine import annotate
+    from hcpcs.annotate.summary import summary_tables
+    from hcpcs.version import version_folder
+
+    place = version if version and "/" in version else version_folder(outputs, version)
+    if columns:
+        options["columns"] = [c.strip() for c in columns.split(",")]
+    with Progress(quiet=as_json) as tell:
+        summary = annotate(claims, out, version=place, tell=tell, **options)
+    if as_json:
+        print_json(summary)
+        return
+    for title, headings, rows in summary_tables(summary):
+        click.echo(title)
+        print_table(headings, rows)
+    where = f", in {out}" if out else ""
+    click.echo(f"{summary['lines']:,} lines annotated with version {summary['version']}{where}")
+
+
+@click.group("sql")
+def sql_command() -> None:
+    """Print SQL over a version's tables, for engines that need no code of ours.
+
+    \b
+    Example: hcpcs sql annotate --dialect spark
+    """
+
+
+@sql_command.command("annotate")
+@click.option(
+    "--dialect",
+    type=click.Choice(["duckdb", "spark", "trino"]),
+    default="duckdb",
+    show_default=True,
+    help="Engine that the statement is for.",
+)
+@click.option("--claims", default="claims", show_default=True, help="Table of claims.")
+@click.option("--code", default="hcpcs_code", show_default=True, help="Its column of procedure codes.")
+@click.option("--date", default="service_date", show_default=True, help="Its column of the day of service, a DATE.")
+@click.option("--date-else", help="Column of the day where --date has none.")
+@click.option("--modifier", "modifiers", multiple=True, help="Column of modifiers.")
+@click.option("--keep", multiple=True, help="Column of the claims to keep; by default all (Trino needs it).")
+@click.option("--schema", help="Schema that the version's tables are in.")
+@click.option("--version-folder", "folder", help="Folder of the version, to read its files where they lie.")
+def sql_annotate_command(dialect: str, **names: Any) -> None:
+    """Print a statement that annotates claims.
+
+    \b
+    Example: hcpcs sql annotate --dialect duckdb --version-folder outputs/latest
+    """
+    from hcpcs.annotate.sql import SqlNames, annotate_sql
+
+    click.echo(annotate_sql(dialect, SqlNames(**names)))
+
+
+COMMANDS = (annotate_command, sql_command)

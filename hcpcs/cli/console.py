@@ -1,0 +1,101 @@
+"""How commands speak: shared options, tables, JSON, progress, and what counts as a refusal and not as a fault."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hcpcs.errors import HcpcsError
+from hcpcs.paths import Outputs
+
+_DEFAULT_OUTPUTS = Path(__file__).resolve().parent.parent.parent / "outputs"
+_WIDEST_VALUE = 300
+#: Columns no wider than this are not wrapped.
+_NARROW = 24
+_WIDTH_WITHOUT_TERMINAL = 180
+
+
+def outputs_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option that all have: the folder of outputs."""
+
+    def to_layout(_: click.Context, __: click.Parameter, value: Path) -> Outputs:
+        return Outputs(value.resolve())
+
+    return click.option(
+        "--outputs",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=_DEFAULT_OUTPUTS,
+        envvar="HCPCS_OUTPUTS",
+        callback=to_layout,
+        help="Folder of outputs; also HCPCS_OUTPUTS. By default the project's outputs/.",
+    )(command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+class Progress:
+    """Tell progress on one line of the terminal's stderr; say nothing where no person looks."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._shown = sys.stderr.isatty() and not quiet
+
+    def __enter__(self) -> Callable[[str], None]:
+        return self._tell
+
+    def _tell(self, text: str) -> None:
+        if self._shown:
+            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; days as YYYY-MM-DD."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False, default=lambda v: v.isoformat()))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table that fits the terminal: wide columns are wrapped, the longest values cut."""
+    from tabulate import tabulate
+
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max((len(row[i]) for row in cells), default=0) for i in range(len(headings))]
+    room = shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns - 2 * len(headings)
+    narrow = [w for w in widths if w <= _NARROW]
+    wide = len(widths) - len(narrow)
+    share = max(_NARROW, (room - sum(narrow)) // wide) if wide else None
+    caps = [share if w > _NARROW else None for w in widths]
+    click.echo(
+        tabulate(cells, headings, tablefmt="simple", disable_numparse=True, maxcolwidths=caps if cells else None)
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):  # tabulate wraps the word False into True
+        return "yes" if value else "no"
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= _WIDEST_VALUE else text[: _WIDEST_VALUE - 1] + "…"
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether an error states a problem with data, files or services, and not a fault in this program."""
+    return isinstance(error, HcpcsError | OSError)

@@ -1,0 +1,308 @@
+"""Commands that answer questions of a published version: findings, codes, their lives, changes, licenses."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import click
+
+from hcpcs.cli.console import json_option, outputs_option, print_json, print_table
+from hcpcs.paths import Outputs
+
+
+@click.command("findings")
+@click.argument("release", required=False)
+@click.option("--severity", type=click.Choice(["info", "warning", "error"]), help="Only findings of this severity.")
+@json_option
+@outputs_option
+def findings_command(outputs: Outputs, release: str | None, severity: str | None, as_json: bool) -> None:
+    """Show what was odd in CMS's files, and what was done about it; also for a release that was refused.
+
+    \b
+    Example: hcpcs findings 2012-01
+    """
+    from hcpcs.version import NothingPublished, read_rows, version_folder
+
+    where = [("release_id", "=", release)] if release else []
+    where += [("severity", "=", severity)] if severity else []
+    refused = json.loads(outputs.refused.read_text("utf-8")) if outputs.refused.exists() else {}
+    rows = [
+        {"release_id": r, "revision": None, **f}
+        for r, found in refused.items()
+        for f in found
+        if release in (None, r) and severity in (None, f["severity"])
+    ]
+    try:
+        rows += read_rows(version_folder(outputs), "hcpcs_findings", where)
+    except NothingPublished:
+        if not rows:
+            raise
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ["release", "severity", "finding", "where", "code", "field", "raw value", "what", "done", "times"],
+        [
+            [
+                r["release_id"],
+                r["severity"],
+                r["finding"],
+                " ".join(str(x) for x in (r["member"], r["line"]) if x is not None),
+                r["code"],
+                r["field"],
+                r["raw_value"],
+                r["message"],
+                r["action"],
+                r["occurrences"],
+            ]
+            for r in rows
+        ],
+    )
+
+
+@click.command("lookup")
+@click.argument("code")
+@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="Its meaning on that day.")
+@click.option("--source", is_flag=True, help="The raw lines of CMS's files that it comes from, out of the archive.")
+@json_option
+@outputs_option
+def lookup_command(outputs: Outputs, code: str, day: datetime | None, source: bool, as_json: bool) -> None:
+    """Tell what a code or modifier means, now or on a day.
+
+    \b
+    Example: hcpcs lookup J0570 --on 2018-06-30
+    """
+    from hcpcs.lookup import code_on_day, code_states
+    from hcpcs.version import version_folder
+
+    if source:
+        _print_source(outputs, code, as_json)
+        return
+    folder = version_folder(outputs)
+    if day is None:
+        states = code_states(folder, code)
+        if as_json:
+            print_json(states)
+            return
+        for row in states:
+            print_table(["field", "value"], [[k, v] for k, v in row.items() if v not in (None, [])])
+        return
+    answer = code_on_day(folder, code, day.date())
+    if as_json:
+        print_json(answer)
+        return
+    if answer["span"] is not None:
+        click.echo(f"{answer['code']} on {answer['day']}: {_meaning(answer['span'])}")
+        click.echo(f"  {_days(answer['span'])}")
+        return
+    click.echo(f"{answer['code']} was not valid on {answer['day']}")
+    for when in ("before", "after"):
+        if (span := answer[when]) is not None:
+            click.echo(f"  {when}: {_meaning(span)}")
+            click.echo(f"    {_days(span)}")
+
+
+def _print_source(outputs: Outputs, code: str, as_json: bool) -> None:
+    from pipeline.lineage.provenance import raw_lines
+
+    places = raw_lines(outputs, code.strip().upper())
+    if as_json:
+        print_json([place.as_json() for place in places])
+        return
+    for place in places:
+        sheet = f", sheet {place.sheet}" if place.sheet else ""
+        click.echo(f"{place.release_id}: {place.member} in {place.zip_name}{sheet} (sha256 {place.member_sha256})")
+        for number, text in place.lines:
+            click.echo(f"{number:>7}  {text}")
+
+
+@click.command("search")
+@click.argument("words", nargs=-1, required=True)
+@json_option
+@outputs_option
+def search_command(outputs: Outputs, words: tuple[str, ...], as_json: bool) -> None:
+    """Find codes by the words of their descriptions, of any time.
+
+    \b
+    Example: hcpcs search oil spill
+    """
+    from hcpcs.lookup import search
+    from hcpcs.version import version_folder
+
+    rows = search(version_folder(outputs), " ".join(words))
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        click.echo(f"no description of any time has {' and '.join(words)}")
+        return
+    print_table(
+        ["code", "meaning", "from", "to", "description"],
+        [
+            [r["code"], r["episode"], r["valid_from"], r["valid_to"], r["long_description"] or r["short_description"]]
+            for r in rows
+        ],
+    )
+
+
+@click.command("history")
+@click.argument("code")
+@json_option
+@outputs_option
+def history_command(outputs: Outputs, code: str, as_json: bool) -> None:
+    """Tell the life of a code or modifier: its meanings, what changed when, what came after.
+
+    \b
+    Example: hcpcs history J0570
+    """
+    from hcpcs.lookup import life_of
+    from hcpcs.version import version_folder
+
+    life = life_of(version_folder(outputs), code)
+    if as_json:
+        print_json(life)
+        return
+    many = len(life["meanings"]) > 1
+    click.echo(f"{life['code']}, a {life['kind']}" + (f" with {len(life['meanings'])} meanings" if many else ""))
+    for meaning in life["meanings"]:
+        _print_meaning(meaning, numbered=many)
+
+
+def _print_meaning(meaning: dict[str, Any], *, numbered: bool) -> None:
+    title = f"meaning {meaning['episode']}, {meaning['status']}" if numbered else meaning["status"]
+    click.echo(f"\n{title}; in the releases {meaning['first_release']} to {meaning['last_release']}")
+    for span in meaning["spans"]:
+        click.echo(f"  {_days(span)}")
+        click.echo(f"    {_meaning(span)}")
+    from hcpcs.lookup import quoted
+
+    for change in meaning["changes"]:
+        if change["change"] == "text_format_only":
+            continue
+        what = change["change"].replace("_", " ")
+        values = "" if change["field"] == "record" else f": {quoted(change['old'])} → {quoted(change['new'])}"
+        field = "" if change["field"] == "record" else f" {change['field']}"
+        otherwise = (
+            f" (CMS's action code says {change['cms_action_code']})" if change["agrees_with_cms"] is False else ""
+        )
+        click.echo(f"  {change['release_id']} {what}{field}{values}{otherwise}")
+    for target in meaning["crosswalk"]:
+        named = target["target"] or f"a {target['target_system']} code, which is its owner's to give"
+        ends = ", ".join(target["chain_ends"])
+        onward = f", which ends in {ends}" if ends and ends != target["target"] else ""
+        click.echo(
+            f"  {target['relation'].replace('_', ' ')} {named} ({target['target_status'].replace('_', ' ')}){onward}"
+        )
+
+
+@click.command("changes")
+@click.argument("release")
+@click.option("--disagreeing", is_flag=True, help="Only where CMS's action code says otherwise.")
+@json_option
+@outputs_option
+def changes_command(outputs: Outputs, release: str, disagreeing: bool, as_json: bool) -> None:
+    """List what a release changed against the release before it that is held.
+
+    \b
+    Example: hcpcs changes 2017-01 --disagreeing
+    """
+    from hcpcs.lookup import changes_of, quoted
+    from hcpcs.version import version_folder
+
+    rows = changes_of(version_folder(outputs), release, disagreeing=disagreeing)
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        click.echo(f"no changes of {release}" + (" with which CMS's action codes disagree" if disagreeing else ""))
+        return
+    print_table(
+        ["against", "code", "change", "field", "old", "new", "CMS", "agrees"],
+        [
+            [
+                r["previous_release_id"]
+                if r["previous_release_id"] != release
+                else f"revision {r['previous_revision']}",
+                r["code"],
+                r["change"],
+                "" if r["field"] == "record" else r["field"],
+                "" if r["old"] is None else quoted(r["old"]),
+                "" if r["new"] is None else quoted(r["new"]),
+                r["cms_action_code"],
+                {True: "yes", False: "no"}.get(r["agrees_with_cms"], ""),
+            ]
+            for r in rows
+        ],
+    )
+
+
+def _meaning(span: dict[str, Any]) -> str:
+    text = span["long_description"] or span["short_description"]
+    return str(text) if text else f"a description that is not ours to give ({span['license_id']})"
+
+
+def _days(span: dict[str, Any]) -> str:
+    bases = {"added": "added then", "action": "by CMS's action date", "release": "with the release"}
+    ends = {"termination": "stated end", "next_span": "then changed", "absence": "gone after that, no end stated"}
+    until = f"{span['valid_to']} ({ends[span['valid_to_basis']]})" if span["valid_to"] else "further notice"
+    gap = "; a release that would decide its days is not held" if span["observed_gap"] else ""
+    return f"{span['valid_from']} ({bases[span['valid_from_basis']]}) to {until}{gap}"
+
+
+@click.command("classify")
+@click.argument("codes", nargs=-1, required=True)
+@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="Sections as of that day.")
+@json_option
+def classify_command(codes: tuple[str, ...], day: datetime | None, as_json: bool) -> None:
+    """Tell whose each code is by its shape: system, category, section, steward, license. Needs no version.
+
+    \b
+    Example: hcpcs classify 99213 0001U U0001 J1100 D0120 W1234 0042T 4004F 99
+    """
+    import polars as pl
+
+    from pipeline.transforms.classification import classify
+
+    frame = pl.DataFrame({"code": [c.strip().upper() for c in codes]})
+    rows = classify(frame, "code", date=day.date() if day else None).to_dicts()
+    if as_json:
+        print_json(rows)
+        return
+    print_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+@click.command("licenses")
+@json_option
+@outputs_option
+def licenses_command(outputs: Outputs, as_json: bool) -> None:
+    """Tell by table and license what the latest version holds, and what is masked in it.
+
+    \b
+    Example: hcpcs licenses
+    """
+    from hcpcs.version import version_folder
+    from pipeline.versions.license_counts import licenses_of_version
+
+    rows = licenses_of_version(version_folder(outputs))
+    if as_json:
+        print_json(rows)
+        return
+    shown = ["table", "license_id", "rows", "withheld_rows", "masked_fields", "masked"]
+    print_table(shown, [[_counts(r[name]) for name in shown] for r in rows])
+
+
+def _counts(value: Any) -> Any:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+
+
+COMMANDS = (
+    findings_command,
+    lookup_command,
+    search_command,
+    history_command,
+    changes_command,
+    classify_command,
+    licenses_command,
+)

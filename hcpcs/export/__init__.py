@@ -1,0 +1,1 @@
+"""Published tables in other formats, one module a format."""

@@ -1,0 +1,49 @@
+"""Reading a published version: what the command line's questions need, by pyarrow alone so that they answer at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute
+import pyarrow.parquet
+
+from hcpcs.paths import Outputs
+from pipeline.versions.store import latest_version
+from sources.errors import SourceError
+
+Rows = list[dict[str, Any]]
+
+
+class NothingPublished(SourceError):
+    """There is no version to read."""
+
+
+def version_folder(outputs: Outputs, version: str | None = None) -> Path:
+    """The folder of a version, by default the latest; raises ``NothingPublished`` where there is none."""
+    chosen = version or latest_version(outputs)
+    if chosen is None:
+        raise NothingPublished(f"{outputs.folder} holds no version yet; `hcpcs refresh --from DIR` makes the first")
+    folder = outputs.version(chosen)
+    if not (folder / "manifest.json").exists():
+        raise NothingPublished(
+            f"there is no version {chosen} in {outputs.folder}; `hcpcs versions` lists those there are"
+        )
+    return folder
+
+
+def read_rows(
+    folder: Path, table: str, where: Sequence[tuple[str, str, Any]] | None = None, columns: list[str] | None = None
+) -> Rows:
+    """Rows of a published table that meet all conditions, in the file's order."""
+    path = folder / "open" / f"{table}.parquet"
+    found = pyarrow.parquet.read_table(path, filters=list(where) if where else None, columns=columns)
+    rows: Rows = found.to_pylist()
+    return rows
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    return value.isoformat() if isinstance(value, date) else value

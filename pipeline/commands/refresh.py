@@ -1,0 +1,319 @@
+"""Commands that take releases in and tell what is held: refresh, status, releases."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from hcpcs.cli.console import Progress, is_refusal, json_option, outputs_option, print_json, print_table, shown
+from hcpcs.paths import Outputs
+
+if TYPE_CHECKING:
+    from pipeline.refresh.refresh import Refreshed
+
+
+@click.command("refresh")
+@click.option(
+    "--from",
+    "offered",
+    type=click.Path(path_type=Path),
+    help="Folder of releases (<YYYY-MM>/*.zip, or zips named as CMS names them), or one zip.",
+)
+@click.option("--sample", is_flag=True, help="Take in the made-up sample that the project ships.")
+@click.option("--release", "stated", metavar="YYYY-MM", help="The release of everything that --from offers.")
+@click.option("--offline", is_flag=True, help="Ask no site: build from what is held.")
+@click.option("--site", metavar="URL", envvar="HCPCS_SITE", help="Page of CMS's releases; also HCPCS_SITE.")
+@click.option(
+    "--notify-command",
+    envvar="HCPCS_NOTIFY_COMMAND",
+    help="Run this, with JSON on its input, when a version is published or something refused.",
+)
+@click.option("--notify-webhook", envvar="HCPCS_NOTIFY_WEBHOOK", metavar="URL", help="Post the same JSON there.")
+@click.option("--skip-bad", is_flag=True, help="Publish without what cannot be used, and say so in the manifest.")
+@click.option(
+    "--restricted",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write a version with the AMA's text into this folder, outside --outputs.",
+)
+@click.option(
+    "--cpt", multiple=True, type=click.Path(path_type=Path), help="The AMA's files that you have a license for."
+)
+@click.option("--accept", metavar="ama-cpt", help="Say that you accept the AMA's terms for what --restricted holds.")
+@click.option(
+    "--dagster-home",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="DAGSTER_HOME",
+    help="Folder of Dagster's runs; also DAGSTER_HOME. By default below --outputs.",
+)
+@json_option
+@outputs_option
+def refresh_command(
+    outputs: Outputs,
+    offered: Path | None,
+    sample: bool,
+    stated: str | None,
+    offline: bool,
+    site: str | None,
+    notify_command: str | None,
+    notify_webhook: str | None,
+    skip_bad: bool,
+    restricted: Path | None,
+    cpt: tuple[Path, ...],
+    accept: str | None,
+    dagster_home: Path | None,
+    as_json: bool,
+) -> None:
+    """Take releases in, rebuild the tables, publish a version if anything changed.
+
+    Without --from it asks CMS's page what is new, and fetches only that.
+
+    \b
+    Example: hcpcs refresh --from ../releases
+    """
+    import re
+    import tempfile
+
+    if stated is not None and not re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", stated):
+        raise click.BadParameter(f"{stated!r} is not of the form YYYY-MM", param_hint="--release")
+    if sample and offered is not None:
+        raise click.UsageError("--sample and --from exclude each other")
+    if restricted is None and (cpt or accept):
+        raise click.UsageError("--cpt and --accept go with --restricted")
+    from pipeline.refresh.refresh import refresh
+    from pipeline.versions.restricted import request_restricted, write_restricted
+
+    request = request_restricted(outputs, restricted, cpt, accepted=accept) if restricted else None
+    with tempfile.TemporaryDirectory() as folder:
+        if sample:
+            from sources.sample import write_sample
+
+            offered = Path(folder)
+            write_sample(offered)
+        asked = None
+        if offered is None and not offline:
+            from sources.site.polling import Site
+
+            asked = Site(site) if site else Site()
+        try:
+            with Progress(quiet=as_json) as tell:
+                done = refresh(
+                    outputs,
+                    offered=offered,
+                    stated=stated,
+                    skip_bad=skip_bad,
+                    site=asked,
+                    dagster_home=dagster_home,
+                    tell=tell,
+                    sends_lineage=True,
+                )
+        except Exception as error:
+            if is_refusal(error):
+                _notify("refused", str(error), None, {}, notify_command, notify_webhook)
+            for line in _what_next(error, outputs):
+                error.add_note(line)
+            raise
+    _print_refreshed(outputs, done, as_json)
+    if request is not None:
+        made = write_restricted(outputs, request)
+        click.echo(f"restricted version {made.version} in {made.folder}: not to be passed on", err=as_json)
+    not_fetched = dict(done.fetched.refused) if done.fetched else {}
+    if done.is_new or done.refused or not_fetched:
+        event: Literal["published", "refused"] = "published" if done.is_new else "refused"
+        text = _paragraph(done)
+        _notify(event, text, done.published.version, done.summary(), notify_command, notify_webhook)
+    if not_fetched:
+        sys.exit(1)
+
+
+def _notify(
+    event: Literal["published", "refused"],
+    text: str,
+    version: str | None,
+    details: dict[str, Any],
+    command: str | None,
+    webhook: str | None,
+) -> None:
+    if command or webhook:
+        from pipeline.refresh.notify import Notice, notify
+
+        for problem in notify(Notice(event, text, version, details), command=command, webhook=webhook):
+            click.echo(f"hcpcs: warning: {problem}", err=True)
+
+
+def _paragraph(done: Refreshed) -> str:
+    """What a refresh did, in one paragraph."""
+    words = []
+    if done.fetched is not None:
+        words.append(done.fetched.words())
+    if done.is_new:
+        words.append(f"published version {done.published.version} from {done.new_zips} new zips")
+        words.append(f"read {', '.join(done.read) or 'no release'} anew")
+    else:
+        words.append(f"nothing new: version {done.published.version} stands")
+    words += [f"left out {name}: {why}" for name, why in done.refused.items()]
+    return "; ".join(words) + "."
+
+
+def _print_refreshed(outputs: Outputs, done: Refreshed, as_json: bool) -> None:
+    published = done.published
+    if as_json:
+        print_json(done.summary())
+        return
+    click.echo(_paragraph(done))
+    for address, why in (done.fetched.refused if done.fetched else {}).items():
+        click.echo(f"hcpcs: error: {address}: {why}", err=True)
+    click.echo(f"version {published.version} is in {shown(published.folder)}")
+    click.echo()
+    print_table(["table", "rows"], [[name, f"{count:,}"] for name, count in published.rows.items()])
+    history = shown(outputs.latest_link / "open" / "hcpcs_history.parquet")
+    click.echo("\nWhat did J0570 mean, and when? With DuckDB:")
+    click.echo(
+        f"  select code, episode, valid_from, valid_to, short_description\n  from '{history}' where code = 'J0570';"
+    )
+
+
+def _what_next(error: Exception, outputs: Outputs) -> list[str]:
+    """What stayed as it was, and the commands that help."""
+    name = type(error).__name__
+    if name not in ("RefreshRefused", "ContractViolation", "ChecksFailed", "LicenseLeak"):
+        return []
+    from pipeline.versions.store import latest_version
+
+    newest = latest_version(outputs)
+    lines = ["nothing was published" + (f", the newest version is still {newest}" if newest else "")]
+    if name == "RefreshRefused":
+        releases = [r for r, e in error.refusals.items() if type(e).__name__ == "ReleaseRefused"]  # type: ignore[attr-defined]
+        lines += [f"`hcpcs findings {r}` shows all its findings" for r in releases]
+        lines.append("`--skip-bad` publishes without what cannot be used, and says so in the manifest")
+    return lines
+
+
+@click.command("status")
+@json_option
+@outputs_option
+def status_command(outputs: Outputs, as_json: bool) -> None:
+    """Tell what is published and what is held.
+
+    \b
+    Example: hcpcs status
+    """
+    from pipeline.versions.store import latest_version, read_manifest
+    from sources.archive.archive import Archive
+    from sources.release.calendar import freshness
+
+    version = latest_version(outputs)
+    index = Archive(outputs.archive).index()
+    manifest = read_manifest(outputs.version(version)) if version else None
+    held = sorted(index.releases())
+    damaged = Archive(outputs.archive).damaged(index)
+    status = {
+        "outputs": str(outputs.folder),
+        "version": version,
+        "published_at": manifest["build"]["created_at"] if manifest else None,
+        "is_sample": manifest["content"]["is_sample"] if manifest else None,
+        "newest_release": held[-1] if held else None,
+        "releases_held": held,
+        "freshness": freshness(held[-1] if held else None, date.today()).words,
+        "missing": index.refused,
+        "excluded": index.excluded,
+        "damaged": list(damaged.values()),
+    }
+    if as_json:
+        print_json(status)
+        return
+    if version is None:
+        click.echo(
+            f"nothing is published in {shown(outputs.folder)} yet; `hcpcs refresh --from DIR` makes the first version"
+        )
+        return
+    what = "made-up sample releases" if status["is_sample"] else "releases"
+    click.echo(f"version {version}, published {status['published_at']}, in {shown(outputs.version(version))}")
+    click.echo(f"{len(held)} {what} held, {held[0]} to {held[-1]}")
+    if not status["is_sample"]:
+        click.echo(str(status["freshness"]))
+    for name, why in index.refused.items():
+        click.echo(f"missing: {name}: {why}")
+    for which, why in index.excluded.items():
+        click.echo(f"excluded: {which}: {why}")
+    for why in damaged.values():
+        click.echo(f"archive damaged: {why}")
+
+
+@click.group("releases", invoke_without_command=True)
+@click.pass_context
+@json_option
+@outputs_option
+def releases_command(context: click.Context, outputs: Outputs, as_json: bool) -> None:
+    """List the releases and revisions in the latest version.
+
+    \b
+    Example: hcpcs releases
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from hcpcs.version import NothingPublished, read_rows, version_folder
+    from sources.archive.archive import Archive
+
+    index = Archive(outputs.archive).index()
+    on_site = []
+    if outputs.site_state.exists():
+        from sources.site.polling import Site, read_site_state, site_rows
+
+        address = json.loads(outputs.site_state.read_text("utf-8"))["site"]
+        on_site = site_rows(read_site_state(outputs.site_state, Site(address, known=())), index)
+    try:
+        rows = read_rows(version_folder(outputs), "hcpcs_releases")
+    except NothingPublished:
+        if not on_site:
+            raise
+        rows = []
+    if as_json:
+        print_json({"held": rows, "refused": index.refused, "excluded": index.excluded, "on_site": on_site})
+        return
+    columns = ["release_id", "revision", "stands", "form", "procedure_count", "modifier_count", "finding_count"]
+    print_table([*columns, "code file"], [[*(r[c] for c in columns), r["member_names"][0]] for r in rows])
+    for what, why in [*index.refused.items(), *index.excluded.items()]:
+        click.echo(f"left out: {what}: {why}")
+    if on_site:
+        click.echo("\non the site when it was last asked:")
+        shown = ["release_id", "kind", "name", "state", "why"]
+        print_table(shown, [[r[c] for c in shown] for r in on_site])
+
+
+@releases_command.command("exclude")
+@click.argument("which", metavar="ID[/REVISION]")
+@click.option("--reason", required=True, help="Why; it goes into the manifest.")
+@outputs_option
+def exclude_command(outputs: Outputs, which: str, reason: str) -> None:
+    """Keep a release, or one revision of it, in the archive and out of the tables.
+
+    \b
+    Example: hcpcs releases exclude 2019-01 --reason "posted under the wrong year"
+    """
+    from pipeline.refresh.exclusions import exclude
+
+    exclude(outputs, which, reason)
+    click.echo(f"{which} is excluded; `hcpcs refresh` publishes without it")
+
+
+@releases_command.command("include")
+@click.argument("which", metavar="ID[/REVISION]")
+@outputs_option
+def include_command(outputs: Outputs, which: str) -> None:
+    """Take an excluded release or revision back into the tables.
+
+    \b
+    Example: hcpcs releases include 2019-01
+    """
+    from pipeline.refresh.exclusions import include
+
+    include(outputs, which)
+    click.echo(f"{which} is included; `hcpcs refresh` publishes with it")
+
+
+COMMANDS = (refresh_command, status_command, releases_command)

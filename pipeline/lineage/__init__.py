@@ -1,0 +1,1 @@
+"""Where each published column comes from, and what follows from it."""

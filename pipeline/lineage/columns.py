@@ -1,0 +1,461 @@
+"""Lineage: what every column is made from, step by step, back to its places in what others publish.
+
+All of it follows from the contracts (``schemas``), which state what a published column is made from, and from what is
+stated here of the tables that are not published. Pure: no Dagster, no file but the license policy, whose rules decide
+what a row withholds. The asset graph, the data dictionary, OpenLineage and the catalog take theirs from here.
+
+A column's inputs are what its value is computed from, not what merely selects or joins rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from schemas.columns import CONTENT_COLUMNS, GROUPS, LicenseColumns
+from schemas.contract import Column, Contract
+from schemas.registry import contracts
+from sources.curated.license_policy import load_license_policy
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ColumnRef:
+    """A column of a table; in ``staged_releases``, of a table within it (``notes.note_text``)."""
+
+    table: str
+    column: str
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.column}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SourceField:
+    """A place in what others publish, or in a curated file of this project: the source's name and a field in it."""
+
+    source: str
+    field: str
+
+    @property
+    def positions(self) -> tuple[int, int] | None:
+        """First and last position in CMS's record; None for a field of something else."""
+        if self.source != "cms_record":
+            return None
+        first, _, last = self.field.rpartition(" ")[2].partition("-")
+        return int(first), int(last or first)
+
+    @property
+    def name(self) -> str:
+        """The place as contracts write it: ``CMS record, positions 12-91``."""
+        title = SOURCES[self.source].title
+        return f"{title}, {self.field}" if self.field else title
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Something that tables begin with; ``is_ours`` where this project keeps it and nobody else publishes it."""
+
+    name: str
+    title: str
+    description: str
+    is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A step on the data's way: a source, a table, or the version that holds them all. ``columns`` as lineage has them.
+
+    ``group`` is one of ``LAYERS``; ``inputs`` are the tables and sources it is made from directly.
+    """
+
+    name: str
+    group: str
+    description: str
+    is_published: bool
+    columns: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+
+#: Groups of tables from what others publish to the version, in the order of the data's way.
+LAYERS = ("source", "staged", *GROUPS, "version")
+
+SOURCES: dict[str, Source] = {
+    s.name: s
+    for s in (
+        Source("cms_record", "CMS record", "The code file of a release, a record of 320 positions or its row.", False),
+        Source("cms_zip", "CMS zip", "The zip that CMS posts: its name, its members' names, dates and bytes.", False),
+        Source("cms_transaction_report", "CMS transaction report", "CMS's report of what it did to each code.", False),
+        Source("cms_corrections", "CMS corrections", "What CMS corrected in a release afterwards, in prose.", False),
+        Source("cms_noc_list", "CMS NOC list", "CMS's list of codes that are not otherwise classified.", False),
+        Source("cms_processing_notes", "CMS processing notes", "The numbered notes that records point to.", False),
+        Source("cms_record_layout", "CMS record layout", "CMS's description of the record and its values.", False),
+        *(
+            Source(f"curated_{file}", f"sources/curated/{file}.csv", description, True)
+            for file, description in {
+                "code_systems": "Code systems and categories, each with the address where it can be checked.",
+                "code_sections": "Sections as dated intervals of codes, each with its address.",
+                "codebook": "The values of CMS's coded fields, in this project's words.",
+                "licenses": "Licenses, what they allow, and the notices to pass on.",
+                "license_policy": "What to keep, mask or drop, by table, column and condition.",
+                "episodes": "Decisions on episodes that evidence alone does not reach.",
+            }.items()
+        ),
+        Source("contracts", "schemas", "The contracts of the published tables.", True),
+    )
+}
+
+_ZIP_NAMES = SourceField("cms_zip", "names of CMS's zip and members")
+_ZIP_MEMBERS = SourceField("cms_zip", "names of members")
+_ZIP_DATES = SourceField("cms_zip", "dates of members")
+_ZIP_BYTES = SourceField("cms_zip", "bytes of members")
+_ZIP_LINES = SourceField("cms_zip", "lines and rows of members")
+_REVISION = (_ZIP_MEMBERS, _ZIP_DATES, _ZIP_BYTES)
+
+#: Where the staged tables' columns come from: ``table.column``, or ``*.column`` for all. What is not named here has the
+#: source that the published column of its name states.
+_STAGED_SOURCES: dict[str, tuple[SourceField, ...]] = {
+    "*.revision": _REVISION,
+    "*.source_member": (_ZIP_MEMBERS,),
+    "*.source_member_sha256": (_ZIP_BYTES,),
+    "*.source_line": (_ZIP_LINES,),
+    "staged_releases.revisions.stands": _REVISION,
+    **{
+        f"staged_releases.revisions.{name}": (_ZIP_BYTES,)
+        for name in (
+            "form",
+            "finding_count",
+            "text_line_length",
+            "workbook_columns",
+            "member_sha256s",
+            "member_bytes",
+        )
+    },
+    "staged_releases.revisions.member_names": (_ZIP_MEMBERS,),
+    "staged_releases.revisions.member_roles": (_ZIP_MEMBERS, _ZIP_BYTES),
+    "staged_releases.revisions.is_sample": (_ZIP_MEMBERS, SourceField("cms_zip", "comment")),
+    **{
+        f"staged_releases.findings.{name}": (
+            _ZIP_MEMBERS,
+            _ZIP_BYTES,
+            SourceField("curated_codebook", "field"),
+            SourceField("curated_codebook", "value"),
+        )
+        for name in ("finding", "severity", "field", "message", "action", "occurrences", "examples")
+    },
+    "staged_releases.findings.member": (_ZIP_MEMBERS,),
+    "staged_releases.findings.line": (_ZIP_LINES,),
+    "staged_releases.findings.raw_value": (_ZIP_BYTES,),
+    # The report counts a code's lines over its members, the older ones first; corrections the words within a line, too.
+    "staged_releases.transactions.number": (SourceField("cms_transaction_report", "code"), *_REVISION[::2]),
+    "staged_releases.corrections.number": (
+        SourceField("cms_corrections", "code"),
+        SourceField("cms_corrections", "action"),
+        *_REVISION[::2],
+    ),
+}
+
+_RECORD_DATES = ("added_date", "action_effective_date", "termination_date", "action_code")
+#: The tables within ``staged_releases``, and the published ones that have the words for their columns.
+_INNER_TABLES = {
+    "revisions": "hcpcs_releases",
+    "findings": "hcpcs_findings",
+    "transactions": "hcpcs_transactions",
+    "corrections": "hcpcs_corrections",
+    "unlisted_codes": "hcpcs_unlisted_codes",
+    "notes": "hcpcs_notes",
+}
+
+_DESCRIPTIONS = {
+    "staged_records": "Records of one release, every revision, typed. Unpublished.",
+    "staged_releases": "What else one release says, each a table within the table: its revisions and their members,"
+    " findings, transaction report, corrections, unlisted (NOC) codes and processing notes. Unpublished.",
+    "staged_episodes": "Standing records of all releases, with the meaning each states. Unpublished.",
+    "staged_states": "What became of every meaning of every code, as last stated. Unpublished.",
+    "published_version": "An immutable version of all published tables, masked by the license policy, with its"
+    " manifest.",
+}
+_GROUPS_OF_UNPUBLISHED = {"staged_episodes": "history", "staged_states": "history", "published_version": "version"}
+
+
+def tables() -> tuple[Table, ...]:
+    """Sources, tables and the version in the order of the data's way: by ``LAYERS``, within one inputs first."""
+    return _tables()
+
+
+def table(name: str) -> Table:
+    """One of ``tables()``; raises ``KeyError``."""
+    return _by_name()[name]
+
+
+def table_inputs(table: str) -> tuple[str, ...]:
+    """The tables and sources that a table is made from directly."""
+    return _by_name()[table].inputs
+
+
+def columns(table: str) -> tuple[str, ...]:
+    """The columns of a table or source, in order."""
+    return _by_name()[table].columns
+
+
+def column_inputs(table: str, column: str) -> tuple[ColumnRef, ...]:
+    """The columns of other tables that a column is made from directly; none where it begins at a source."""
+    return tuple(found for found in _inputs(table, column) if isinstance(found, ColumnRef))
+
+
+def direct_sources(table: str, column: str) -> tuple[SourceField, ...]:
+    """The places that a column is read from directly, without another table between."""
+    return tuple(found for found in _inputs(table, column) if isinstance(found, SourceField))
+
+
+@cache
+def source_fields(table: str, column: str) -> tuple[SourceField, ...]:
+    """All places that a column comes from in the end, in the order of ``SOURCES``."""
+    found = set(direct_sources(table, column))
+    for ref in column_inputs(table, column):
+        found.update(source_fields(ref.table, ref.column))
+    order = list(SOURCES)
+    return tuple(sorted(found, key=lambda f: (order.index(f.source), f.positions or (0, 0), f.field)))
+
+
+def edges_to_sources(table: str, column: str) -> tuple[tuple[ColumnRef | SourceField, ColumnRef], ...]:
+    """Every step behind a column, for drawing: (from, to), those nearest to the column first, each once."""
+    edges: dict[tuple[ColumnRef | SourceField, ColumnRef], None] = {}
+    at = [ColumnRef(table, column)]
+    seen = set(at)
+    while at:
+        onward: list[ColumnRef] = []
+        for ref in at:
+            for found in _inputs(ref.table, ref.column):
+                edges[(found, ref)] = None
+                if isinstance(found, ColumnRef) and found not in seen:
+                    seen.add(found)
+                    onward.append(found)
+        at = onward
+    return tuple(edges)
+
+
+def words_for(table: str, column: str) -> Column:
+    """The published column whose words and type hold for a column: itself, or the one that an unpublished one becomes.
+
+    Raises ``KeyError`` for a column that there is not.
+    """
+    if table in contracts():
+        return _column(contracts()[table], column)
+    if column not in columns_of(table):
+        raise KeyError(f"{table}.{column}")
+    published, name = _published_of(table, column)
+    return _column(contracts()[published], name)
+
+
+def is_ours(table: str, column: str) -> bool:
+    """Whether no publisher states the value of a published column: this project decides, counts or writes it."""
+    return _column(contracts()[table], column).is_ours
+
+
+def place_of(text: str) -> SourceField:
+    """A place as contracts write it (``CMS record, positions 12-91``); raises ``ValueError`` for one in no source."""
+    if text == _ZIP_NAMES.field:
+        return _ZIP_NAMES
+    for source in SOURCES.values():
+        if text == source.title or text.startswith(f"{source.title}, "):
+            # In parentheses stands what the values there mean.
+            return SourceField(source.name, text[len(source.title) + 2 :].partition(" (")[0])
+    raise ValueError(f"{text!r} is in none of the sources")
+
+
+@cache
+def _inputs(table: str, column: str) -> tuple[ColumnRef | SourceField, ...]:
+    """What a column is made from directly, each once, in the order stated; raises ``KeyError`` for an unknown one."""
+    if column not in columns_of(table):
+        raise KeyError(f"{table}.{column}")
+    if table in contracts():
+        found = _of_published(contracts()[table], column, frozenset())
+    elif table == "staged_episodes":
+        found = _of_episodes(column)
+    elif table == "staged_states":
+        found = _of_states(column)
+    else:
+        found = _of_staged(table, column)
+    return tuple(dict.fromkeys(found))
+
+
+def _of_published(contract: Contract, name: str, within: frozenset[str]) -> Iterator[ColumnRef | SourceField]:
+    """The stated lineage of a column, or the rule for it; of a column of the same table, what that is made from."""
+    stated = _column(contract, name)
+    for part in _lineage_of(contract, stated):
+        if "." in part:
+            yield _ref(part)
+        elif part not in within:
+            yield from _of_published(contract, part, within | {name})
+    if not _lineage_of(contract, stated) and not _is_license_column(contract, name):
+        yield _ref(f"{contract.facts['made_from']}.{name}")
+        if contract.facts["made_from"].startswith("curated_") and stated.source:
+            yield place_of(stated.source)
+
+
+def _lineage_of(contract: Contract, stated: Column) -> tuple[str, ...]:
+    """What a column is made from as stated, or as the rule for license columns has it."""
+    if not _is_license_column(contract, stated.name):
+        return stated.lineage
+    if stated.name == "cites_cpt":
+        return contract.license_texts
+    if stated.name == "withheld_fields":
+        masked = _masked_columns().get(contract.table, ())
+        policy = tuple(f"curated_license_policy.{c}" for c in ("table", "column", "condition", "action"))
+        return (*masked, "license_id", *policy)
+    # Where no column tells whose a row is, all rows are the same steward's.
+    return tuple(part for part in stated.lineage if part != "code" or contract.license_code is not None)
+
+
+def _is_license_column(contract: Contract, name: str) -> bool:
+    return contract.has_license_columns and name in _license_columns()
+
+
+@cache
+def _license_columns() -> frozenset[str]:
+    return frozenset(LicenseColumns.to_schema().columns)
+
+
+@cache
+def _masked_columns() -> dict[str, tuple[str, ...]]:
+    masked: dict[str, tuple[str, ...]] = {}
+    for rule in load_license_policy().filter(action="mask").iter_rows(named=True):
+        masked[rule["table"]] = (*masked.get(rule["table"], ()), rule["column"])
+    return masked
+
+
+def _of_staged(table: str, column: str) -> Iterator[SourceField]:
+    stated = _STAGED_SOURCES.get(f"{table}.{column}") or _STAGED_SOURCES.get(f"*.{column.rpartition('.')[2]}")
+    if stated is not None:
+        yield from stated
+        return
+    published, name = _published_of(table, column)
+    yield place_of(_column(contracts()[published], name).source)
+
+
+def _of_episodes(column: str) -> Iterator[ColumnRef | SourceField]:
+    if column != "episode":
+        yield ColumnRef("staged_records", column)
+        return
+    for name in ("release_id", "added_date", "termination_date", "short_description", "long_description"):
+        yield ColumnRef("staged_records", name)
+    yield SourceField("curated_episodes", "decision")
+
+
+def _of_states(column: str) -> Iterator[ColumnRef]:
+    yield from {
+        "is_current_episode": (ColumnRef("staged_episodes", "episode"),),
+        "status": (
+            ColumnRef("hcpcs_history", "valid_to"),
+            ColumnRef("staged_episodes", "release_id"),
+            ColumnRef("staged_episodes", "termination_date"),
+        ),
+        # What the newest record leaves blank is taken from the one before it, if CMS did nothing since.
+        "action_effective_date": (
+            ColumnRef("staged_episodes", "action_effective_date"),
+            ColumnRef("staged_episodes", "action_code"),
+        ),
+        "first_release": (ColumnRef("staged_episodes", "release_id"),),
+        "last_release": (ColumnRef("staged_episodes", "release_id"),),
+    }.get(column, (ColumnRef("staged_episodes", column),))
+
+
+def _ref(text: str) -> ColumnRef | SourceField:
+    """``table.column`` as stated in a contract; the table may be a source."""
+    table, _, column = text.partition(".")
+    return SourceField(table, column) if table in SOURCES else ColumnRef(table, column)
+
+
+def _published_of(table: str, column: str) -> tuple[str, str]:
+    """The published table and column that has the words for a column of an unpublished table."""
+    part, _, name = column.rpartition(".")
+    if part:
+        return _INNER_TABLES[part], name
+    if table == "staged_states" and name != "kind":
+        return "hcpcs_codes", name
+    return "hcpcs_history" if name == "episode" else "hcpcs_release_records", name
+
+
+def _column(contract: Contract, name: str) -> Column:
+    return _columns_by_name(contract.table)[name]
+
+
+@cache
+def _columns_by_name(table: str) -> dict[str, Column]:
+    return {c.name: c for c in contracts()[table].columns}
+
+
+@cache
+def columns_of(table: str) -> tuple[str, ...]:
+    """The columns of a table that is no source, in order."""
+    if table in contracts():
+        return tuple(_columns_by_name(table))
+    records = _read_columns("hcpcs_release_records")
+    return {
+        "staged_records": records,
+        "staged_releases": tuple(
+            f"{part}.{name}"
+            for part, published in _INNER_TABLES.items()
+            for name in _read_columns(published, without=("finding_number", "state_in_records", "in_records_since"))
+        ),
+        "staged_episodes": (*records, "episode"),
+        "staged_states": (
+            *("kind", "code", "episode", "is_current_episode", "status"),
+            *CONTENT_COLUMNS,
+            *_RECORD_DATES,
+            *("first_release", "last_release"),
+        ),
+        "published_version": (),
+    }[table]
+
+
+def _read_columns(table: str, without: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The columns of a published table that are read from CMS's bytes: all but the license columns and ``without``."""
+    return tuple(c for c in _columns_by_name(table) if c not in _license_columns() and c not in without)
+
+
+@cache
+def _by_name() -> dict[str, Table]:
+    return {t.name: t for t in _tables()}
+
+
+@cache
+def _tables() -> tuple[Table, ...]:
+    names = [*(n for n in _DESCRIPTIONS if n != "published_version"), *contracts()]
+    made_from: dict[str, dict[str, None]] = {}
+    fields: dict[str, dict[str, None]] = {name: {} for name in SOURCES}
+    for name in names:
+        found = [f for c in columns_of(name) for f in _inputs(name, c)]
+        made_from[name] = dict.fromkeys(f.source if isinstance(f, SourceField) else f.table for f in found)
+        for f in found:
+            if isinstance(f, SourceField):
+                fields[f.source][f.field] = None
+    depths: dict[str, int] = dict.fromkeys(SOURCES, 0)
+
+    def depth(name: str) -> int:
+        if name not in depths:
+            depths[name] = 1 + max(map(depth, made_from[name]), default=0)
+        return depths[name]
+
+    inner = [
+        Table(
+            name,
+            contracts()[name].group if name in contracts() else _GROUPS_OF_UNPUBLISHED.get(name, "staged"),
+            contracts()[name].description if name in contracts() else _DESCRIPTIONS[name],
+            name in contracts(),
+            columns_of(name),
+            tuple(made_from[name]),
+        )
+        for name in names
+    ]
+    return (
+        *(Table(s.name, "source", s.description, False, tuple(fields[s.name]), ()) for s in SOURCES.values()),
+        *sorted(inner, key=lambda t: (LAYERS.index(t.group), depth(t.name), t.name)),
+        Table(
+            "published_version", "version", _DESCRIPTIONS["published_version"], False, (), tuple(sorted(contracts()))
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Dagster: assets, the IO manager, sensors, and what a run must know."""

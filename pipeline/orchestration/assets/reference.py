@@ -1,0 +1,35 @@
+"""Assets that are curated here or follow from the contracts: no release is in them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from pipeline.lineage.dictionary import dictionary
+from pipeline.orchestration import asset_metadata as shown
+from schemas.registry import contracts, enforce
+from sources.curated.tables import load_code_sections, load_code_systems, load_codebook, load_licenses
+
+_MADE = {
+    "code_systems": load_code_systems,
+    "code_sections": load_code_sections,
+    "licenses": load_licenses,
+    "hcpcs_codebook": load_codebook,
+    "data_dictionary": dictionary,
+}
+_CURATED = [name for name in _MADE if name != "data_dictionary"]
+# The dictionary is made of every contract.
+_DICTIONARY = shown.outs(
+    ["data_dictionary"], "pipeline.lineage.dictionary", *(f"schemas.{table}" for table in contracts())
+)
+
+
+@dg.multi_asset(
+    name="reference",
+    outs={**shown.outs(_CURATED, "sources.curated.tables"), **_DICTIONARY},
+    **shown.made_from(_MADE),
+)
+def reference() -> Iterator[dg.Output[Any]]:
+    """Code systems, sections, licenses, the codebook and the data dictionary."""
+    for table, make in _MADE.items():
+        yield dg.Output(enforce(table, make()), output_name=table)

@@ -1,0 +1,54 @@
+"""Assets that hold one release each: what CMS's bytes say, before releases are seen together."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from pipeline.orchestration import asset_metadata as shown
+from pipeline.orchestration.release_tables import nested_tables
+from pipeline.orchestration.run_context import Intake
+from sources.archive.archive import HeldZip
+from sources.release.release import ReleaseRead
+
+releases = dg.DynamicPartitionsDefinition(name="releases")
+
+_TABLES = ("staged_records", "staged_releases")
+
+
+@dg.multi_asset(
+    name="staged",
+    outs=shown.outs(_TABLES, "sources.release.release", "pipeline.orchestration.release_tables"),
+    partitions_def=releases,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    **shown.made_from(_TABLES),
+)
+def staged(context: dg.AssetExecutionContext, intake: dg.ResourceParam[Intake]) -> Iterator[dg.Output[Any]]:
+    """Read the releases asked for; one that breaks the layout is refused, all that do are named at once."""
+    frames: dict[str, dict[str, pl.DataFrame]] = {name: {} for name in _TABLES}
+    zips = intake.releases()
+    for release_id, read in intake.read_each(sorted(context.partition_keys)):
+        frames["staged_records"][release_id] = read.records
+        frames["staged_releases"][release_id] = nested_tables(read)
+        # Of one table alone: each note makes Dagster look the range of partitions up again.
+        context.add_asset_metadata(_about(read, zips[release_id]), "staged_records", release_id)
+    for name in _TABLES:
+        yield dg.Output(frames.pop(name), output_name=name)
+
+
+def _about(read: ReleaseRead, zips: list[HeldZip]) -> dict[str, Any]:
+    """What the UI shows of a release: numbers, which it plots, codes by section, and where it came from."""
+    standing = read.records.filter(pl.col("revision") == pl.col("revision").max())
+    codes = standing.filter(kind="procedure")
+    sections = codes.group_by(pl.col("code").str.slice(0, 1)).len().sort("code")
+    origins = {str(origin["from"]) for held in zips for origin in held.origins}
+    addresses = sorted(o for o in origins if o.startswith(("https://", "http://")))
+    return {
+        "dagster/row_count": read.records.height,
+        "procedure codes": codes.height,
+        "modifiers": standing.height - codes.height,
+        "findings": read.findings.height,
+        "codes by section": shown.bars(dict(sections.iter_rows()), "section"),
+        **{f"posted at {n}": dg.MetadataValue.url(address) for n, address in enumerate(addresses, 1)},
+    }

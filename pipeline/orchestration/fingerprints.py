@@ -1,0 +1,107 @@
+"""Fingerprints: by what a run knows that nothing would come out differently. No clock, no path, no order of arrival."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from sources.archive.archive import ArchiveIndex, HeldZip
+from sources.archive.files import file_sha256
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = ("hcpcs", "pipeline", "schemas", "sources")
+_LIBRARIES = ("fastexcel", "pandera", "polars", "pyarrow", "rapidfuzz")
+
+#: Modules that describe tables and make none of their content.
+_DESCRIBES = frozenset({"pipeline.orchestration.asset_metadata"})
+_IMPORTS = re.compile(rf"^\s*from\s+((?:{'|'.join(_PACKAGES)})[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)", re.MULTILINE)
+_NAMES = re.compile(r"\w+")
+
+
+@cache
+def _libraries() -> bytes:
+    return json.dumps({name: version(name) for name in _LIBRARIES}).encode()
+
+
+@cache
+def code_fingerprint(*packages: str) -> str:
+    """SHA-256 of the source and curated files of ``packages`` and of the library versions that decide bytes."""
+    digest = hashlib.sha256(_libraries())
+    for package in packages or _PACKAGES:
+        for path in sorted((_ROOT / package).rglob("*")):
+            if path.is_file() and path.suffix in (".py", ".csv", ".toml"):
+                digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def module_fingerprint(*modules: str) -> str:
+    """SHA-256 of ``modules`` and all that they import of ours, of curated files if one reads them, and of libraries.
+
+    For telling whether what a module makes may have changed. Imports are found in the text, since reading it all as
+    syntax would cost every start a quarter of a second.
+    """
+    digest = hashlib.sha256(_libraries())
+    found: set[Path] = set()
+    asked = [path for module in modules for path in _files_of(module)]
+    while asked:
+        path = asked.pop()
+        if path in found:
+            continue
+        found.add(path)
+        asked += _imported(path)
+    if any(path.relative_to(_ROOT).parts[0] == "sources" for path in found):
+        found.update((_ROOT / "sources" / "curated").glob("*.csv"))
+    for path in sorted(found):
+        digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def _imported(path: Path) -> list[Path]:
+    files = []
+    for module, names in _IMPORTS.findall(path.read_text("utf-8")):
+        files += _files_of(module)
+        for name in _NAMES.findall(names):
+            files += _files_of(f"{module}.{name}")
+    return files
+
+
+def _files_of(module: str) -> list[Path]:
+    if module in _DESCRIBES:
+        return []
+    base = _ROOT.joinpath(*module.split("."))
+    return [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
+
+
+def release_fingerprint(zips: Iterable[HeldZip]) -> str:
+    """What one release's staged tables depend on: its members, and the code that reads them and lays them out."""
+    members = sorted((m.name, m.sha256, m.date or "", m.role) for z in zips for m in z.members)
+    made_by = [code_fingerprint("sources"), module_fingerprint("pipeline.orchestration.release_tables")]
+    return _hash([members, sorted(z.sha256 for z in zips), made_by])
+
+
+def staged_fingerprint(zips: Iterable[HeldZip], files: Iterable[Path]) -> str | None:
+    """What one release's staged tables were made from, and their bytes; None where one of ``files`` is missing.
+
+    Differs for a table that was cut, changed, or replaced by one of an earlier or a refused run.
+    """
+    try:
+        return _hash([release_fingerprint(zips), [file_sha256(path) for path in files]])
+    except FileNotFoundError:
+        return None
+
+
+def build_fingerprint(index: ArchiveIndex) -> str:
+    """What a version's content depends on: every zip held and as which release, what was excluded or refused, code."""
+    zips = sorted((z.sha256, z.release_id) for z in index.zips.values())
+    return _hash([zips, index.excluded, index.refused, code_fingerprint()])
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

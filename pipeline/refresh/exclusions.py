@@ -1,0 +1,62 @@
+"""Excluding what is held from the build: kept in the archive, out of the tables, named in the manifest."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from filelock import FileLock
+
+from hcpcs.paths import Outputs
+from sources.archive.archive import Archive
+from sources.errors import SourceError
+from sources.release.revisions import revisions_of
+
+
+def exclude(outputs: Outputs, which: str, reason: str) -> None:
+    """Exclude a release (``2019-01``) or one revision (``2019-01/2``); the next refresh publishes without it.
+
+    A release that is not loaded is left out when it comes: one that a refresh refused is loaded nowhere. Raises
+    ``SourceError`` for a revision that is not loaded, and where nothing would be left.
+    """
+    with FileLock(outputs.lock):
+        archive = Archive(outputs.archive)
+        index = archive.index()
+        release_id, number = _parsed(which)
+        zips = index.releases().get(release_id)
+        if number is not None:
+            if zips is None:
+                raise SourceError(f"release {release_id} is not loaded; `hcpcs releases` lists those that are")
+            revisions = revisions_of(zips)[0]
+            if not 1 <= number <= len(revisions):
+                raise SourceError(f"release {release_id} has {len(revisions)} revisions, not {number}")
+            # By content, so that the same posting stays excluded however revisions come to be counted.
+            which = f"{release_id}/{revisions[number - 1].content}"
+        excluded = index.excluded | {which: reason}
+        if index.zips and not replace(index, excluded=excluded).releases_to_build():
+            raise SourceError(f"without {which} nothing would be left to publish")
+        archive.commit(replace(index, excluded=excluded))
+
+
+def include(outputs: Outputs, which: str) -> None:
+    """Take an exclusion back, named as it was or as the manifest names it; raises ``SourceError`` for none."""
+    with FileLock(outputs.lock):
+        archive = Archive(outputs.archive)
+        index = archive.index()
+        release_id, number = (which, None) if which in index.excluded else _parsed(which)
+        wanted = which
+        if number is not None:
+            revisions = revisions_of(index.releases().get(release_id, []))[0]
+            if 1 <= number <= len(revisions):
+                wanted = f"{release_id}/{revisions[number - 1].content}"
+        if wanted not in index.excluded:
+            names = ", ".join(index.excluded) or "none is"
+            raise SourceError(f"{which} is not excluded; excluded: {names}")
+        archive.commit(replace(index, excluded={k: v for k, v in index.excluded.items() if k != wanted}))
+
+
+def _parsed(which: str) -> tuple[str, int | None]:
+    found = re.fullmatch(r"((?:19|20)\d\d-(?:0[1-9]|1[0-2]))(?:/(\d+))?", which)
+    if found is None:
+        raise SourceError(f"{which!r} names no release: expected YYYY-MM, or YYYY-MM/REVISION")
+    return found[1], int(found[2]) if found[2] else None

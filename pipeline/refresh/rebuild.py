@@ -1,0 +1,162 @@
+"""``hcpcs rebuild``: build a version again from the archive, elsewhere, and compare. Nothing of the outputs is changed.
+
+The version's own manifest says which members it was made of; the zips that hold them are taken from the archive.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any
+
+from hcpcs.manifest import NAME, load_manifest
+from hcpcs.paths import Outputs
+from hcpcs.version import version_folder
+from sources.archive.archive import Archive, ArchiveIndex, HeldZip
+from sources.errors import SourceError
+
+IDENTICAL, SAME_ROWS, DIFFERENT = "identical", "same_rows", "different"
+
+#: Files that repeat the hashes of others, and so differ wherever those do.
+_DESCRIPTORS = {"datapackage.json", "croissant.json", "dcat.jsonld"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What rebuilding found: the outcome, each difference, and what else is not as it was when it was built."""
+
+    version: str
+    outcome: str
+    differences: tuple[str, ...]
+    libraries: dict[str, tuple[str | None, str | None]]
+    commit: tuple[str | None, str | None]
+    folder: Path | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is as it must be: the same bytes, or the same rows where other libraries wrote them."""
+        return self.outcome == IDENTICAL or (self.outcome == SAME_ROWS and bool(self.libraries))
+
+    def as_json(self) -> dict[str, Any]:
+        """The report for scripts."""
+        return {
+            "version": self.version,
+            "ok": self.ok,
+            "outcome": self.outcome,
+            "differences": list(self.differences),
+            "libraries": {name: list(pair) for name, pair in self.libraries.items()},
+            "commit": list(self.commit),
+            "folder": str(self.folder) if self.folder else None,
+        }
+
+
+def rebuild(outputs: Outputs, version: str | None = None, into: Path | None = None) -> Rebuilt:
+    """Build ``version`` (by default the latest) again and compare with its manifest.
+
+    What is built stays in the new folder ``into``, or is thrown away. Raises ``SourceError`` where ``into`` exists or
+    the archive no longer holds every member, and whatever refreshing raises.
+    """
+    folder = version_folder(outputs, version)
+    manifest = load_manifest((folder / NAME).read_bytes(), str(folder))
+    content, build = manifest["content"], manifest["build"]
+    index = _index_of(content, Archive(outputs.archive).index())
+    with _workshop(into) as workshop:
+        again = Outputs(workshop)
+        for sha, held in index.zips.items():
+            Archive(outputs.archive).read(held)  # raises for a zip that was lost or changed
+            Archive(again.archive).keep(Archive(outputs.archive).zip_path(sha), sha)
+        Archive(again.archive).commit(index)
+        from pipeline.refresh.refresh import refresh
+
+        done = refresh(again)
+        assert done.published is not None
+        made = load_manifest((done.published.folder / NAME).read_bytes(), str(done.published.folder))
+        outcome, differences = compare_contents(content, made["content"])
+        return Rebuilt(
+            build["version"],
+            outcome,
+            tuple(differences),
+            _other_libraries(build.get("libraries", {})),
+            (build.get("commit"), made["build"].get("commit")),
+            done.published.folder if into is not None else None,
+        )
+
+
+def compare_contents(stated: dict[str, Any], made: dict[str, Any]) -> tuple[str, list[str]]:
+    """The outcome, and every difference between the content that a manifest states and the one made again."""
+    if stated == made:
+        return IDENTICAL, []
+    keys = sorted((stated.keys() | made.keys()) - {"files"})
+    differences = [f"{key} is not the same" for key in keys if stated.get(key) != made.get(key)]
+    is_other = bool(differences)
+    before, after = stated["files"], made["files"]
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if old is None or new is None:
+            differences.append(f"{name} is {'extra' if old is None else 'missing'}")
+            is_other = True
+        elif name in _DESCRIPTORS:
+            differences.append(f"{name} names other hashes")
+        elif "logical_sha256" in old and old["logical_sha256"] == new.get("logical_sha256"):
+            differences.append(f"{name} has the same rows in other bytes")
+        else:
+            differences.append(f"{name} has other content")
+            is_other = True
+    return (DIFFERENT if is_other else SAME_ROWS), differences
+
+
+def _index_of(content: dict[str, Any], held: ArchiveIndex) -> ArchiveIndex:
+    """The zips that a version was made of: of each release those whose members are all named by the manifest."""
+    wanted: dict[str, dict[tuple[str, str], bool]] = {}
+    for release in content["releases"]:
+        members = wanted.setdefault(release["release_id"], {})
+        members |= {(m["name"], m["sha256"]): False for m in release["members"]}
+    zips: dict[str, HeldZip] = {}
+    for sha, one in sorted(held.zips.items()):
+        members = wanted.get(one.release_id, {})
+        names = [(m.name, m.sha256) for m in one.members]
+        if names and all(n in members for n in names):
+            zips[sha] = one
+            members |= dict.fromkeys(names, True)
+    lost = [f"{name} of {release}" for release, ms in wanted.items() for (name, _), found in ms.items() if not found]
+    if lost:
+        raise SourceError(
+            f"the archive does not hold {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''} any more;"
+            " refresh --from a folder that has it, then rebuild"
+        )
+    return ArchiveIndex(zips, dict(content["excluded"]), dict(content["missing"]))
+
+
+@contextmanager
+def _workshop(into: Path | None) -> Iterator[Path]:
+    if into is not None:
+        if into.exists():
+            raise SourceError(f"{into} exists; give --into a folder that does not")
+        into.mkdir(parents=True)
+        yield into
+        return
+    folder = Path(tempfile.mkdtemp(prefix="hcpcs-rebuild-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _other_libraries(then: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:
+    now = {name: _installed(name) for name in then}
+    return {name: (then[name], now[name]) for name in then if then[name] != now[name]}
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return library_version(name)
+    except PackageNotFoundError:
+        return None

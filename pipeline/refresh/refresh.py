@@ -1,0 +1,490 @@
+"""``hcpcs refresh``: take in what is offered, run the job, publish; or change nothing and say why.
+
+Dagster is imported only when there is something to build: a run with nothing new ends before that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import importlib
+import json
+import os
+import re
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from filelock import FileLock, Timeout
+
+from hcpcs.errors import HcpcsError
+from hcpcs.paths import Outputs
+from pipeline.lineage.columns import tables
+from pipeline.orchestration.fingerprints import build_fingerprint, staged_fingerprint
+from pipeline.orchestration.run_context import READERS, Intake, RefreshRefused, Tell
+from pipeline.versions.publish import FETCHING, Published, sweep
+from pipeline.versions.store import (
+    is_intact,
+    latest_version,
+    mend_latest_link,
+    read_manifest,
+    read_state,
+    write_json,
+    write_state,
+)
+from sources.archive.archive import Archive, ArchiveIndex, HeldZip, inspect_zip, offered_zips
+from sources.archive.files import file_sha256, write_atomically
+from sources.errors import ReleaseUnclear, SourceError, ZipRefused
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from sources.site.fetch_new import FetchReport
+    from sources.site.polling import Site
+
+#: How long a refresh waits for another one to end, in seconds.
+_WAIT_FOR_LOCK = 600
+
+#: What the system says where nothing more can be written: no room, a quota, a limit on the size of files.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+#: Modules whose errors come from the database that Dagster keeps its runs in.
+_DATABASES = ("sqlalchemy.", "dagster_postgres.", "sqlite3", "psycopg2")
+
+_DAGSTER_SETTINGS = """\
+telemetry: {enabled: false}
+nux: {enabled: false}
+freshness: {enabled: true}
+# Runs are made in process by `hcpcs refresh`, which prints its own progress.
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
+
+
+class ChecksFailed(HcpcsError):
+    """Checks across releases failed; ``failed`` names each, with what it measured."""
+
+    def __init__(self, failed: Mapping[str, str]) -> None:
+        self.failed = dict(failed)
+        super().__init__("\n".join(f"{name}: {text}" for name, text in self.failed.items()))
+
+
+class StorageFailed(SourceError):
+    """The folder of outputs, or Dagster's storage, cannot be written: full, most often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh did: the version, whether it is new, releases read, zips taken in, what was refused and why.
+
+    ``fetched`` tells what came of the site, where it was asked.
+    """
+
+    published: Published
+    is_new: bool
+    new_zips: int
+    read: tuple[str, ...]
+    refused: dict[str, str]
+    fetched: FetchReport | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "version": self.published.version,
+            "is_new": self.is_new,
+            "folder": str(self.published.folder),
+            "rows": self.published.rows,
+            "new_zips": self.new_zips,
+            "read": list(self.read),
+            "refused": self.refused,
+            "fetched": self.fetched.summary() if self.fetched else None,
+        }
+
+
+def refresh(
+    outputs: Outputs,
+    *,
+    offered: Path | None = None,
+    stated: str | None = None,
+    skip_bad: bool = False,
+    site: Site | None = None,
+    dagster_home: Path | None = None,
+    tell: Tell = lambda text: None,
+    sends_lineage: bool = False,
+) -> Refreshed:
+    """Build and publish from what is held and what is ``offered`` (a folder of releases, or a zip) or new on ``site``.
+
+    ``stated`` names the release of everything offered; ``skip_bad`` leaves out what cannot be used instead of
+    refusing all; ``sends_lineage`` also sends the run's lineage where the environment says. Raises ``SourceError``,
+    ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was published and held stays as it was then.
+    """
+    home = dagster_home or outputs.dagster_home
+    with _failed_writes_told(outputs, home):
+        return _refresh_alone(outputs, offered, stated, skip_bad, site, home, tell, sends_lineage)
+
+
+@contextlib.contextmanager
+def _failed_writes_told(outputs: Outputs, home: Path) -> Iterator[None]:
+    """Say of a full disk or a failing database which it is and what was published, whichever write met it."""
+    before = latest_version(outputs)
+    try:
+        yield
+    except Exception as error:
+        if (number := _errno_of(error)) in _FULL:
+            why = f"{outputs.folder} cannot be written: {os.strerror(number)}; make room and refresh again"
+        elif type(error).__module__.startswith(_DATABASES):  # by name: Dagster, which brings them, may not be imported
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            why = f"Dagster's storage, set up in {home}, fails: {getattr(cause, 'orig', None) or cause}"
+        else:
+            raise
+        now = latest_version(outputs)
+        if now == before:
+            done = "nothing was published" + (f", the newest version is still {now}" if now else "")
+        else:
+            done = f"version {now} was published before that"
+        raise StorageFailed(f"{why}\n  {done}") from error
+
+
+def _errno_of(error: Exception) -> int:
+    """The system's number of an error, which polars has in words alone; 0 if there is none."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = re.search(r"\(os error (\d+)\)", str(error)) if isinstance(error, pl.exceptions.PolarsError) else None
+    return int(found[1]) if found else 0
+
+
+def _refresh_alone(
+    outputs: Outputs,
+    offered: Path | None,
+    stated: str | None,
+    skip_bad: bool,
+    site: Site | None,
+    home: Path,
+    tell: Tell,
+    sends_lineage: bool,
+) -> Refreshed:
+    """Refresh as the only one that writes."""
+    outputs.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(outputs.lock, timeout=_WAIT_FOR_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        tell("waiting for another refresh to end")
+        lock.acquire()
+    with lock:
+        lock.release()  # the first acquire; `with` holds a second
+        sweep(outputs)
+        mend_latest_link(outputs)
+        with tempfile.TemporaryDirectory(prefix=FETCHING, dir=outputs.folder) as folder:
+            report = _fetch(outputs, site, Path(folder), tell) if site is not None else None
+            if report is not None:
+                offered = Path(folder) if report.fetched else None
+            done = _refresh(outputs, offered, stated, skip_bad, report, home, tell, sends_lineage)
+        _write_run_summary(outputs, done)
+        return done
+
+
+def _fetch(outputs: Outputs, site: Site, folder: Path, tell: Tell) -> FetchReport | None:
+    """Fetch what is new on the site, unless what is held is the made-up sample, which no site has."""
+    archive = Archive(outputs.archive)
+    held = archive.index()
+    if any(z.is_sample for z in held.zips.values()):
+        tell("what is held is the made-up sample: the site is not asked")
+        return None
+    from sources.site.fetch_new import fetch_new
+
+    # A zip whose bytes are damaged is fetched anew where the site has it.
+    damaged = archive.damaged(held)
+    held = replace(held, zips={sha: z for sha, z in held.zips.items() if sha not in damaged})
+    return fetch_new(site, held, folder, outputs.site_state, tell)
+
+
+def _write_run_summary(outputs: Outputs, done: Refreshed) -> None:
+    """Keep what this run did beside the versions: when, from where, what was refused and why."""
+    now = datetime.now(UTC)
+    path = outputs.runs / f"{now:%Y%m%dT%H%M%S%fZ}.json"
+    content = {"at": now.isoformat(timespec="seconds")} | done.summary()
+    write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _refresh(
+    outputs: Outputs,
+    offered: Path | None,
+    stated: str | None,
+    skip_bad: bool,
+    report: FetchReport | None,
+    home: Path,
+    tell: Tell,
+    sends_lineage: bool,
+) -> Refreshed:
+    archive = Archive(outputs.archive)
+    held = archive.index()
+    new, refused, came = (
+        _take_in(archive, held, offered, stated, report, tell) if offered is not None else ([], {}, set())
+    )
+    if refused and not skip_bad:
+        raise RefreshRefused(refused)
+    _refuse_mixture(held, new)
+    still_refused = {k: v for k, v in held.refused.items() if k not in came}
+    index = ArchiveIndex(held.zips, held.excluded, still_refused | {k: str(v) for k, v in refused.items()}).with_zips(
+        new
+    )
+    if not index.zips:
+        if refused:
+            raise RefreshRefused(refused)
+        why = f"; the site gave none: {report.words()}" if report is not None else ""
+        raise SourceError(f"nothing is held and nothing is offered; `hcpcs refresh --from DIR` takes releases in{why}")
+    if not index.releases_to_build():
+        raise SourceError("every release is excluded; `hcpcs releases include YYYY-MM` takes one back")
+    count = len(set(index.zips) - set(held.zips))
+    fingerprint = build_fingerprint(index)
+    if read_state(outputs).get("fingerprint") == fingerprint and (latest := _intact_latest(outputs)) is not None:
+        archive.commit(index)
+        return Refreshed(latest, False, count, (), {k: str(v) for k, v in refused.items()}, report)
+    intake = Intake(outputs, archive, index, skip_bad, tell)
+    try:
+        read = _run_job(outputs, intake, home, sends_lineage)
+    except Exception as error:
+        for line in _ways_out(held, new):
+            error.add_note(line)
+        raise
+    assert intake.published is not None
+    _note_refused_findings(outputs, intake)
+    write_state(outputs, fingerprint=build_fingerprint(archive.index()))
+    refused |= intake.refused
+    published = intake.published
+    refusals = {k: str(v) for k, v in refused.items()}
+    return Refreshed(published, published.is_new, count, tuple(read), refusals, report)
+
+
+def _take_in(
+    archive: Archive, held: ArchiveIndex, offered: Path, stated: str | None, report: FetchReport | None, tell: Tell
+) -> tuple[list[HeldZip], dict[str, Exception], set[str]]:
+    """Look into every offered zip and keep the bytes of those that can be used; the index is committed later.
+
+    Returns these, why others were refused, and the names of zips and releases that may have been missing till now.
+    """
+    taken: list[HeldZip] = []
+    refused: dict[str, Exception] = {}
+    came: set[str] = set()
+    zips = offered_zips(offered)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def look(number: int, path: Path, folder: str | None) -> HeldZip | SourceError:
+        tell(f"looking into {path.name} ({number} of {len(zips)})")
+        try:
+            found = held.zips.get(sha256 := file_sha256(path))
+            if found is None or stated or (folder and folder != found.release_id):
+                found = inspect_zip(path, folder=folder, stated=stated)
+            if sha256 not in held.zips:
+                _import_dagster_meanwhile()
+            return found
+        except ZipRefused as error:
+            return ZipRefused(f"{folder}/{error}" if folder else str(error))
+        except ReleaseUnclear as error:
+            return error
+
+    with ThreadPoolExecutor(READERS) as pool:
+        looked = pool.map(look, range(1, len(zips) + 1), *zip(*zips, strict=True))
+        for (path, folder), found in zip(zips, looked, strict=True):
+            name = f"{folder}/{path.name}" if folder else path.name
+            if isinstance(found, HeldZip):
+                elsewhere = {t.release_id for t in taken if t.sha256 == found.sha256} - {found.release_id}
+                if elsewhere:
+                    found = ReleaseUnclear(
+                        f"{name} holds the same bytes as a zip that is offered as {elsewhere.pop()}: take it out of the"
+                        " folder that is not its release's"
+                    )
+            if isinstance(found, HeldZip) and (before := _held_as(held, found)):
+                if not stated:
+                    found = ReleaseUnclear(
+                        f"{name} holds the same bytes as a zip that is held as {before}, and here is offered as"
+                        f" {found.release_id}: if that is right, offer it alone with --release {found.release_id}"
+                    )
+                else:
+                    tell(f"{name} is {found.release_id}'s from now on; it was held as {before}")
+            if isinstance(found, SourceError):
+                refused[name] = found
+                continue
+            origin = {"from": (report.address_of(path) if report else None) or str(path), "at": now}
+            archive.keep(path, found.sha256)
+            came |= {name, found.release_id}
+            taken.append(replace(found, origins=(origin,)))
+    return taken, refused, came
+
+
+def _ways_out(held: ArchiveIndex, new: list[HeldZip]) -> list[str]:
+    """What to do where a build is refused: the offered zips, none of which is loaded now, and how to leave one out."""
+    offered = sorted({f"{z.release_id} ({z.name})" for z in new if z.sha256 not in held.zips})
+    more = f" and {len(offered) - 5} more" if len(offered) > 5 else ""
+    lines = [f"not loaded, since the build with it was refused: {', '.join(offered[:5])}{more}"] if offered else []
+    return [*lines, "`hcpcs releases exclude YYYY-MM --reason WHY` leaves a release out, loaded or not"]
+
+
+def _held_as(held: ArchiveIndex, found: HeldZip) -> str | None:
+    """The release that a zip is held as, if that is another one than is found now."""
+    before = held.zips.get(found.sha256)
+    return before.release_id if before is not None and before.release_id != found.release_id else None
+
+
+@functools.cache
+def _import_dagster_meanwhile() -> None:
+    """Begin to import what builds a version: that takes two seconds, and the zips are not all looked into yet."""
+    warnings.filterwarnings("ignore", module="dagster")
+
+    def import_definitions() -> None:
+        with contextlib.suppress(Exception):  # who needs it imports it again, and tells what is wrong
+            importlib.import_module("pipeline.definitions")
+
+    threading.Thread(target=import_definitions).start()
+
+
+def _refuse_mixture(held: ArchiveIndex, new: list[HeldZip]) -> None:
+    samples = {z.is_sample for z in [*held.zips.values(), *new]}
+    if len(samples) > 1:
+        raise SourceError(
+            "the made-up sample and CMS's releases do not go into one folder of outputs; give another with --outputs"
+        )
+
+
+def _intact_latest(outputs: Outputs) -> Published | None:
+    """The latest version, if its files are all there in their sizes."""
+    version = latest_version(outputs)
+    if version is None or not is_intact(outputs.version(version)):
+        return None
+    folder = outputs.version(version)
+    files: dict[str, Any] = read_manifest(folder)["content"]["files"]
+    rows = {Path(name).stem: entry["rows"] for name, entry in files.items() if "rows" in entry}
+    return Published(version, folder, False, rows)
+
+
+def _run_job(outputs: Outputs, intake: Intake, home: Path, sends_lineage: bool) -> list[str]:
+    """Run the job ``refresh`` on the persistent instance; returns the releases it read."""
+    stale = _stale(outputs, intake)
+    with intake.reading_ahead(stale):
+        return _run_job_reading(stale, outputs, intake, home, sends_lineage)
+
+
+def _run_job_reading(stale: list[str], outputs: Outputs, intake: Intake, home: Path, sends_lineage: bool) -> list[str]:
+    intake.tell("starting Dagster")
+    warnings.filterwarnings("ignore", module="dagster")
+    import dagster as dg
+
+    from pipeline.definitions import build_definitions, openlineage_settings
+
+    errors: list[BaseException] = []
+
+    @dg.failure_hook
+    def keep_error(context: dg.HookContext) -> None:
+        if context.op_exception is not None:
+            errors.append(context.op_exception)
+
+    prepare_home(home)
+    told = openlineage_settings() if sends_lineage else None
+    definitions = build_definitions(outputs=outputs.folder, intake=intake, openlineage=told)
+    job = definitions.resolve_job_def("refresh").with_hooks({keep_error})
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        keys = _align_partitions(instance, list(intake.releases()))
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        chosen: dict[str, Any] = {"asset_selection": _unpartitioned(job)}
+        read: list[str] = []
+        if stale:
+            # Dagster knows ranges in the order of insertion: from the first stale release to the last, all are read.
+            places = [keys.index(release_id) for release_id in stale]
+            read = keys[min(places) : max(places) + 1]
+            ends = {"dagster/asset_partition_range_start": read[0], "dagster/asset_partition_range_end": read[-1]}
+            chosen = {"tags": ends}
+        result = job.execute_in_process(instance=instance, run_config=quiet, raise_on_error=False, **chosen)
+        if not result.success:
+            instance_partitions_of_held(instance, intake)
+            _raise_cause(outputs, errors, result, intake)
+        for release_id in intake.left_out:
+            instance.delete_dynamic_partition("releases", release_id)
+            _forget(outputs, release_id)
+    fingerprints = {
+        r: staged_fingerprint(z, _staged(outputs, r)) for r, z in intake.releases().items() if r not in intake.refused
+    }
+    write_state(outputs, releases=fingerprints)
+    return [r for r in read if r not in intake.refused]
+
+
+def instance_partitions_of_held(instance: dg.DagsterInstance, intake: Intake) -> None:
+    """After a failed run: partitions as the archive holds them, so that the UI shows no release that is not held."""
+    held = set(intake.archive.index().releases_to_build())
+    for key in instance.get_dynamic_partitions("releases"):
+        if key not in held:
+            instance.delete_dynamic_partition("releases", key)
+
+
+def _stale(outputs: Outputs, intake: Intake) -> list[str]:
+    """Releases whose staged tables are missing, damaged, or were made from other members or by other code."""
+    made_from: dict[str, str] = read_state(outputs).get("releases", {})
+    return [
+        release_id
+        for release_id, zips in intake.releases().items()
+        if (made_from.get(release_id) or "") != staged_fingerprint(zips, _staged(outputs, release_id))
+    ]
+
+
+def _staged(outputs: Outputs, release_id: str) -> list[Path]:
+    names = sorted(table.name for table in tables() if table.group == "staged")
+    return [outputs.work / name / f"{release_id}.parquet" for name in names]
+
+
+def _forget(outputs: Outputs, release_id: str) -> None:
+    for file in outputs.work.glob(f"staged_*/{release_id}.parquet"):
+        file.unlink()
+
+
+def _align_partitions(instance: dg.DagsterInstance, releases: list[str]) -> list[str]:
+    """Make Dagster's partitions the releases to build from; returns them in the order of insertion."""
+    known = list(instance.get_dynamic_partitions("releases"))
+    for key in set(known) - set(releases):
+        instance.delete_dynamic_partition("releases", key)
+    instance.add_dynamic_partitions("releases", [r for r in releases if r not in known])
+    keys = list(instance.get_dynamic_partitions("releases"))
+    assert sorted(keys) == sorted(releases)
+    return keys
+
+
+def _unpartitioned(job: dg.JobDefinition) -> list[dg.AssetKey]:
+    layer = job.asset_layer
+    return [key for key in layer.selected_asset_keys if layer.get(key).partitions_def is None]
+
+
+def _raise_cause(outputs: Outputs, errors: list[BaseException], result: Any, intake: Intake) -> None:
+    _note_refused_findings(outputs, intake)
+    failed = {
+        f"{c.asset_key.to_user_string()}.{c.check_name}": str(c.description or "failed")
+        for c in result.get_asset_check_evaluations()
+        if not c.passed and c.blocking
+    }
+    if failed:
+        raise ChecksFailed(failed)
+    raise errors[0]
+
+
+def _note_refused_findings(outputs: Outputs, intake: Intake) -> None:
+    """Keep the findings of refused releases where ``hcpcs findings`` looks for them, those of earlier runs too."""
+    noted = json.loads(outputs.refused.read_text("utf-8")) if outputs.refused.exists() else {}
+    noted = {release_id: found for release_id, found in noted.items() if release_id in intake.index.refused}
+    for release_id, refusal in intake.refused.items():
+        noted[release_id] = [{s: getattr(f, s) for s in f.__slots__} for f in refusal.findings]
+    write_json(outputs.refused, noted)
+
+
+def prepare_home(home: Path) -> None:
+    """Make ``home`` a home of Dagster with our settings, unless it has its own."""
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(_DAGSTER_SETTINGS, "utf-8")

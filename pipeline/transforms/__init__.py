@@ -1,0 +1,1 @@
+"""Tables from tables: pure functions on frames. No path, no clock, no Dagster."""

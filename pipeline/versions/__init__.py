@@ -1,0 +1,1 @@
+"""Versions on disk and in object storage: written, checked, compared, pruned, published."""

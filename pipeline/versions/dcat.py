@@ -1,0 +1,299 @@
+"""``dcat.jsonld``: the version as a catalog of DCAT 3, for catalogs that read RDF.
+
+A pure function of the contracts and of what the version holds, like ``descriptors``: no clock, no version
+number, no path. Addresses are relative to the file, so a version may be moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from hcpcs.manifest import json_bytes
+from pipeline.lineage import columns as lineage
+from pipeline.versions.descriptors import (
+    CMS_PAGE,
+    KEYWORDS,
+    described_tables,
+    release_title,
+    standing_releases,
+    version_description,
+    version_title,
+)
+from schemas.columns import LICENSE_CMS, LICENSE_OURS
+from schemas.contract import Contract
+
+DCAT = "dcat.jsonld"
+
+_EU = "http://publications.europa.eu/resource/authority/"
+_MEDIA_TYPES = "https://www.iana.org/assignments/media-types/"
+_PARQUET = _MEDIA_TYPES + "application/vnd.apache.parquet"
+_PARQUET_FORMAT = "https://parquet.apache.org/docs/file-format/"
+_DCAT_3 = "https://www.w3.org/TR/vocab-dcat-3/"
+_CATALOG, _SERIES, _BUILD, _US, _CMS = "#catalog", "#releases", "#refresh", "#makers", "#cms"
+
+#: Words of DCAT and of what it builds on, with the types of their values.
+_CONTEXT: dict[str, Any] = {
+    "dcat": "http://www.w3.org/ns/dcat#",
+    "dcterms": "http://purl.org/dc/terms/",
+    "foaf": "http://xmlns.com/foaf/0.1/",
+    "prov": "http://www.w3.org/ns/prov#",
+    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+    "spdx": "http://spdx.org/rdf/terms#",
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+    **{
+        name: {"@type": "@id"}
+        for name in (
+            "dcat:accessURL",
+            "dcat:dataset",
+            "dcat:distribution",
+            "dcat:downloadURL",
+            "dcat:first",
+            "dcat:inSeries",
+            "dcat:landingPage",
+            "dcat:last",
+            "dcat:mediaType",
+            "dcat:prev",
+            "dcat:theme",
+            "dcterms:accessRights",
+            "dcterms:accrualPeriodicity",
+            "dcterms:conformsTo",
+            "dcterms:language",
+            "dcterms:license",
+            "dcterms:publisher",
+            "dcterms:spatial",
+            "foaf:homepage",
+            "prov:used",
+            "prov:wasAssociatedWith",
+            "prov:wasDerivedFrom",
+            "prov:wasGeneratedBy",
+            "rdfs:seeAlso",
+            "spdx:algorithm",
+        )
+    },
+    "dcat:byteSize": {"@type": "xsd:nonNegativeInteger"},
+    "dcat:endDate": {"@type": "xsd:date"},
+    "dcat:startDate": {"@type": "xsd:date"},
+    "spdx:checksumValue": {"@type": "xsd:hexBinary"},
+}
+
+
+def write_dcat(folder: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Write the catalog of the version in ``folder``; returns its entry for the manifest's list of files.
+
+    ``content`` is the manifest's content so far: the tables must be written and in its list of files.
+    """
+    licenses = pl.read_parquet(folder / content["tier"] / "licenses.parquet")
+    data = json_bytes(dcat(content, licenses))
+    (folder / DCAT).write_bytes(data)
+    return {DCAT: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}}
+
+
+def dcat(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, Any]:
+    """The version as JSON-LD: a catalog, a dataset per table, the releases it was made of as a series, licenses.
+
+    ``dcat:version`` tells contents apart; the number that a published version gets is no part of its content.
+    """
+    releases = standing_releases(content)
+    tables = list(described_tables(content))
+    used = sorted({LICENSE_CMS, LICENSE_OURS}.union(*(c.license_ids for *_, c in tables)))
+    texts = {row["license_id"]: row for row in licenses.iter_rows(named=True)}
+    return {
+        "@context": _CONTEXT,
+        "@graph": [
+            {
+                "@id": _CATALOG,
+                "@type": "dcat:Catalog",
+                "dcterms:title": version_title(content),
+                "dcterms:description": version_description(content),
+                "dcterms:publisher": _US,
+                "dcterms:language": _EU + "language/ENG",
+                "dcterms:conformsTo": _DCAT_3,
+                "dcterms:license": [texts[i]["text_file"] for i in used],
+                "dcat:version": _version(content),
+                "dcat:dataset": [*(f"#{t}" for t, *_ in tables), _SERIES, *map(_release_id, releases)],
+            },
+            *(_table(content, releases, texts, *described) for described in tables),
+            *_series(content, releases),
+            {
+                "@id": _BUILD,
+                "@type": "prov:Activity",
+                "dcterms:title": "hcpcs refresh",
+                "prov:used": [_release_id(r) for r in releases],
+                "prov:wasAssociatedWith": _US,
+            },
+            *(_license(texts[i]) for i in used),
+            {"@id": _US, "@type": ["foaf:Agent", "prov:Agent"], "foaf:name": "The makers of hcpcs"},
+            {
+                "@id": _CMS,
+                "@type": ["foaf:Organization", "prov:Agent"],
+                "foaf:name": "Centers for Medicare & Medicaid Services",
+                "foaf:homepage": "https://www.cms.gov/",
+            },
+        ],
+    }
+
+
+def _table(
+    content: Mapping[str, Any],
+    releases: Sequence[Mapping[str, Any]],
+    texts: Mapping[str, Mapping[str, Any]],
+    table: str,
+    file: str,
+    entry: Mapping[str, Any],
+    contract: Contract,
+) -> dict[str, Any]:
+    """A table as a dataset, with its one distribution."""
+    made_from, of_releases = _made_from(table)
+    main = LICENSE_CMS if LICENSE_CMS in contract.license_ids else contract.license_ids[0]
+    described: dict[str, Any] = {
+        "@id": f"#{table}",
+        "@type": "dcat:Dataset",
+        "dcterms:identifier": table,
+        "dcterms:title": table,
+        "dcterms:description": contract.description,
+        "dcterms:publisher": _US,
+        "dcterms:license": [texts[i]["text_file"] for i in contract.license_ids],
+        "dcterms:language": _EU + "language/ENG",
+        "dcterms:accessRights": _EU + "access-right/PUBLIC",
+        "dcat:version": _version(content),
+        "dcat:keyword": KEYWORDS,
+        "dcat:theme": _EU + "data-theme/HEAL",
+        "prov:wasGeneratedBy": _BUILD,
+        "prov:wasDerivedFrom": [f"#{name}" for name in made_from],
+    }
+    if of_releases:
+        described |= {
+            "dcterms:accrualPeriodicity": _EU + "frequency/QUARTERLY",
+            "dcterms:spatial": _EU + "country/USA",
+            "dcterms:temporal": {
+                "@type": "dcterms:PeriodOfTime",
+                "dcat:startDate": _day(releases[0]),
+                "dcat:endDate": _day(releases[-1]),
+            },
+            "prov:wasDerivedFrom": [*described["prov:wasDerivedFrom"], *map(_release_id, releases)],
+        }
+    distribution: dict[str, Any] = {
+        "@id": f"#{table}-parquet",
+        "@type": "dcat:Distribution",
+        "dcterms:title": f"{table}.parquet",
+        "dcat:accessURL": file,
+        "dcat:downloadURL": file,
+        "dcat:mediaType": _PARQUET,
+        "dcterms:conformsTo": _PARQUET_FORMAT,
+        "dcat:byteSize": entry["bytes"],
+        "spdx:checksum": _checksum(entry["sha256"]),
+        "dcterms:license": texts[main]["text_file"],
+    }
+    if rights := _rights(contract, main):
+        distribution["dcterms:rights"] = {"@type": "dcterms:RightsStatement", "rdfs:label": rights}
+    return described | {"dcat:distribution": distribution}
+
+
+def _made_from(table: str) -> tuple[list[str], bool]:
+    """The published tables that a table is made from, steps between left out, and whether releases are behind it."""
+    made_from, of_releases = set(), False
+    onward, seen = list(lineage.table_inputs(table)), set()
+    while onward:
+        found = lineage.table(onward.pop())
+        if found.name in seen:
+            continue
+        seen.add(found.name)
+        of_releases |= found.group == "staged"
+        onward += found.inputs
+        if found.is_published:
+            made_from.add(found.name)
+    return sorted(made_from), of_releases
+
+
+def _rights(contract: Contract, main: str) -> str:
+    """What the one license of a distribution leaves unsaid: columns under another, rows that name theirs."""
+    others = [i for i in contract.license_ids if i != main]
+    said = [f"{i}: {', '.join(c.name for c in contract.columns if c.license_id == i)}" for i in others]
+    if contract.has_license_columns:
+        said.append("each row names its license in license_id, and in withheld_fields what is left out")
+    return "; ".join(said)
+
+
+def _series(content: Mapping[str, Any], releases: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """CMS's releases as a series: each one a dataset, its members as distributions, neighbors linked."""
+    publisher = _US if content["is_sample"] else _CMS
+    page = {} if content["is_sample"] else {"dcat:landingPage": CMS_PAGE}
+    # A page: members lie in zips, and the address of a zip may lead to other bytes tomorrow.
+    access = {} if content["is_sample"] else {"dcat:accessURL": CMS_PAGE}
+    whose = "Made-up sample releases" if content["is_sample"] else "CMS's releases of HCPCS Level II"
+    yield {
+        "@id": _SERIES,
+        "@type": "dcat:DatasetSeries",
+        "dcterms:title": whose,
+        "dcterms:description": f"{whose} that the tables were made of, each in the posting that stands.",
+        "dcterms:publisher": publisher,
+        "dcterms:accrualPeriodicity": _EU + "frequency/QUARTERLY",
+        "dcat:first": _release_id(releases[0]),
+        "dcat:last": _release_id(releases[-1]),
+    } | page
+    before: Mapping[str, Any] | None = None
+    for release in releases:
+        yield (
+            {
+                "@id": _release_id(release),
+                "@type": ["dcat:Dataset", "prov:Entity"],
+                "dcterms:identifier": release["release_id"],
+                "dcterms:title": release_title(release, content),
+                "dcterms:description": f"{release_title(release, content)}: {len(release['members'])} members.",
+                "dcterms:publisher": publisher,
+                "dcterms:temporal": {"@type": "dcterms:PeriodOfTime", "dcat:startDate": _day(release)},
+                "dcat:version": str(release["revision"]),
+                "dcat:inSeries": _SERIES,
+                "dcat:distribution": [
+                    {
+                        "@id": f"cms/{release['release_id']}/{member['sha256']}",
+                        "@type": ["dcat:Distribution", "prov:Entity"],
+                        "dcterms:title": member["name"],
+                        "dcat:byteSize": member["bytes"],
+                        "spdx:checksum": _checksum(member["sha256"]),
+                    }
+                    | access
+                    for member in release["members"]
+                ],
+            }
+            | page
+            | ({"dcat:prev": _release_id(before)} if before else {})
+        )
+        before = release
+
+
+def _license(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "@id": row["text_file"],
+        "@type": "dcterms:LicenseDocument",
+        "dcterms:identifier": row["license_id"],
+        "dcterms:title": row["name"],
+        "rdfs:seeAlso": row["source"],
+    }
+
+
+def _checksum(sha256: str) -> dict[str, str]:
+    return {
+        "@type": "spdx:Checksum",
+        "spdx:algorithm": "spdx:checksumAlgorithm_sha256",
+        "spdx:checksumValue": sha256,
+    }
+
+
+def _version(content: Mapping[str, Any]) -> str:
+    """The newest release, and a hash of all rows."""
+    rows = [(name, entry["logical_sha256"]) for name, entry in sorted(content["files"].items()) if "rows" in entry]
+    return f"{content['newest_release']}+{hashlib.sha256(repr(rows).encode()).hexdigest()[:12]}"
+
+
+def _release_id(release: Mapping[str, Any]) -> str:
+    return f"#release-{release['release_id']}"
+
+
+def _day(release: Mapping[str, Any]) -> str:
+    return f"{release['release_id']}-01"

@@ -1,0 +1,263 @@
+"""What a version says of itself in two standards: ``datapackage.json`` (Frictionless, Data Package 2.0) and
+``croissant.json`` (MLCommons Croissant 1.1). The third, ``dcat.jsonld``, is ``pipeline.versions.dcat``.
+
+Pure functions of the contracts and of what the version holds: no clock, no version number, no path. They belong to
+the version's content, so the same tables always come with the same descriptors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from hcpcs.manifest import json_bytes
+from schemas.columns import LICENSE_CMS, LICENSE_OURS
+from schemas.contract import SCHEMA_VERSION, Column, Contract
+from schemas.registry import contracts
+
+DATAPACKAGE = "datapackage.json"
+CROISSANT = "croissant.json"
+
+KEYWORDS = ["HCPCS", "HCPCS Level II", "medical billing", "procedure codes", "modifiers", "Medicare"]
+#: Where CMS offers the releases.
+CMS_PAGE = "https://www.cms.gov/medicare/coding-billing/healthcare-common-procedure-system/quarterly-update"
+_NAME = "hcpcs"
+_DESCRIPTION = (
+    "US procedure codes (HCPCS Level II) as a dated record: what each code meant on any day, what changed in each"
+    " release, who owns it and what may be redistributed."
+)
+_SAMPLE_DESCRIPTION = "Made-up releases in CMS's format, to try the tables with. No row is CMS's: " + _DESCRIPTION
+
+_FRICTIONLESS = {"string": "string", "bool": "boolean", "int32": "integer", "int64": "integer", "double": "number"}
+_FRICTIONLESS |= {"date32[day]": "date"}
+_CROISSANT = {"string": "sc:Text", "bool": "sc:Boolean", "int32": "sc:Integer", "int64": "sc:Integer"}
+_CROISSANT |= {"double": "sc:Float", "date32[day]": "sc:Date"}
+
+#: The context that Croissant 1.1 prescribes, and PROV for where the data come from.
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "arrayShape": "cr:arrayShape",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "containedIn": "cr:containedIn",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"},
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isArray": "cr:isArray",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "name": {"@container": "@language"},
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "prov": "http://www.w3.org/ns/prov#",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+
+
+def write_descriptors(folder: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Write both descriptors of the version in ``folder``; returns their entries for the manifest's list of files.
+
+    ``content`` is the manifest's content so far: the tables must be written and in its list of files.
+    """
+    licenses = pl.read_parquet(folder / content["tier"] / "licenses.parquet")
+    entries = {}
+    for name, descriptor in ((CROISSANT, croissant(content, licenses)), (DATAPACKAGE, datapackage(content, licenses))):
+        data = json_bytes(descriptor)
+        (folder / name).write_bytes(data)
+        entries[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    return entries
+
+
+def datapackage(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, Any]:
+    """The version as a Data Package 2.0: a resource per table, with schema, bytes, hash and licenses."""
+    return {
+        "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
+        "name": _NAME,
+        "title": version_title(content),
+        "description": version_description(content),
+        "homepage": CMS_PAGE,
+        "keywords": KEYWORDS,
+        "licenses": _frictionless_licenses(licenses, [LICENSE_CMS, LICENSE_OURS]),
+        "sources": [{"title": release_title(r, content), "path": CMS_PAGE} for r in standing_releases(content)],
+        "resources": [
+            {
+                "name": table,
+                "type": "table",
+                "path": name,
+                "format": "parquet",
+                "mediatype": "application/vnd.apache.parquet",
+                "description": contract.description,
+                "bytes": entry["bytes"],
+                "hash": f"sha256:{entry['sha256']}",
+                "licenses": _frictionless_licenses(licenses, _licenses_of(contract)),
+                "schema": {
+                    "$schema": "https://datapackage.org/profiles/2.0/tableschema.json",
+                    "fields": [_frictionless_field(c) for c in contract.columns],
+                    "primaryKey": list(contract.key),
+                },
+            }
+            for table, name, entry, contract in described_tables(content)
+        ],
+    }
+
+
+def croissant(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, Any]:
+    """The version as a Croissant 1.1 data set: a file object and a record set per table, licenses, provenance.
+
+    It names no version: the number that a version gets is no part of its content.
+    """
+    address = dict(licenses.select("license_id", "source").iter_rows())
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": _NAME,
+        "alternateName": version_title(content),
+        "description": version_description(content),
+        "url": CMS_PAGE,
+        "license": [address[LICENSE_CMS], address[LICENSE_OURS]],
+        "creator": {"@type": "sc:Organization", "name": "The makers of hcpcs"},
+        "datePublished": f"{content['newest_release']}-01",
+        "keywords": KEYWORDS,
+        "inLanguage": "en",
+        "isLiveDataset": False,
+        "prov:wasDerivedFrom": [
+            {
+                "@id": f"cms/{r['release_id']}/{m['sha256']}",
+                "@type": "prov:Entity",
+                "name": f"{release_title(r, content)}: {m['name']}",
+                "sha256": m["sha256"],
+            }
+            for r in standing_releases(content)
+            for m in r["members"]
+        ],
+        "distribution": [
+            {
+                "@id": name,
+                "@type": "cr:FileObject",
+                "name": f"{table}.parquet",
+                "description": contract.description,
+                "contentUrl": name,
+                # With a comma: five digits in a row are what the license gate looks for.
+                "contentSize": f"{entry['bytes'] / 1000:,.1f} kB",
+                "encodingFormat": "application/x-parquet",
+                "sha256": entry["sha256"],
+            }
+            for table, name, entry, contract in described_tables(content)
+        ],
+        "recordSet": [
+            {
+                "@id": table,
+                "@type": "cr:RecordSet",
+                "name": table,
+                "description": contract.description,
+                "key": [{"@id": f"{table}/{column}"} for column in contract.key],
+                "field": [_croissant_field(table, name, c) for c in contract.columns],
+            }
+            for table, name, _, contract in described_tables(content)
+        ],
+    }
+
+
+def described_tables(content: Mapping[str, Any]) -> Iterable[tuple[str, str, Mapping[str, Any], Contract]]:
+    """The tables of the version, sorted: name, file, the file's entry in the manifest, contract."""
+    for name, entry in sorted(content["files"].items()):
+        if name.endswith(".parquet"):
+            yield Path(name).stem, name, entry, contracts()[Path(name).stem]
+
+
+def standing_releases(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The releases, each in the posting that stands."""
+    return [r for r in content["releases"] if r["stands"]]
+
+
+def version_title(content: Mapping[str, Any]) -> str:
+    """What the version is, in a line; a made-up sample says so."""
+    what = "made-up sample of HCPCS Level II" if content["is_sample"] else "HCPCS Level II"
+    return f"{what[0].upper()}{what[1:]}, releases to {content['newest_release']}, tier {content['tier']}"
+
+
+def version_description(content: Mapping[str, Any]) -> str:
+    """What the version holds, in a paragraph."""
+    text = _SAMPLE_DESCRIPTION if content["is_sample"] else _DESCRIPTION
+    return f"{text} Schema version {SCHEMA_VERSION}."
+
+
+def release_title(release: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    """A release and its posting, in a line."""
+    whose = "made-up sample release" if content["is_sample"] else "CMS HCPCS Level II release"
+    return f"{whose} {release['release_id']}, posting {release['revision']}"
+
+
+def _licenses_of(contract: Contract) -> list[str]:
+    return sorted({c.license_id for c in contract.columns if c.license_id})
+
+
+def _frictionless_licenses(licenses: pl.DataFrame, ids: Iterable[str]) -> list[dict[str, str]]:
+    rows = {row["license_id"]: row for row in licenses.iter_rows(named=True)}
+    return [{"name": i, "title": rows[i]["name"], "path": rows[i]["text_file"]} for i in ids]
+
+
+def _frictionless_field(column: Column) -> dict[str, Any]:
+    element = _element(column.type)
+    field: dict[str, Any] = {"name": column.name, "type": "array" if element else _FRICTIONLESS[column.type]}
+    field["description"] = column.description
+    if not column.nullable:
+        field["constraints"] = {"required": True}
+    if element:
+        field["arrayItem"] = {"type": _FRICTIONLESS[element]}
+    if column.source:
+        field["source"] = column.source
+    field["license"] = column.license_id
+    return field
+
+
+def _croissant_field(table: str, file: str, column: Column) -> dict[str, Any]:
+    element = _element(column.type)
+    field: dict[str, Any] = {
+        "@id": f"{table}/{column.name}",
+        "@type": "cr:Field",
+        "name": column.name,
+        "description": column.description,
+        "dataType": _CROISSANT[element or column.type],
+    }
+    if element:
+        field |= {"isArray": True, "arrayShape": "-1"}
+    return field | {"source": {"fileObject": {"@id": file}, "extract": {"column": column.name}}}
+
+
+def _element(type_name: str) -> str | None:
+    """The element type of a list, None for anything else."""
+    found = re.fullmatch(r"list<(.+)>", type_name)
+    return found[1] if found else None

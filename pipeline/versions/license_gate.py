@@ -1,0 +1,658 @@
+"""The gate: reads every byte that would be published and refuses a version that holds what is another owner's.
+
+It looks at files, not at the code that made them, so it shares nothing with ``license_flags``: its patterns, its
+idea of a row that belongs to the AMA or the ADA, and its reading of the policy are its own. What it may let pass is
+said by the ``keep`` rows of ``sources/curated/license_policy.csv`` alone, each with a condition that is tested here.
+Masking, and what becomes of a refused version, belong elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property, partial
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow
+import pyarrow.parquet
+
+from hcpcs.errors import HcpcsError
+
+# A code as a whole token, whatever its case: CMS writes some in lower case. But `1000u` counts units: a laboratory's
+# own test in lower case begins with 0. An underscore ends a token, and the code set's name may stand right before it.
+_SHAPE = r"[0-9]{5}|[0-9]{4}(?:[ftma]|(?-i:U))|0[0-9]{3}u|d[0-9]{4}"
+_TOKEN = re.compile(rf"(?<![0-9a-z])(?:cpt|cdt)?({_SHAPE})(?![0-9a-z])", re.IGNORECASE)
+#: What every token has; most texts have none.
+_DIGIT = re.compile("[0-9]")
+#: The same for polars, whose patterns cannot look around: finds every text that holds a token.
+_HOLDS_TOKEN = rf"(?i)(?:^|[^0-9a-z])(?:cpt|cdt)?(?:{_SHAPE})(?:[^0-9a-z]|$)"
+#: Day, month and year with slashes, also CMS's misspelled ones (01/0/12019): no code stands behind two numbers so.
+_SLASHED_DATE = re.compile(r"(?<![0-9/])[0-9]{1,2}/[0-9]{1,2}/[0-9]{1,5}(?![0-9/])")
+#: What a row's ``code`` looks like where its words are not CMS's: a CPT or CDT code, a modifier of CPT.
+_FOREIGN_CODE = rf"(?i)^(?:(?:{_SHAPE})|[0-9][0-9a-z]|p[1-6])$"
+_PROSE = re.compile(r"[A-Za-z]{2,}\s+\S*[A-Za-z]{2,}")
+_LETTER = re.compile(r"[A-Za-z]")
+_PLACE_BEFORE = re.compile(r"\b(?:lines?|rows?)\s+$", re.IGNORECASE)
+#: Columns, and record fields that a column quotes, of which even one word is a description.
+_TEXT_NAME = re.compile(r"description|text|descriptor")
+_QUOTING_NAME = re.compile(r"^(old|new|raw)(_value)?$|^examples$")
+
+#: Withheld texts with fewer letters and digits are words that anyone may use.
+MIN_TEXT_LETTERS = 12
+#: So many letters and digits from the beginning of a withheld description give it away.
+_TELLING_START = 32
+_SMALL_BYTES = 2_000_000
+_SHOWN_LEAKS = 30
+_SHOWN_TEXT = 60
+_FLAG_COLUMNS = ("code", "redistribution", "cites_cpt", "field")
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """One place that holds what may not be published: table (or file), column, key of the row, token, and why."""
+
+    table: str
+    column: str
+    key: str
+    token: str
+    why: str
+    text: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        place = ": ".join(part for part in (self.table, self.column, self.key) if part)
+        return f"{place}: {self.token!r}: {self.why}" if self.token else f"{place}: {self.why}"
+
+
+class LicenseLeak(HcpcsError):
+    """A version would publish what is another owner's; ``leaks`` has every place."""
+
+    def __init__(self, leaks: Iterable[Leak]) -> None:
+        self.leaks = tuple(leaks)
+        shown = [f"  {leak}" for leak in self.leaks[:_SHOWN_LEAKS]]
+        if len(self.leaks) > _SHOWN_LEAKS:
+            shown.append(f"  … and {len(self.leaks) - _SHOWN_LEAKS} more")
+        places = f"{len(self.leaks)} place{'s' * (len(self.leaks) != 1)}"
+        super().__init__(
+            f"{places} would publish what may not be passed on:\n" + "\n".join(shown) + "\n"
+            "mask it, or let sources/curated/license_policy.csv keep it with a reason"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """What the gate saw: files read, distinct values looked at, cells kept by policy row, and leaks."""
+
+    files: int
+    values: int
+    kept: dict[tuple[str, str, str], int]
+    leaks: tuple[Leak, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing leaks."""
+        return not self.leaks
+
+
+def check_version(
+    folder: Path, policy: pl.DataFrame, manifest_files: Iterable[str], *, forbidden_texts: Iterable[str] = ()
+) -> GateReport:
+    """Read everything in ``folder``; raises ``LicenseLeak`` with all leaks if there is one, else says what it saw.
+
+    ``manifest_files`` are the paths, from ``folder``, that the manifest lists (``manifest.json`` need not list
+    itself). ``forbidden_texts`` are withheld sentences that may stand nowhere, in no case or spacing; see
+    ``withheld_texts``. Raises ``ValueError`` for a ``keep`` row whose condition is not one of ``KEEP_CONDITIONS``.
+    """
+    report = inspect_version(folder, policy, manifest_files, forbidden_texts=forbidden_texts)
+    if report.leaks:
+        raise LicenseLeak(report.leaks)
+    return report
+
+
+def inspect_version(
+    folder: Path, policy: pl.DataFrame, manifest_files: Iterable[str], *, forbidden_texts: Iterable[str] = ()
+) -> GateReport:
+    """As ``check_version``, but leaks are reported and not raised."""
+    gate = _Gate(_Policy(policy), forbidden_texts)
+    listed = set(manifest_files)
+    present = set()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            gate.leak(name, "", "", "", "a link, which may lead out of the version")
+        elif path.is_file():
+            present.add(name)
+            gate.look_at_text(name, "file name", "", name)
+            if name not in listed and name != "manifest.json":
+                gate.leak(name, "", "", "", "the manifest does not list this file")
+            gate.look_at_file(path, name)
+    for name in sorted(listed - present):
+        gate.leak(name, "", "", "", "the manifest lists this file, but it is not there")
+    return gate.report(len(present))
+
+
+def withheld_texts(tables: Mapping[str, pl.DataFrame | pl.LazyFrame], policy: pl.DataFrame) -> frozenset[str]:
+    """Texts of whole, unmasked tables that the gate would refuse: what may stand nowhere in the open tier.
+
+    Of a description that is the AMA's or the ADA's, its beginning too, so that a cut quotation is found. A text that
+    stands in a place that may keep it is CMS's own, and is left out.
+    """
+    gate = _Gate(_Policy(policy), ())
+    for name, frame in tables.items():
+        whole = frame.lazy()
+        read = partial(_columns_of, whole)
+        gate.look_at_table(_Table(name, dict(whole.collect_schema()), (), read))
+    texts = set()
+    for leak in gate.leaks:
+        texts.add(leak.text)
+        if leak.why == _FOREIGN_TEXT and len(_plain(leak.text)) > _TELLING_START:
+            texts.add(_plain(leak.text)[:_TELLING_START])
+    kept = [_plain(text) for text in gate.kept_texts]
+    return frozenset(t for t in texts if len(p := _plain(t)) >= MIN_TEXT_LETTERS and not any(p in k for k in kept))
+
+
+def _columns_of(frame: pl.LazyFrame, columns: list[str]) -> pl.DataFrame:
+    return frame.select(columns).collect()
+
+
+_FOREIGN_TEXT = "words in a row that is about a code or modifier of the AMA or the ADA"
+_FOREIGN_TOKEN = "shaped like a CPT or CDT code"
+_WITHHELD_TEXT = "the words of a withheld text"
+
+
+def _plain(text: str) -> str:
+    """Letters and digits alone, in one case: how withheld texts are compared."""
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+# What a keep row may let pass. Each test sees one token in its text, and the flags of the row it stands in.
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    table: str
+    column: str
+    text: str
+    is_foreign: bool = False
+    cites_cpt: bool | None = None
+    field: str | None = None
+
+
+def _is_flagged_citation(cell: _Cell, token: re.Match[str]) -> bool:
+    """A number within words that are CMS's own, in a row that says ``cites_cpt``."""
+    rest = cell.text[: token.start()] + cell.text[token.end() :]
+    return not cell.is_foreign and cell.cites_cpt is not False and bool(_LETTER.search(_TOKEN.sub("", rest)))
+
+
+def _is_code_alone(cell: _Cell, token: re.Match[str]) -> bool:
+    """The bare code, no word beside it."""
+    return token.group(0) == cell.text
+
+
+def _is_reference_number(cell: _Cell, token: re.Match[str]) -> bool:
+    """The number of a section of a law or a manual: no word of four letters beside it."""
+    if cell.is_foreign or re.search(r"[A-Za-z]{4}", cell.text):
+        return False
+    return cell.field is None or cell.field.endswith(("_ref", "_refs"))
+
+
+def _is_quoted_description(cell: _Cell, token: re.Match[str]) -> bool:
+    """A flagged citation in a column that quotes a description of CMS."""
+    return (cell.field or "").endswith("_description") and _is_flagged_citation(cell, token)
+
+
+def _is_line_number(cell: _Cell, token: re.Match[str]) -> bool:
+    """The number of a line or row, as our own messages name places."""
+    return bool(_PLACE_BEFORE.search(cell.text[: token.start()]))
+
+
+def _never(cell: _Cell, token: re.Match[str]) -> bool:
+    return False
+
+
+#: Conditions of keep rows for tokens; ``row_of_ama_or_ada`` keeps words in a row of another owner, never a token.
+KEEP_CONDITIONS: dict[str, Callable[[_Cell, re.Match[str]], bool]] = {
+    "cites_cpt_or_cdt": _is_flagged_citation,
+    "names_cpt_or_cdt_code": _is_code_alone,
+    "names_section_of_rules": _is_reference_number,
+    "names_a_line": _is_line_number,
+    "cites_in_description": _is_quoted_description,
+    "row_of_ama_or_ada": _never,
+}
+
+
+class _Policy:
+    """The keep rows, by table (or file) and column; of a file, the column is a pattern."""
+
+    def __init__(self, policy: pl.DataFrame) -> None:
+        self._keep: dict[str, dict[str, list[str]]] = {}
+        for row in policy.filter(pl.col("action") == "keep").iter_rows(named=True):
+            if row["condition"] not in KEEP_CONDITIONS:
+                raise ValueError(f"license policy: the gate knows no condition {row['condition']!r} to keep by")
+            self._keep.setdefault(row["table"], {}).setdefault(row["column"], []).append(row["condition"])
+
+    def conditions(self, table: str, column: str) -> list[str]:
+        columns = self._keep.get(table, {})
+        found = columns.get(column)
+        if found is None:
+            found = [c for pattern, several in columns.items() if fnmatchcase(column, pattern) for c in several]
+        return found or []
+
+    def keeps(self, cell: _Cell, token: re.Match[str]) -> str | None:
+        """The condition under which the token may stand there, or None."""
+        for condition in self.conditions(cell.table, cell.column):
+            if KEEP_CONDITIONS[condition](cell, token):
+                return condition
+        return None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table to look at: its columns' types, its key, and a way to read some columns."""
+
+    name: str
+    schema: Mapping[str, pl.DataType]
+    key: tuple[str, ...]
+    read: Callable[[list[str]], pl.DataFrame]
+
+    @cached_property
+    def flags(self) -> pl.DataFrame:
+        """Per row: whether it is about another owner's code, and its flags; null where the table has no such column."""
+        has = [c for c in _FLAG_COLUMNS if c in self.schema]
+        frame = self.read(has or list(self.schema)[:1]).with_row_index("row")
+        foreign = [pl.col("code").str.contains(_FOREIGN_CODE).fill_null(False)] if "code" in has else []
+        if "redistribution" in has:
+            foreign.append(pl.col("redistribution") == "withheld")
+        return frame.select(
+            "row",
+            is_foreign=pl.any_horizontal(foreign) if foreign else pl.lit(False),
+            cites_cpt=pl.col("cites_cpt") if "cites_cpt" in has else pl.lit(None, pl.Boolean),
+            field=pl.col("field") if "field" in has else pl.lit(None, pl.String),
+        ).drop("row")
+
+    @cached_property
+    def rows_of_others(self) -> pl.Series:
+        """Numbers of the rows that are about another owner's code."""
+        return self.flags["is_foreign"].arg_true()
+
+    def row_keys(self, rows: list[int]) -> list[str]:
+        """What names each of the rows: its primary key, or its number."""
+        if not self.key:
+            return [f"row {row + 1}" for row in rows]
+        values = self.read(list(self.key))[rows].iter_rows(named=True)
+        return [", ".join(f"{k}={v}" for k, v in one.items()) for one in values]
+
+
+class _Gate:
+    """One reading of a version: collects what it saw."""
+
+    def __init__(self, policy: _Policy, forbidden_texts: Iterable[str]) -> None:
+        self.policy = policy
+        self.leaks: list[Leak] = []
+        self.kept: Counter[tuple[str, str, str]] = Counter()
+        self.kept_texts: set[str] = set()
+        self.values = 0
+        self._metadata: dict[str, list[str]] = {}
+        plain = {_plain(text) for text in forbidden_texts}
+        # A text within a longer forbidden one is enough to look for.
+        self.forbidden = sorted(t for t in plain if len(t) >= MIN_TEXT_LETTERS)
+
+    def report(self, files: int) -> GateReport:
+        return GateReport(files, self.values, dict(self.kept), tuple(self.leaks))
+
+    def leak(self, table: str, column: str, key: str, token: str, why: str, text: str = "") -> None:
+        self.leaks.append(Leak(table, column, key, token, why, text))
+
+    # Files.
+
+    def look_at_file(self, path: Path, name: str) -> None:
+        reader = _READERS.get(path.suffix.lower())
+        if reader is None:
+            self.leak(name, "", "", "", "a kind of file that the gate cannot read")
+            return
+        try:
+            if path.suffix.lower() == ".parquet":
+                self._look_at_parquet(path)
+                return
+            content = path.read_bytes().decode("utf-8")
+            if reader is _texts_of_script and not self.forbidden and not _script_may_hold_token(content):
+                self.values += 1
+                return
+            texts = list(reader(content))
+        except (UnicodeDecodeError, ValueError, pyarrow.ArrowException, pl.exceptions.PolarsError) as error:
+            self.leak(name, "", "", "", f"cannot be read as {path.suffix[1:]}, so not checked: {str(error)[:120]}")
+            return
+        for column, place, text in texts:
+            self.look_at_text(name, column, place, text)
+        # A sentence may run over lines and elements.
+        self._look_for_withheld(name, "", [" ".join(text for _, _, text in texts)], lambda _: [""])
+
+    def look_at_text(self, table: str, column: str, place: str, text: str) -> None:
+        """Look for tokens in one text of a file or of metadata."""
+        self.values += 1
+        for token, condition in self._tokens(_Cell(table, column, text)):
+            if condition is None:
+                self.leak(table, column, place, token, _FOREIGN_TOKEN, text)
+            else:
+                self.kept[table, column, condition] += 1
+
+    def _tokens(self, cell: _Cell) -> Iterator[tuple[str, str | None]]:
+        """The tokens of a text, each with the condition that lets it stand, or None."""
+        if not _DIGIT.search(cell.text):
+            return
+        dates = [m.span() for m in _SLASHED_DATE.finditer(cell.text)]
+        for token in _TOKEN.finditer(cell.text):
+            if not any(start <= token.start(1) and token.end(1) <= end for start, end in dates):
+                yield token.group(1), self.policy.keeps(cell, token)
+
+    def _look_for_withheld(
+        self, table: str, column: str, texts: Iterable[str], places: Callable[[str], list[str]]
+    ) -> None:
+        if not self.forbidden:
+            return
+        distinct = texts if isinstance(texts, pl.Series) else pl.Series("text", list(texts), dtype=pl.String)
+        plain = distinct.str.to_lowercase().str.replace_all(r"[^a-z0-9]", "")
+        for text in distinct.filter(plain.str.contains_any(self.forbidden)):
+            squeezed = _plain(text)
+            words = next(t for t in self.forbidden if t in squeezed)
+            for place in places(text):
+                self.leak(table, column, place, words[:_SHOWN_TEXT], _WITHHELD_TEXT, text)
+
+    # Tables.
+
+    def _look_at_parquet(self, path: Path) -> None:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            arrow, raw = file.schema_arrow, file.metadata.metadata or {}
+        schema = dict(pl.read_parquet_schema(path))
+        key = json.loads((arrow.metadata or {}).get(b"hcpcs.primary_key", b"[]"))
+        key = tuple(k for k in key if k in schema)
+        # A large table is read a column at a time, for the sake of memory; a small one at once, for that of time.
+        is_large = path.stat().st_size > _SMALL_BYTES
+        read = partial(_columns_of, pl.scan_parquet(path)) if is_large else pl.read_parquet(path).select
+        table = _Table(path.stem, schema, key, read)
+        self._look_at_metadata(table.name, "metadata", raw)
+        # The writer's own copy of the schema is in base64: looked at decoded.
+        stored = raw.get(b"ARROW:schema")
+        both = [arrow, pyarrow.ipc.read_schema(pyarrow.py_buffer(base64.b64decode(stored)))] if stored else [arrow]
+        for schema_copy in both:
+            self._look_at_metadata(table.name, "metadata", schema_copy.metadata or {})
+            for one in schema_copy:
+                self._look_at_field(table.name, one.name, one)
+        for text, places in self._metadata.items():
+            self._metadata[text] = list(dict.fromkeys(places))
+        self._look_for_withheld(table.name, "", self._metadata, self._metadata.__getitem__)
+        self._metadata = {}
+        self.look_at_table(table)
+
+    def _look_at_metadata(self, table: str, column: str, metadata: Mapping[bytes, bytes]) -> None:
+        for name, value in metadata.items():
+            if name == b"ARROW:schema":
+                continue
+            place = name.decode("utf-8", "replace")
+            text = value.decode("utf-8", "replace")
+            self.look_at_text(table, column, "", place)
+            for part in _strings_of_metadata(text):
+                self.look_at_text(table, f"{column} {place}", "", part)
+                self._metadata.setdefault(part, []).append(f"{column} {place}")
+
+    def _look_at_field(self, table: str, column: str, one: pyarrow.Field) -> None:
+        self.look_at_text(table, column, "", one.name)
+        self._look_at_metadata(table, f"{column} metadata", one.metadata or {})
+        for number in range(one.type.num_fields):
+            self._look_at_field(table, f"{column}.{one.type.field(number).name}", one.type.field(number))
+
+    def look_at_table(self, table: _Table) -> None:
+        """Look at all text values of a table, each distinct one once."""
+        for column, dtype in table.schema.items():
+            if not _may_hold_text(dtype):
+                continue
+            values = table.read([column]).to_series()
+            for name, texts in _texts_of_column(column, values):
+                self._look_at_column(table, name, texts)
+        self._look_at_flags(table)
+
+    def _look_at_column(self, table: _Table, column: str, texts: pl.DataFrame) -> None:
+        """``texts``: ``row`` and ``text``, a row for each value, several for a list."""
+        distinct = texts["text"].unique()
+        self.values += distinct.len()
+        holding = distinct.filter(distinct.str.contains(_HOLDS_TOKEN))
+        if holding.len():
+            self._look_at_holding(table, column, texts.filter(pl.col("text").is_in(holding.implode())))
+        if table.rows_of_others.len() and "row_of_ama_or_ada" not in self.policy.conditions(table.name, column):
+            of_others = texts.filter(pl.col("row").is_in(table.rows_of_others.implode()))
+            self._look_at_rows_of_others(table, column, of_others.with_columns(table.flags[of_others["row"]]))
+        self._look_for_withheld(
+            table.name,
+            column,
+            distinct,
+            lambda text: table.row_keys(texts.filter(pl.col("text") == text)["row"].to_list()),
+        )
+
+    def _look_at_holding(self, table: _Table, column: str, texts: pl.DataFrame) -> None:
+        """Texts that hold a token: once for each distinct text and set of flags, then back to the rows."""
+        flagged = texts.with_columns(table.flags[texts["row"]])
+        for group in (
+            flagged.group_by("text", "is_foreign", "cites_cpt", "field", maintain_order=True).agg("row").to_dicts()
+        ):
+            cell = _Cell(table.name, column, group["text"], group["is_foreign"], group["cites_cpt"], group["field"])
+            for token, condition in self._tokens(cell):
+                if condition is not None:
+                    self.kept[table.name, column, condition] += len(group["row"])
+                    self.kept_texts.add(group["text"])
+                    continue
+                for key in table.row_keys(group["row"]):
+                    self.leak(table.name, column, key, token, _FOREIGN_TOKEN, group["text"])
+
+    def _look_at_rows_of_others(self, table: _Table, column: str, of_others: pl.DataFrame) -> None:
+        """In a row about another owner's code no words may stand, whoever wrote them."""
+        for row, text, quoted in of_others.select("row", "text", "field").iter_rows():
+            stated = f"{column} {quoted}" if quoted and _QUOTING_NAME.search(column) else column
+            if (_TEXT_NAME.search(stated) and _LETTER.search(text)) or _PROSE.search(text):
+                self.leak(table.name, column, table.row_keys([row])[0], text[:_SHOWN_TEXT], _FOREIGN_TEXT, text)
+
+    def _look_at_flags(self, table: _Table) -> None:
+        """A row about another owner's code says so: whoever filters by the flag must be safe."""
+        if not {"code", "redistribution"} <= table.schema.keys():
+            return
+        rows = table.read(["code", "redistribution"]).with_row_index("row")
+        unflagged = rows.filter(pl.col("code").str.contains(_FOREIGN_CODE) & (pl.col("redistribution") != "withheld"))
+        for row, code in unflagged.select("row", "code").iter_rows():
+            self.leak(
+                table.name, "redistribution", table.row_keys([row])[0], code, "another owner's, but not marked withheld"
+            )
+
+
+def _strings_of_metadata(text: str) -> list[str]:
+    """The strings of a JSON object or list; of anything else, the whole."""
+    if text.startswith(("{", "[")):
+        try:
+            return [t for _, _, t in _texts_of_json(text)]
+        except ValueError:
+            pass
+    return [text]
+
+
+def _may_hold_text(dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.List | pl.Array):
+        return _may_hold_text(dtype.inner)  # type: ignore[arg-type]
+    if isinstance(dtype, pl.Struct):
+        return any(_may_hold_text(f.dtype) for f in dtype.fields)  # type: ignore[arg-type]
+    return isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Binary) or dtype == pl.String
+
+
+def _texts_of_column(name: str, values: pl.Series) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The texts of a column with their rows, down through lists and structs."""
+    yield from _unpacked(
+        name, pl.DataFrame({"row": pl.int_range(values.len(), dtype=pl.UInt32, eager=True), "text": values})
+    )
+
+
+def _unpacked(name: str, texts: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    dtype = texts.schema["text"]
+    if isinstance(dtype, pl.Array):
+        texts = texts.with_columns(pl.col("text").arr.to_list())
+        dtype = texts.schema["text"]
+    if isinstance(dtype, pl.List):
+        yield from _unpacked(name, texts.explode("text"))
+    elif isinstance(dtype, pl.Struct):
+        for inner in dtype.fields:
+            if _may_hold_text(inner.dtype):  # type: ignore[arg-type]
+                part = texts.select("row", pl.col("text").struct.field(inner.name).alias("text"))
+                yield from _unpacked(f"{name}.{inner.name}", part)
+    elif isinstance(dtype, pl.Binary):
+        decoded = pl.col("text").map_elements(lambda b: b.decode("latin-1"), return_dtype=pl.String)
+        yield name, texts.with_columns(decoded).drop_nulls("text")
+    else:
+        yield name, texts.with_columns(pl.col("text").cast(pl.String)).drop_nulls("text")
+
+
+# Files of text: each reader gives (column, place, text).
+_Texts = Iterator[tuple[str, str, str]]
+
+
+def _texts_of_lines(content: str) -> _Texts:
+    for number, line in enumerate(content.splitlines(), 1):
+        yield "", f"line {number}", line
+
+
+def _texts_of_json(content: str) -> _Texts:
+    """Strings and names of JSON, not its numbers; the column is the path without places in lists."""
+    # Pairs, so that a name that stands twice hides nothing.
+    value = json.loads(content, object_pairs_hook=_Pairs)
+
+    def walk(value: Any, path: str, place: str) -> _Texts:
+        if isinstance(value, str):
+            yield path, place, value
+        elif isinstance(value, _Pairs):
+            for name, inner in value:
+                yield path, place, name
+                yield from walk(inner, f"{path}.{name}" if path else name, place)
+        elif isinstance(value, list):
+            for number, inner in enumerate(value):
+                yield from walk(inner, path, f"{place}[{number}]")
+
+    return walk(value, "", "")
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object of JSON as its pairs, in order."""
+
+
+_SCRIPT_TEXT = re.compile(
+    r""" "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | `(?:\\.|[^`\\])*` | //[^\n]* | /\*.*?\*/ """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+#: An escape within a string: what stands behind `\\n` must not look as if a letter stood before it.
+_SCRIPT_ESCAPE = re.compile(r"\\(?:\\|[nrtbfv0]|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]+\}|x[0-9A-Fa-f]{2})")
+
+
+def _texts_of_script(content: str) -> _Texts:
+    """Strings, without their quotes, and comments of JavaScript or CSS; numbers are no tokens."""
+    line, counted = 1, 0
+    for found in _SCRIPT_TEXT.finditer(content):
+        line += content.count("\n", counted, found.start())
+        counted = found.start()
+        text = found.group(0)
+        yield "", f"line {line}", _without_escapes(text if text.startswith("/") else text[1:-1])
+
+
+def _script_may_hold_token(content: str) -> bool:
+    """Whether a token stands anywhere in a script: a quick look that spares most scripts of mere data the long one."""
+    return bool(pl.Series([_without_escapes(content)]).str.contains(_HOLDS_TOKEN)[0])
+
+
+def _without_escapes(text: str) -> str:
+    return _SCRIPT_ESCAPE.sub(_unescaped, text) if "\\" in text else text
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    """The letter or digit that an escape stands for; a blank for anything else."""
+    digits = re.sub(r"[^0-9A-Fa-f]", "", escape[0][2:])
+    letter = chr(min(int(digits, 16), 0x10FFFF)) if digits else " "
+    return letter if letter.isalnum() else " "
+
+
+def _texts_of_markup(content: str) -> _Texts:
+    """Text, comments and attributes of HTML or SVG; scripts by their strings; not the numbers of drawings."""
+    reader = _Markup()
+    reader.feed(content)
+    reader.close()
+    reader.flush()
+    return iter(reader.texts)
+
+
+#: Elements that stand within a line of text.
+_INLINE = re.compile(
+    "a|abbr|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strong|su[bp]|tspan|tt|u|var|wbr"
+)
+#: Attributes that hold the numbers of a drawing or a layout.
+_NUMBERS = re.compile(
+    "d|points|[xy][12]?|[cdf][xy]|r[xy]?|width|height|viewbox|transform|style|offset|stroke-[a-z]+|font-size|[a-z]+span"
+)
+
+
+class _Markup(HTMLParser):
+    """Text is joined over elements that stand within a line, so that none can cut a token in two."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.texts: list[tuple[str, str, str]] = []
+        self._pending = ""
+        self._place = ""
+        self._script: str | None = None
+
+    def flush(self) -> None:
+        if self._pending.strip():
+            self.texts.append(("", self._place, self._pending))
+        self._pending = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if not _INLINE.fullmatch(tag):
+            self.flush()
+        if tag in ("script", "style"):
+            self._script = "json" if "json" in (dict(attrs).get("type") or "") else "script"
+        place = f"line {self.getpos()[0]}"
+        self.texts += [(f"@{n}", place, value) for n, value in attrs if value and not _NUMBERS.fullmatch(n)]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self._script = None
+
+    def handle_endtag(self, tag: str) -> None:
+        if not _INLINE.fullmatch(tag):
+            self.flush()
+        self._script = None
+
+    def handle_comment(self, data: str) -> None:
+        self.texts.append(("", f"line {self.getpos()[0]}", data))
+
+    def handle_data(self, data: str) -> None:
+        place = f"line {self.getpos()[0]}"
+        if self._script is not None:
+            read = _texts_of_json if self._script == "json" else _texts_of_script
+            self.texts += [(column, place, text) for column, _, text in read(data)]
+            return
+        if not self._pending:
+            self._place = place
+        self._pending += data
+
+
+_READERS: dict[str, Callable[[str], _Texts]] = {
+    ".parquet": _texts_of_lines,
+    **dict.fromkeys((".json", ".jsonld"), _texts_of_json),
+    ".html": _texts_of_markup,
+    ".htm": _texts_of_markup,
+    ".svg": _texts_of_markup,
+    ".xml": _texts_of_markup,
+    ".js": _texts_of_script,
+    ".mjs": _texts_of_script,
+    ".css": _texts_of_script,
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".md"), _texts_of_lines),
+}

@@ -1,0 +1,111 @@
+"""``hcpcs prune``: which versions no one can need, and their removal; and how unchanged tables are kept only once.
+
+Never the latest, nothing without saying what. The archive is not touched: any version can be built from it again.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hcpcs.paths import Outputs
+from pipeline.versions.store import all_versions, latest_version
+from sources.errors import SourceError
+
+_REMOVED = ".partial-removed-"
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What pruning removes, or would: versions to go with the bytes that this frees, and versions that stay."""
+
+    removed: dict[str, int]
+    kept: tuple[str, ...]
+    is_done: bool
+
+    @property
+    def bytes_freed(self) -> int:
+        """Bytes that all of it frees; what a version that stays shares with one that goes is not counted."""
+        return sum(self.removed.values())
+
+
+def prune(outputs: Outputs, *, keep: int, also: Iterable[str] = (), remove: bool = False) -> Pruned:
+    """Remove all versions but the newest ``keep``, the latest and those in ``also``; without ``remove``, only tell.
+
+    A version goes by a rename first, so that no reader meets half of one. Raises ``SourceError`` for ``keep`` below
+    1, for a version in ``also`` that is not there, and while another process writes.
+    """
+    if keep < 1:
+        raise SourceError(f"--keep {keep} would keep nothing; keep at least 1 version")
+    lock = FileLock(outputs.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise SourceError(f"{outputs.folder} is being written to; prune when the refresh has ended") from None
+    with lock:
+        lock.release()  # the first acquire; `with` holds a second
+        versions = all_versions(outputs)
+        unknown = sorted(set(also) - set(versions))
+        if unknown:
+            raise SourceError(
+                f"there is no version {', '.join(unknown)}; `hcpcs versions` lists those there are; nothing was removed"
+            )
+        latest = latest_version(outputs)
+        staying = {*versions[-keep:], *also} | ({latest} if latest else set())
+        going = [v for v in versions if v not in staying]
+        freed = _freed(outputs, going)
+        if remove:
+            for version in going:
+                _remove(outputs, version)
+    return Pruned(freed, tuple(v for v in versions if v in staying), remove)
+
+
+def _remove(outputs: Outputs, version: str) -> None:
+    # A name that the next refresh sweeps, should this be interrupted.
+    leaving = outputs.versions / f"{_REMOVED}{version}"
+    outputs.version(version).rename(leaving)
+    shutil.rmtree(leaving)
+
+
+def _freed(outputs: Outputs, going: list[str]) -> dict[str, int]:
+    """Bytes that go with each version: a file counts with the last of those that share it, if no other place does."""
+    left: dict[tuple[int, int], int] = {}
+    freed = {}
+    for version in going:
+        freed[version] = 0
+        for path in outputs.version(version).rglob("*"):
+            stat = path.lstat()
+            if path.is_dir() and not path.is_symlink():
+                continue
+            inode = (stat.st_dev, stat.st_ino)
+            left[inode] = left.get(inode, stat.st_nlink) - 1
+            if left[inode] == 0:
+                freed[version] += stat.st_size
+    return freed
+
+
+def link_unchanged(folder: Path, before: Path, files: Mapping[str, Mapping[str, Any]]) -> int:
+    """Let files in ``folder`` that ``before`` has with the same bytes be the same file on the disk; returns how many.
+
+    Where the file system knows no hard links, everything stays as it is.
+    """
+    linked = 0
+    for name in files:
+        mine, earlier = folder / name, before / name
+        if earlier.is_symlink() or not earlier.is_file() or not filecmp.cmp(mine, earlier, shallow=False):
+            continue
+        partial = mine.with_name(f".{mine.name}.link")
+        try:
+            os.link(earlier, partial)
+        except OSError:
+            return linked
+        partial.replace(mine)
+        linked += 1
+    return linked

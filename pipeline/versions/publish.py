@@ -1,0 +1,237 @@
+"""Publishing: a version is built beside the others, checked, and appears whole or not at all.
+
+The order is what keeps it safe: files, manifest, rename, ``latest.json``, symlink. Nothing published is ever changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from hcpcs.manifest import file_entries, sealed
+from hcpcs.paths import Outputs
+from pipeline.transforms.license_flags import masked
+from pipeline.versions.dcat import write_dcat
+from pipeline.versions.descriptors import write_descriptors
+from pipeline.versions.diff import write_changes
+from pipeline.versions.license_gate import check_version, withheld_texts
+from pipeline.versions.parquet import logical_sha256, write_published_table
+from pipeline.versions.prune import link_unchanged
+from pipeline.versions.store import (
+    all_versions,
+    is_intact,
+    latest_version,
+    point_latest_at,
+    read_manifest,
+    read_state,
+    version_key,
+    write_json,
+    write_state,
+)
+from schemas.contract import SCHEMA_VERSION
+from schemas.registry import contract, enforce
+from sources.archive.files import file_sha256
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+TIER = "open"
+_PARTIAL = ".partial-"
+#: How the folders begin that a refresh downloads into.
+FETCHING = ".fetch-"
+#: Tables that are written at the same time: compressing and hashing hold no lock of Python's.
+_WRITERS = 2
+_LIBRARIES = ("dagster", "fastexcel", "pandera", "polars", "pyarrow", "rapidfuzz")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What publishing did: the version's id and folder, whether it is new, rows by table."""
+
+    version: str
+    folder: Path
+    is_new: bool
+    rows: dict[str, int]
+
+
+def publish(
+    outputs: Outputs,
+    tables: Mapping[str, pl.LazyFrame],
+    *,
+    policy: pl.DataFrame,
+    releases: list[dict[str, Any]],
+    missing: Mapping[str, str],
+    excluded: Mapping[str, str],
+    is_sample: bool,
+    accepted: Callable[[], None] = lambda: None,
+) -> Published:
+    """Publish ``tables`` (whole, unmasked) as the next version, unless its content is the latest one's.
+
+    ``releases`` and ``missing`` go into the manifest's content: what the version was made of, and what it lacks.
+    ``accepted`` is called when every check has passed and before the version appears: a version names no bytes that
+    are not kept, and what was refused is kept nowhere.
+    Raises ``ContractViolation`` before a file is written, ``LicenseLeak`` before a version appears.
+    """
+    outputs.versions.mkdir(parents=True, exist_ok=True)
+    sweep(outputs)
+    metadata = {"is_sample": json.dumps(is_sample), "tier": TIER}
+    for name in sorted(tables):  # all of them, before a file is written; one at a time, since they are large
+        enforce(name, masked(name, tables[name].collect(), policy))
+    partial = outputs.versions / f"{_PARTIAL}{os.getpid()}"
+
+    def write(name: str) -> dict[str, Any]:
+        frame = masked(name, tables[name].collect(), policy).select(list(contract(name).polars_schema))
+        write_published_table(partial / TIER / f"{name}.parquet", contract(name), frame, metadata)
+        return {"rows": frame.height, "logical_sha256": logical_sha256(frame)}
+
+    try:
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            forbidden = pool.submit(withheld_texts, tables, policy)
+            facts = dict(zip(sorted(tables), pool.map(write, sorted(tables)), strict=True))
+        _copy_licenses(partial)
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "tier": TIER,
+            "is_sample": is_sample,
+            "newest_release": max(r["release_id"] for r in releases),
+            "releases": releases,
+            "missing": dict(sorted(missing.items())),
+            "excluded": dict(sorted(excluded.items())),
+            "files": _files(partial, facts),
+        }
+        content["files"] |= write_descriptors(partial, content) | write_dcat(partial, content)
+        previous = latest_version(outputs)
+        kept = outputs.version(previous) if previous is not None else None
+        if previous is not None and kept is not None and is_intact(kept) and read_manifest(kept)["content"] == content:
+            shutil.rmtree(partial)
+            accepted()
+            return Published(previous, outputs.version(previous), False, _rows(facts))
+        version = _next_version(outputs, content["newest_release"])
+        before = outputs.version(previous) if previous else None
+        build = _build(version, previous) | {"files": write_changes(partial, content, version, before)}
+        manifest = sealed(content, build)
+        write_json(partial / "manifest.json", manifest)
+        if before is not None:
+            link_unchanged(partial, before, content["files"])
+        check_version(partial, policy, file_entries(manifest), forbidden_texts=forbidden.result())
+        _sync_folders(partial)
+        accepted()
+        partial.rename(outputs.version(version))
+        _sync_folder(outputs.versions)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    point_latest_at(outputs, version)
+    write_state(outputs, publishing=None)
+    return Published(version, outputs.version(version), True, _rows(facts))
+
+
+def sweep(outputs: Outputs) -> None:
+    """Remove what an interrupted run left; the caller holds the lock.
+
+    So goes a whole version that ``latest.json`` never named: it was never published. Its number stays used.
+    """
+    unfinished = read_state(outputs).get("publishing")
+    if unfinished is not None:
+        if unfinished != latest_version(outputs) and outputs.version(unfinished).is_dir():
+            outputs.version(unfinished).rename(outputs.versions / f"{_PARTIAL}{unfinished}")
+        write_state(outputs, publishing=None)
+    for leftover in (*outputs.versions.glob(f"{_PARTIAL}*"), *outputs.folder.glob(f"{FETCHING}*")):
+        shutil.rmtree(leftover)
+    for pattern in (
+        ".*.part",
+        ".latest.*",
+        "archive/.*.part",
+        "archive/zips/*.part",
+        "work/.*.part",
+        "work/*/.*.part",
+        "runs/.*.part",
+    ):
+        for file in outputs.folder.glob(pattern):
+            file.unlink(missing_ok=True)
+
+
+def _next_version(outputs: Outputs, newest_release: str) -> str:
+    """The next id for this newest release; kept in state before it is used, so that none is used twice.
+
+    The state names it as being published until ``latest.json`` does.
+    """
+    prefix = newest_release.replace("-", ".")
+    builds: dict[str, int] = read_state(outputs).get("builds", {})
+    held = [version_key(v)[2] for v in all_versions(outputs) if v.startswith(prefix + ".")]
+    number = max([builds.get(prefix, 0), *held]) + 1
+    version = f"{prefix}.{number}"
+    write_state(outputs, builds=builds | {prefix: number}, publishing=version)
+    return version
+
+
+def _rows(facts: Mapping[str, dict[str, Any]]) -> dict[str, int]:
+    return {name: fact["rows"] for name, fact in facts.items()}
+
+
+def _files(folder: Path, facts: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    files = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        entry: dict[str, Any] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+        if path.suffix == ".parquet":
+            entry |= facts[path.stem]
+        files[path.relative_to(folder).as_posix()] = entry
+    return files
+
+
+def _copy_licenses(partial: Path) -> None:
+    target = partial / "LICENSES"
+    target.mkdir(parents=True)
+    for path in sorted(licenses_folder().glob("*.txt")):
+        shutil.copyfile(path, target / path.name)
+
+
+def licenses_folder() -> Path:
+    """The license texts: at the top of the repository, or packed with the installed package."""
+    packed = PACKAGE_ROOT / "pipeline" / "LICENSES"
+    return packed if packed.is_dir() else PACKAGE_ROOT / "LICENSES"
+
+
+def _build(version: str, previous: str | None) -> dict[str, Any]:
+    return {
+        "version": version,
+        "predecessor": previous,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hcpcs": library_version("hcpcs"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "libraries": {name: library_version(name) for name in _LIBRARIES},
+    }
+
+
+def _commit() -> str | None:
+    """The commit that the code was checked out at, if it is a checkout."""
+    try:
+        command = ["git", "-C", str(PACKAGE_ROOT), "rev-parse", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _sync_folders(folder: Path) -> None:
+    for sub in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
+        _sync_folder(sub)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

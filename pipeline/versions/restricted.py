@@ -1,0 +1,215 @@
+"""The restricted tier: what a licensee may make for itself, in a folder of its own, never beside the open tier.
+
+It is made from the tables that the last refresh left in ``outputs/work`` and from the AMA's files, and changes nothing
+in ``outputs``. Reading those files belongs in ``sources.curated.cpt_files``; the terms are summed up here in our words.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from hcpcs.paths import Outputs
+from pipeline.transforms.classification import classify
+from pipeline.transforms.license_flags import masked
+from pipeline.versions.parquet import logical_sha256, write_published_table
+from pipeline.versions.publish import licenses_folder
+from pipeline.versions.store import latest_version, read_manifest, write_json
+from schemas.columns import LICENSE_CPT
+from schemas.contract import SCHEMA_VERSION, Contract, enforce_contract
+from schemas.registry import contracts, enforce
+from schemas.restricted.cpt_codes import CptCodes
+from sources.archive.files import file_sha256
+from sources.curated.cpt_files import CptCodeList, read_cpt_files
+from sources.curated.license_policy import load_license_policy
+from sources.errors import SourceError
+
+TIER = "restricted"
+#: What must be given with ``--accept``.
+ACCEPTANCE = "ama-cpt"
+CPT_CODES = Contract("cpt_codes", CptCodes)
+_PARTIAL = ".partial-"
+
+TERMS = """\
+The restricted tier holds words and codes that are the American Medical Association's (CPT), and perhaps the American
+Dental Association's (CDT). A license of the AMA, in our words, asks of whoever holds it:
+- to use the files within the bounds of its agreement: by the users, at the places and for the purposes it names;
+- to give CPT codes and descriptors to nobody who is not licensed, neither whole nor in part, and to publish none;
+- to keep the AMA's copyright and trademark notice with every copy and wherever descriptors are shown;
+- to change no descriptor, and to replace the files with each new edition.
+This is no legal advice and grants nothing; what binds is your own agreement with the AMA.
+"""
+
+NOTICE = (
+    """\
+RESTRICTED: not to be passed on.
+
+"""
+    + TERMS
+    + """
+What is in this folder
+  Tables of the open tier with nothing withheld, and cpt_codes: the descriptors of the files that you gave.
+  In each row, license_id says whose it is and redistribution whether it may be passed on; withheld_fields names what
+  the open tier leaves empty there.
+
+CPT is a registered trademark of the American Medical Association, which holds the copyright in CPT's content.
+See LICENSES/ for the notices, and your agreement for the wording of the notice that the AMA wants shown.
+"""
+)
+
+
+class RestrictedRefused(SourceError):
+    """The restricted tier may not be written there, or not so; the message says what is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestrictedRequest:
+    """What was asked for and found in order: the folder, and the codes of the licensee's files."""
+
+    folder: Path
+    cpt: CptCodeList
+
+
+@dataclass(frozen=True, slots=True)
+class RestrictedVersion:
+    """What was written: the version's id and folder, whether it is new, rows by table."""
+
+    version: str
+    folder: Path
+    is_new: bool
+    rows: dict[str, int]
+
+
+def request_restricted(
+    outputs: Outputs, folder: Path, cpt_files: Sequence[Path], *, accepted: str | None
+) -> RestrictedRequest:
+    """Look whether a restricted version may be made, and read the AMA's files; nothing is written.
+
+    Raises ``RestrictedRefused`` without acceptance of the terms or for a folder within ``outputs`` (or around it),
+    ``CptFileError`` for files that are not what they say.
+    """
+    if accepted != ACCEPTANCE:
+        raise RestrictedRefused(
+            f"{TERMS}if you hold such a license and keep to it, say so with `--accept {ACCEPTANCE}`"
+        )
+    inside, outside = folder.resolve(), outputs.folder.resolve()
+    if inside.is_relative_to(outside) or outside.is_relative_to(inside):
+        raise RestrictedRefused(
+            f"{folder} lies within {outputs.folder}, or around it; the restricted tier needs a folder of its own"
+        )
+    return RestrictedRequest(inside, read_cpt_files(cpt_files))
+
+
+def write_restricted(outputs: Outputs, request: RestrictedRequest) -> RestrictedVersion:
+    """Write the restricted version that goes with the latest open one: whole or not at all.
+
+    Its id is the open version's with ``-r`` and a count; the same content is not written twice. Raises
+    ``RestrictedRefused`` if the tables in ``outputs/work`` are not those of the latest version.
+    """
+    open_version = latest_version(outputs)
+    if open_version is None:
+        raise RestrictedRefused(f"{outputs.folder} holds no version yet; `hcpcs refresh --from DIR` makes the first")
+    manifest = read_manifest(outputs.version(open_version))
+    tables = _unmasked_tables(outputs, open_version, manifest["content"]["files"])
+    cpt = cpt_codes(request.cpt)
+    request.folder.mkdir(parents=True, exist_ok=True)
+    for leftover in request.folder.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(leftover)
+    partial = request.folder / f"{_PARTIAL}{os.getpid()}"
+    metadata = {
+        "tier": TIER,
+        "is_sample": json.dumps(manifest["content"]["is_sample"]),
+        "notice": "Restricted: holds content of the AMA; not to be passed on. See NOTICE.txt.",
+    }
+    try:
+        for name, frame in tables.items():
+            write_published_table(partial / TIER / f"{name}.parquet", contracts()[name], frame, metadata)
+        write_published_table(partial / TIER / "cpt_codes.parquet", CPT_CODES, cpt, metadata)
+        (partial / "NOTICE.txt").write_text(NOTICE, "utf-8")
+        (partial / "LICENSES").mkdir()
+        for path in sorted(licenses_folder().glob("*.txt")):
+            shutil.copyfile(path, partial / "LICENSES" / path.name)
+        rows = {name: frame.height for name, frame in [*tables.items(), ("cpt_codes", cpt)]}
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "tier": TIER,
+            "open_version": open_version,
+            "notice": NOTICE,
+            "licenses": sorted(path.name.removesuffix(".txt") for path in (partial / "LICENSES").iterdir()),
+            "cpt_files": [asdict(file) for file in request.cpt.files],
+            "files": _files(partial, rows),
+        }
+        held = _held(request.folder, open_version)
+        for version, known in held.items():
+            if known == content:
+                shutil.rmtree(partial)
+                return RestrictedVersion(version, request.folder / version, False, rows)
+        number = max((int(v.rsplit("-r", 1)[1]) for v in held), default=0) + 1
+        version = f"{open_version}-r{number}"
+        write_json(partial / "manifest.json", {"content": content, "build": manifest["build"] | {"version": version}})
+        partial.rename(request.folder / version)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return RestrictedVersion(version, request.folder / version, True, rows)
+
+
+def cpt_codes(listed: CptCodeList) -> pl.DataFrame:
+    """``cpt_codes``: the licensee's codes, classified by shape and flagged; sorted by code."""
+    by_day = [
+        classify(part, "code", date=part["valid_from"][0])
+        for part in listed.codes.partition_by("valid_from", maintain_order=True)
+    ]
+    frame = pl.concat(by_day)
+    return enforce_contract(
+        CPT_CODES,
+        frame.drop("system", "level").with_columns(
+            valid_to=pl.lit(None, pl.Date),
+            valid_from_basis=pl.when(pl.col("valid_from").is_null())
+            .then(pl.lit("not_stated"))
+            .otherwise(pl.lit("descriptor")),
+            license_id=pl.lit(LICENSE_CPT),
+            redistribution=pl.lit("withheld"),
+        ),
+    ).sort("code")
+
+
+def _unmasked_tables(outputs: Outputs, version: str, files: Mapping[str, Mapping[str, Any]]) -> dict[str, pl.DataFrame]:
+    """The whole tables that the version was made from: a failed refresh may have left newer ones in their place."""
+    policy = load_license_policy()
+    tables = {}
+    for name in contracts():
+        stated = files.get(f"open/{name}.parquet", {}).get("logical_sha256")
+        path = outputs.work / f"{name}.parquet"
+        frame = enforce(name, pl.read_parquet(path)) if path.exists() else None
+        if frame is None or logical_sha256(enforce(name, masked(name, frame, policy))) != stated:
+            raise RestrictedRefused(
+                f"{path} is not the table that version {version} was made from; run `hcpcs refresh` first, and mend"
+                " what it refuses"
+            )
+        tables[name] = frame
+    return tables
+
+
+def _held(folder: Path, open_version: str) -> dict[str, dict[str, Any]]:
+    """The restricted versions of an open version that the folder holds, with their content."""
+    names = [p.name for p in folder.iterdir() if re.fullmatch(re.escape(open_version) + r"-r\d+", p.name)]
+    return {name: read_manifest(folder / name)["content"] for name in sorted(names)}
+
+
+def _files(folder: Path, rows: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    files = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        entry: dict[str, Any] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+        if path.suffix == ".parquet":
+            entry["rows"] = rows[path.stem]
+        files[path.relative_to(folder).as_posix()] = entry
+    return files

@@ -1,0 +1,1 @@
+"""CMS's zips as they arrived: opened within bounds, kept byte for byte."""

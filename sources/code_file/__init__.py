@@ -1,0 +1,1 @@
+"""The code file of a release: text and workbook to typed records."""

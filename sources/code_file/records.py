@@ -1,0 +1,407 @@
+"""Raw cells to typed records, the same for text and workbook: dates, numbers, lists, and findings for what is odd.
+
+A cell that cannot be read becomes null and a finding; one on which validity depends refuses the release.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import polars as pl
+
+from sources.code_file.record_layout import CODED_FIELDS, RECORD_FIELDS, TEXT_FIELDS, RecordField
+from sources.findings import Finding
+
+#: Fields that decide on which days a code was valid: nothing may be guessed or lost there.
+_DECISIVE_DATES = ("added_date", "termination_date")
+
+CODE_SHAPES = {"procedure": r"^[A-Z0-9][0-9]{3}[A-Z0-9]$", "modifier": r"^[A-Z0-9]{2}$"}
+
+#: What a word processor types for English; a letter where one of these stood is damage, not a foreign word.
+_TYPOGRAPHY = frozenset("‘’“”–—…•™®\u00a0")
+#: With a letter on either side these are what they look like: the ö of a name is no quotation mark.
+_NEVER_WITHIN_A_WORD = frozenset("“”…•™®")
+
+#: More findings than this with one cause become one finding with its count and examples.
+_MOST_SINGLE_FINDINGS = 20
+_MOST_EXAMPLES = 5
+
+#: Columns of a frame of typed records, before release, revision and member are added.
+RECORD_SCHEMA: dict[str, pl.DataType] = {
+    "code": pl.String(),
+    "kind": pl.String(),
+    **{
+        f.name: {"text": pl.String(), "date": pl.Date(), "integer": pl.Int32(), "list": pl.List(pl.String())}[f.type]
+        for f in RECORD_FIELDS
+    },
+    "source_line": pl.Int32(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Raw cells of one member, as text; those that are absent count as blank.
+
+    ``rows``: one per record, with ``code``, ``kind``, ``source_line``, the texts, and in ``coding`` the number of the
+    row of ``codings`` that has its other cells. A release has a third as many distinct ones as records, so that they
+    are read once.
+    """
+
+    rows: pl.DataFrame
+    codings: pl.DataFrame
+    #: Known to have no character beyond ASCII, so that none is looked for.
+    is_ascii: bool = False
+
+    @classmethod
+    def of_rows(cls, frame: pl.DataFrame) -> Cells:
+        """The cells of a frame that has all of a record's in its row."""
+        coded = [part for f in CODED_FIELDS for part in f.parts if part in frame.columns]
+        numbered = frame.with_row_index("coding")
+        return cls(numbered.drop(coded), numbered.select("coding", *coded))
+
+    @property
+    def columns(self) -> list[str]:
+        """What is there of a record: ``code``, ``kind``, ``source_line`` and cells."""
+        return [*self.rows.drop("coding").columns, *self.codings.drop("coding").columns]
+
+
+def typed_records(member: str, cells: Cells) -> tuple[pl.DataFrame, list[Finding]]:
+    """Type the cells of one member: one row per record with the columns of ``RECORD_SCHEMA``, and the findings."""
+    findings: list[Finding] = []
+    stated = cells.rows.select("code", "kind", "source_line")
+    at_coding = stated.with_columns(at=cells.rows["coding"])
+    texts, codings = _clean(TEXT_FIELDS, cells.rows), _clean(CODED_FIELDS, cells.codings)
+    if not cells.is_ascii:
+        texts = _without_damage(member, TEXT_FIELDS, texts, stated.with_row_index("at"), findings)
+        codings = _without_damage(member, CODED_FIELDS, codings, at_coding, findings)
+    typed = _typed_fields(CODED_FIELDS, codings)
+    typed = _with_odd_values(member, codings, typed, at_coding, findings)
+    records = (
+        texts.select("code", "kind", pl.col("source_line").cast(pl.Int32))
+        .hstack(_typed_fields(TEXT_FIELDS, texts))
+        .hstack(typed[cells.rows["coding"]])
+    )
+    findings.extend(_record_findings(member, records))
+    records = _without_duplicates(member, records, findings)
+    return records.select(list(RECORD_SCHEMA)), merge_findings(findings)
+
+
+def merge_findings(findings: Iterable[Finding]) -> list[Finding]:
+    """Make one finding of many with one cause: same kind of finding, member, field and severity."""
+    groups: dict[tuple[str | None, ...], list[Finding]] = defaultdict(list)
+    for f in findings:
+        groups[(f.finding, f.severity, f.member, f.field)].append(f)
+    merged: list[Finding] = []
+    for group in groups.values():
+        if len(group) <= _MOST_SINGLE_FINDINGS or group[0].severity == "error":
+            merged.extend(group)
+            continue
+        examples = tuple(f"{f.code or ''} line {f.line}: {f.raw_value or ''}".strip() for f in group[:_MOST_EXAMPLES])
+        first = group[0]
+        merged.append(
+            replace(
+                first,
+                line=None,
+                kind=None,
+                code=None,
+                raw_value=None,
+                occurrences=sum(f.occurrences for f in group),
+                examples=examples,
+                message=f"{len(group)} places like: {first.message}",
+            )
+        )
+    return merged
+
+
+def undo_code_page_damage(text: str) -> str:
+    """The text with English punctuation for each letter that reading cp1252 as cp437 explains; other letters stay.
+
+    Seen in CMS's files of 2011 to 2013: an apostrophe (cp1252 0x92) was read as cp437 and written again as a ligature.
+    """
+    return re.sub(r"[^\x00-\x7f]", _undone, text)
+
+
+def _undone(found: re.Match[str]) -> str:
+    try:
+        original = found[0].encode("cp437").decode("cp1252")
+    except UnicodeError:
+        return found[0]
+    around = found.string[max(0, found.start() - 1) : found.start()], found.string[found.end() : found.end() + 1]
+    if original not in _TYPOGRAPHY or (original in _NEVER_WITHIN_A_WORD and all(map(str.isalpha, around))):
+        return found[0]
+    return " " if original == "\u00a0" else original
+
+
+def _clean(fields: tuple[RecordField, ...], frame: pl.DataFrame) -> pl.DataFrame:
+    """The cells without blanks at their ends, null where nothing is left."""
+    return frame.with_columns(pl.col(list(_parts(fields, frame))).str.strip_chars().replace("", None))
+
+
+def _parts(fields: tuple[RecordField, ...], frame: pl.DataFrame) -> dict[str, str]:
+    """Each cell of ``fields`` that ``frame`` has, and the name of its field."""
+    return {part: f.name for f in fields for part in f.parts if part in frame.columns}
+
+
+def _without_damage(
+    member: str, fields: tuple[RecordField, ...], frame: pl.DataFrame, at: pl.DataFrame, findings: list[Finding]
+) -> pl.DataFrame:
+    """The cells without code-page damage; of every character beyond ASCII a finding.
+
+    ``at`` says which records (``code, kind, source_line``) a row of ``frame`` is of, by its number.
+    """
+    parts = _parts(fields, frame)
+    cells = pl.col(list(parts))
+    is_beyond = frame.select(cells.str.len_bytes().sum() > cells.str.len_chars().sum())
+    for part, field in parts.items():
+        if not is_beyond[part].item():
+            continue
+        places = frame[part].str.contains(r"[^\x00-\x7f]").fill_null(False).arg_true()
+        values = frame[part].gather(places)
+        undone = pl.Series([undo_code_page_damage(value) for value in values], dtype=pl.String)
+        found = pl.DataFrame({"at": places, "value": values, "undone": undone}).join(at, on="at").sort("source_line")
+        for code, kind, line, value, mended in found.select("code", "kind", "source_line", "value", "undone").rows():
+            findings.append(
+                Finding(
+                    "code_page_damage" if mended != value else "character_beyond_ascii",
+                    "info",
+                    "cp1252 punctuation had been read as cp437 and written again"
+                    if mended != value
+                    else "a character beyond ASCII that no known damage explains",
+                    "undone" if mended != value else "kept",
+                    member,
+                    line,
+                    kind,
+                    code,
+                    field,
+                    value,
+                )
+            )
+        frame = frame.with_columns(frame[part].scatter(places, undone))
+    return frame
+
+
+def _typed_fields(fields: tuple[RecordField, ...], cells: pl.DataFrame) -> pl.DataFrame:
+    nulls = cells.null_count().row(0, named=True) if cells.height else {}
+    used = {part for part, count in nulls.items() if count < cells.height}
+    # Of the frame's height even where no field has a cell.
+    return cells.select(pl.int_range(pl.len()).alias("at"), *(_typed(f, used) for f in fields)).drop("at")
+
+
+def _typed(f: RecordField, used: set[str]) -> pl.Expr:
+    """The field from its cells; ``used`` names those that any record has."""
+    cell = pl.col(f.name)
+    parts = [part for part in f.parts if part in used]
+    if not parts:
+        return pl.lit([] if f.type == "list" else None, RECORD_SCHEMA[f.name]).alias(f.name)
+    if f.type == "list":
+        # Joined and cut again: eight times as fast as a list of nullable cells without its nulls.
+        return pl.concat_str(parts, separator="\x1f", ignore_nulls=True).str.extract_all(r"[^\x1f]+").alias(f.name)
+    if f.type == "date":
+        return cell.str.to_date("%Y%m%d", strict=False)
+    if f.type == "integer":
+        return cell.cast(pl.Int32, strict=False)
+    return cell
+
+
+def _with_odd_values(
+    member: str, cells: pl.DataFrame, typed: pl.DataFrame, at: pl.DataFrame, findings: list[Finding]
+) -> pl.DataFrame:
+    """Read what the plain reading could not, where the form leaves no doubt; note each value."""
+    fields = [f for f in CODED_FIELDS if f.type in ("date", "integer") and f.name in cells.columns]
+    both = cells.select(f.name for f in fields).hstack(
+        typed.select(pl.col(f.name).alias(f"{f.name}_read") for f in fields)
+    )
+    is_odd = both.select(_is_odd(f) for f in fields)
+    for f in fields:
+        if is_odd[f.name].any():
+            typed = _with_odd_values_of(f, is_odd[f.name].arg_true(), member, cells[f.name], typed, at, findings)
+    return typed
+
+
+def _is_odd(f: RecordField) -> pl.Expr:
+    raw, unread = pl.col(f.name), pl.col(f"{f.name}_read").is_null()
+    if f.type == "date":  # polars reads a five-digit year or a short day in some forms; eight digits are the plain form
+        unread |= ~raw.str.contains(r"^[0-9]{8}$")
+    return raw.is_not_null() & unread
+
+
+def _with_odd_values_of(
+    f: RecordField,
+    places: pl.Series,
+    member: str,
+    raw: pl.Series,
+    typed: pl.DataFrame,
+    at: pl.DataFrame,
+    findings: list[Finding],
+) -> pl.DataFrame:
+    values = raw.gather(places)
+    readings = [read_odd_date(value) if f.type == "date" else _read_odd_integer(value) for value in values]
+    records = at.join(pl.DataFrame({"at": places, "reading": range(len(readings))}), on="at").sort("source_line")
+    what = "is no date" if f.type == "date" else "is no number"
+    for code, kind, line, number in records.select("code", "kind", "source_line", "reading").rows():
+        value, (read, how) = values[number], readings[number]
+        unreadable = how is None
+        severity = "error" if unreadable and f.name in _DECISIVE_DATES else "warning" if unreadable else "info"
+        findings.append(
+            Finding(
+                "unreadable_value" if unreadable else "odd_form",
+                severity,  # type: ignore[arg-type]
+                f"{f.name} {value!r} of {code} {what if unreadable else 'is not in the form of the record layout'}",
+                ("refused: it decides on which days the code was valid" if severity == "error" else "left null")
+                if unreadable
+                else f"read as {how}: {read}",
+                member,
+                line,
+                kind,
+                code,
+                f.name,
+                value,
+            )
+        )
+    mended = pl.Series([read for read, _ in readings], dtype=RECORD_SCHEMA[f.name])
+    return typed.with_columns(typed[f.name].scatter(places, mended))
+
+
+def read_odd_date(value: str) -> tuple[object, str | None]:
+    """Read a date in a form other than YYYYMMDD, if only one reading is possible.
+
+    Returns the date, or None, and the name of the form, or None where the value cannot be read. All zeros mean none.
+    """
+    text = value.strip()
+    if text.strip("0") == "":
+        return None, "no date"
+    forms = (
+        (r"^(\d{8})\.0+$", "%Y%m%d", "a number"),
+        (r"^(\d{4}-\d{2}-\d{2})(?:[ T]00:00:00(?:\.0+)?)?$", "%Y-%m-%d", "an ISO date"),
+        (r"^(\d{1,2}/\d{1,2}/\d{4})$", "%m/%d/%Y", "month/day/year"),
+    )
+    series = pl.Series([text])
+    for pattern, date_format, name in forms:
+        date = series.str.extract(pattern).str.to_date(date_format, strict=False).item()
+        if date is not None:
+            return date, name
+    serial = series.str.extract(r"^([2-6]\d{4})(?:\.0+)?$").cast(pl.Int32).item()
+    if serial is not None:  # days since 1899-12-30, as a spreadsheet stores 1954 to 2089
+        return pl.select(pl.date(1899, 12, 30) + pl.duration(days=serial)).item(), "a spreadsheet's day number"
+    return None, None
+
+
+def _read_odd_integer(value: str) -> tuple[object, str | None]:
+    whole, _, fraction = value.partition(".")
+    if whole.strip().isdigit() and not fraction.strip("0"):
+        return int(whole), "a whole number"
+    return None, None
+
+
+def _record_findings(member: str, records: pl.DataFrame) -> list[Finding]:
+    """What is odd about whole records; one pass picks the records of each rule, mostly none."""
+    code = pl.col("code")
+    misshapen = pl.coalesce(pl.when(kind=of).then(~code.str.contains(shape)) for of, shape in CODE_SHAPES.items())
+    rules: list[tuple[pl.Expr, Callable[[str, pl.DataFrame], list[Finding]]]] = [
+        (misshapen, _code_shape),
+        (pl.col("termination_date") < pl.col("added_date"), _dates_out_of_order),
+    ]
+    for field in ("short_description", "long_description"):
+        asks = pl.col(field).str.contains("?", literal=True)  # sooner done than looking for words around it
+        rules.append((asks, partial(_lost_characters, field=field)))
+    picked = records.select(rule.alias(str(number)) for number, (rule, _) in enumerate(rules))
+    findings = []
+    for is_odd, (_, findings_of) in zip(picked, rules, strict=True):
+        if is_odd.any():
+            findings.extend(findings_of(member, records.filter(is_odd)))
+    return findings
+
+
+def _code_shape(member: str, bad: pl.DataFrame) -> list[Finding]:
+    return [
+        Finding(
+            "code_shape",
+            "error",
+            f"{code!r} is no {'code' if kind == 'procedure' else 'modifier'}",
+            "refused",
+            member,
+            line,
+            kind,
+            code,
+            "code",
+            code,
+        )
+        for code, kind, line in bad.select("code", "kind", "source_line").iter_rows()
+    ]
+
+
+def _dates_out_of_order(member: str, bad: pl.DataFrame) -> list[Finding]:
+    """A record that ends before it begins was valid on no day: one of its dates is wrong, and which cannot be known."""
+    return [
+        Finding(
+            "dates_out_of_order",
+            "error",
+            f"{code} ends on {end}, before it was added on {added}",
+            "refused: it decides on which days the code was valid",
+            member,
+            line,
+            kind,
+            code,
+            "termination_date",
+            str(end),
+        )
+        for code, kind, line, added, end in bad.select(
+            "code", "kind", "source_line", "added_date", "termination_date"
+        ).iter_rows()
+    ]
+
+
+def _lost_characters(member: str, questions: pl.DataFrame, field: str) -> list[Finding]:
+    """A question mark between two word characters stands where CMS lost a character; which one cannot be known."""
+    return [
+        Finding(
+            "lost_character",
+            "info",
+            f"a question mark stands within a word of {field}, where a character was lost",
+            "kept",
+            member,
+            line,
+            kind,
+            code,
+            field,
+            around,
+        )
+        for code, kind, line, around in questions.select(
+            "code", "kind", "source_line", pl.col(field).str.extract(r"(\S*\w\?\w\S*)")
+        )
+        .drop_nulls(field)
+        .iter_rows()
+    ]
+
+
+def _without_duplicates(member: str, records: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
+    if records["code"].n_unique() == records.height:
+        return records
+    key = ["kind", "code"]
+    repeated = records.filter(pl.struct(key).is_duplicated())
+    if repeated.is_empty():
+        return records
+    said = [c for c in RECORD_SCHEMA if c != "source_line"]
+    for (kind, code), rows in repeated.group_by(key, maintain_order=True):
+        same = rows.select(said).unique().height == 1
+        lines = ", ".join(map(str, rows["source_line"]))
+        findings.append(
+            Finding(
+                "repeated_record" if same else "contradicting_records",
+                "warning" if same else "error",
+                f"{code} stands on lines {lines}" + ("" if same else " with different content"),
+                "the first is kept" if same else "refused",
+                member,
+                rows["source_line"][1],
+                str(kind),
+                str(code),
+                "code",
+                str(code),
+                occurrences=rows.height,
+            )
+        )
+    return records.unique(key, keep="first", maintain_order=True)

@@ -1,0 +1,1 @@
+"""Facts that people wrote down: code systems, sections, licenses, coded values, decisions."""

@@ -1,0 +1,442 @@
+"""The curated files: what people wrote down about code systems, their sections, licenses and coded values.
+
+Reading, typing and checking of ``sources/curated/*.csv`` belongs here; every rule is checked and every broken line
+named before one error is raised. Classifying codes by these tables belongs in ``pipeline.transforms.classification``.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sources.code_file.record_layout import RECORD_FIELDS
+from sources.errors import CuratedFileError
+
+CURATED = Path(__file__).resolve().parent
+
+STEWARDS = ("CMS", "AMA", "ADA")
+CONFIDENCE = ("high", "medium", "low")
+#: Whether the children of a section fill it (`whole`) or leave codes that belong to the section alone (`part`).
+CHILDREN_COVER = ("whole", "part")
+#: What a clinician does to a patient, or the items and services around that.
+CARE = ("direct", "non-direct", "both")
+
+_TEXT, _DATE, _NUMBER, _FLAG = pl.String(), pl.Date(), pl.Int32(), pl.Boolean()
+
+CODE_SYSTEM_SCHEMA: dict[str, pl.DataType] = {
+    "code_system_id": _TEXT,
+    "parent_id": _TEXT,
+    "system": _TEXT,
+    "level": _TEXT,
+    "category": _TEXT,
+    "name": _TEXT,
+    "kind": _TEXT,
+    "steward": _TEXT,
+    "maintained_by": _TEXT,
+    "describes": _TEXT,
+    "care": _TEXT,
+    "applies_to": _TEXT,
+    "legal_protection": _TEXT,
+    "code_shape": _TEXT,
+    "code_pattern": _TEXT,
+    "valid_from": _DATE,
+    "valid_to": _DATE,
+    "cadence": _TEXT,
+    "fhir_uri": _TEXT,
+    "oid": _TEXT,
+    "license_id": _TEXT,
+    "source": _TEXT,
+    "date_checked": _DATE,
+    "confidence": _TEXT,
+}
+
+CODE_SECTION_SCHEMA: dict[str, pl.DataType] = {
+    "section_id": _TEXT,
+    "interval_number": _NUMBER,
+    "code_system_id": _TEXT,
+    "parent_section_id": _TEXT,
+    "depth": _NUMBER,
+    "name": _TEXT,
+    "first_code": _TEXT,
+    "last_code": _TEXT,
+    "valid_from": _DATE,
+    "valid_to": _DATE,
+    "is_temporary": _FLAG,
+    "requested_by": _TEXT,
+    "children_cover": _TEXT,
+    "guide_first_code": _TEXT,
+    "guide_last_code": _TEXT,
+    "license_id": _TEXT,
+    "source": _TEXT,
+    "date_checked": _DATE,
+    "confidence": _TEXT,
+    "note": _TEXT,
+}
+
+LICENSE_SCHEMA: dict[str, pl.DataType] = {
+    "license_id": _TEXT,
+    "name": _TEXT,
+    "holder": _TEXT,
+    "covers": _TEXT,
+    "codes": _TEXT,
+    "ranges": _TEXT,
+    "descriptors": _TEXT,
+    "notice": _TEXT,
+    "text_file": _TEXT,
+    "source": _TEXT,
+    "date_checked": _DATE,
+    "confidence": _TEXT,
+}
+
+CODEBOOK_SCHEMA: dict[str, pl.DataType] = {
+    "field": _TEXT,
+    "value": _TEXT,
+    "label": _TEXT,
+    "valid_from": _DATE,
+    "valid_to": _DATE,
+    "source": _TEXT,
+}
+
+_SECTION_OPTIONAL = (
+    "parent_section_id",
+    "last_code",
+    "valid_from",
+    "valid_to",
+    "requested_by",
+    "children_cover",
+    "guide_first_code",
+    "guide_last_code",
+    "note",
+)
+#: What every interval of one section says alike.
+_SECTION_CONSTANT = ("code_system_id", "parent_section_id", "depth", "name", "license_id")
+_CODEBOOK_FIELDS = frozenset(f.name for f in RECORD_FIELDS) | {"kind", "record_id"}
+
+
+def load_licenses(path: Path | None = None) -> pl.DataFrame:
+    """Licenses, one row each, columns of ``LICENSE_SCHEMA``; raises ``CuratedFileError`` with every broken line."""
+    table = _Table.read(path or CURATED / "licenses.csv", LICENSE_SCHEMA)
+    table.check_unique("license_id")
+    table.check_provenance()
+    return table.frame()
+
+
+def load_codebook(path: Path | None = None) -> pl.DataFrame:
+    """Values of CMS's coded fields, one row per field and value, columns of ``CODEBOOK_SCHEMA``.
+
+    Labels are this project's words for what CMS's record layouts state. Raises ``CuratedFileError`` with every
+    broken line.
+    """
+    table = _Table.read(path or CURATED / "codebook.csv", CODEBOOK_SCHEMA, optional=("valid_from", "valid_to"))
+    table.check_unique("field", "value")
+    table.check_in("field", sorted(_CODEBOOK_FIELDS))
+    table.check_spans()
+    return table.frame()
+
+
+def load_code_systems(path: Path | None = None, *, licenses: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Code systems and their categories, one row each, columns of ``CODE_SYSTEM_SCHEMA``.
+
+    A row without ``code_pattern`` only gathers others. Raises ``CuratedFileError`` with every broken line.
+    """
+    table = _Table.read(
+        path or CURATED / "code_systems.csv",
+        CODE_SYSTEM_SCHEMA,
+        optional=("parent_id", "category", "kind", "code_pattern", "valid_from", "valid_to"),
+    )
+    table.check_unique("code_system_id")
+    table.check_in("steward", STEWARDS)
+    table.check_in("care", CARE)
+    table.check_in("kind", ("procedure", "modifier"))
+    table.check_in("license_id", _ids(licenses if licenses is not None else load_licenses(), "license_id"), "license")
+    table.check_in("parent_id", [r["code_system_id"] for r in table.rows], "parent")
+    table.check_spans()
+    table.check_provenance()
+    for row in table.rows:
+        table.check(row, not row["code_pattern"] or _anchored(row["code_pattern"]), "code_pattern is no ^…$ pattern")
+    return table.frame()
+
+
+def load_code_sections(
+    path: Path | None = None, *, systems: pl.DataFrame | None = None, licenses: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Sections as dated intervals of codes, one row per section and interval, columns of ``CODE_SECTION_SCHEMA``.
+
+    Sections of one depth of a code system never overlap on a day; children lie in their parent on every day, and
+    fill it where it says ``children_cover`` = ``whole``. Raises ``CuratedFileError`` with every broken line.
+    """
+    systems = systems if systems is not None else load_code_systems()
+    licenses = licenses if licenses is not None else load_licenses()
+    table = _Table.read(path or CURATED / "code_sections.csv", CODE_SECTION_SCHEMA, optional=_SECTION_OPTIONAL)
+    table.check_unique("section_id", "interval_number")
+    table.check_in("code_system_id", _ids(systems, "code_system_id"), "code system")
+    table.check_in("license_id", _ids(licenses, "license_id"), "license")
+    table.check_in("parent_section_id", [r["section_id"] for r in table.rows], "parent")
+    table.check_in("children_cover", CHILDREN_COVER)
+    table.check_spans()
+    table.check_provenance()
+    patterns = dict(systems.select("code_system_id", "code_pattern").iter_rows())
+    _check_codes(table, patterns)
+    if not table.problems:  # intervals can be laid out only when every line stands for itself
+        _check_tree(table)
+    return table.frame()
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A file's rows, typed, each with its ``line``; problems gather until ``frame`` raises them together."""
+
+    path: Path
+    schema: Mapping[str, pl.DataType]
+    rows: list[dict[str, Any]]
+    problems: list[tuple[int, str]]
+
+    @classmethod
+    def read(cls, path: Path, schema: Mapping[str, pl.DataType], *, optional: Sequence[str] = ()) -> _Table:
+        """Read and type a file; an empty cell is null, and a problem unless its column is optional."""
+        table = cls(path, schema, [], [])
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CuratedFileError(f"{path}: cannot be read: {error}") from error
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        try:
+            header = next(reader, [])
+            if header != list(schema):
+                raise CuratedFileError(f"{path}:1: the columns are {header}, expected {list(schema)}")
+            for cells in reader:
+                table._add(reader.line_num, cells, optional)
+        except csv.Error as error:
+            raise CuratedFileError(f"{path}:{reader.line_num}: {error}") from error
+        return table
+
+    def _add(self, line: int, cells: list[str], optional: Sequence[str]) -> None:
+        if len(cells) != len(self.schema):
+            self.problems.append((line, f"{len(cells)} cells, expected {len(self.schema)}"))
+            return
+        row: dict[str, Any] = {"line": line}
+        for (name, dtype), cell in zip(self.schema.items(), cells, strict=True):
+            if not cell.strip():
+                row[name] = None
+                if name not in optional:
+                    self.problems.append((line, f"{name} is missing"))
+                continue
+            try:
+                row[name] = _typed(cell.strip(), dtype)
+            except ValueError:
+                row[name] = None
+                self.problems.append((line, f"{name} {cell!r} is no {_TYPE_NAMES[type(dtype)]}"))
+        self.rows.append(row)
+
+    def check(self, row: Mapping[str, Any], holds: bool, message: str) -> None:
+        """Note ``message`` for the row's line unless it holds."""
+        if not holds:
+            self.problems.append((row["line"], message))
+
+    def check_unique(self, *key: str) -> None:
+        """No two rows share a key."""
+        first: dict[tuple[Any, ...], int] = {}
+        for row in self.rows:
+            values = tuple(row[k] for k in key)
+            line = first.setdefault(values, row["line"])
+            shown = ", ".join(f"{k} {v!r}" for k, v in zip(key, values, strict=True))
+            self.check(row, line == row["line"], f"{shown} stands on line {line} already")
+
+    def check_in(self, column: str, allowed: Iterable[str], noun: str | None = None) -> None:
+        """A value is one of those allowed, or null."""
+        known = list(allowed)
+        for row in self.rows:
+            value = row[column]
+            what = f"unknown {noun or column} {value!r}"
+            hint = f"; known are {', '.join(known)}" if len(known) < 12 else ""
+            self.check(row, value is None or value in known, what + hint)
+
+    def check_spans(self) -> None:
+        """A span does not end before it begins."""
+        for row in self.rows:
+            start, end = row["valid_from"], row["valid_to"]
+            self.check(row, start is None or end is None or start <= end, f"ends {end}, before it begins {start}")
+
+    def check_provenance(self) -> None:
+        """A row names an address where it can be checked, and how sure it is."""
+        self.check_in("confidence", CONFIDENCE)
+        for row in self.rows:
+            source = row["source"]
+            self.check(row, source is None or re.match(r"https?://\S+$", source) is not None, "source is no address")
+
+    def frame(self) -> pl.DataFrame:
+        """The rows as a frame with the columns of the schema, or ``CuratedFileError`` with every problem."""
+        if self.problems:
+            shown = [f"{self.path}:{line}: {message}" for line, message in sorted(set(self.problems))]
+            raise CuratedFileError("\n".join(shown))
+        return pl.DataFrame([{c: row[c] for c in self.schema} for row in self.rows], schema=dict(self.schema))
+
+
+def _flag(cell: str) -> bool:
+    if cell not in ("true", "false"):
+        raise ValueError(cell)
+    return cell == "true"
+
+
+def _day(cell: str) -> dt.date:
+    # date.fromisoformat also takes 20240101 and 2024-W01-1, which a reader of the file would stumble over
+    return dt.datetime.strptime(cell, "%Y-%m-%d").date()
+
+
+_PARSERS: dict[type[pl.DataType], Callable[[str], Any]] = {
+    pl.String: str,
+    pl.Date: _day,
+    pl.Int32: int,
+    pl.Boolean: _flag,
+}
+_TYPE_NAMES = {pl.Date: "date (YYYY-MM-DD)", pl.Int32: "whole number", pl.Boolean: "true or false", pl.String: "text"}
+
+
+def _typed(cell: str, dtype: pl.DataType) -> Any:
+    return _PARSERS[type(dtype)](cell)
+
+
+def _ids(frame: pl.DataFrame, column: str) -> list[str]:
+    return frame[column].to_list()
+
+
+def _anchored(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return pattern.startswith("^") and pattern.endswith("$")
+
+
+# --- sections -------------------------------------------------------------------------------------------------------
+
+_CODE = re.compile(r"([A-Z]?)([0-9]+)([A-Z]?)")
+
+
+def _ordinal(code: str) -> int:
+    """A code's place among the codes of its shape: neighbors in a code system are neighbors here."""
+    match = _CODE.fullmatch(code)
+    assert match is not None, code  # its code system's pattern has been checked
+    letter, digits, _ = match.groups()
+    return (ord(letter) - ord("A") if letter else 0) * 10 ** len(digits) + int(digits)
+
+
+def _check_codes(table: _Table, patterns: Mapping[str, str | None]) -> None:
+    """Every code of an interval has the shape of its code system, and no other system claims that shape."""
+    for row in table.rows:
+        for column in ("first_code", "last_code", "guide_first_code", "guide_last_code"):
+            code = row[column]
+            if code is None or row["code_system_id"] not in patterns:
+                continue
+            claimed = [s for s, p in patterns.items() if p and re.fullmatch(p, code, re.ASCII)]
+            table.check(row, row["code_system_id"] in claimed, f"{column} {code!r} has another code system's shape")
+            table.check(row, len(claimed) < 2, f"{column} {code!r} has the shape of {' and of '.join(claimed)}")
+        if not any(line == row["line"] for line, _ in table.problems):
+            ends = row["last_code"] is None or _ordinal(row["first_code"]) <= _ordinal(row["last_code"])
+            table.check(row, ends, f"last_code {row['last_code']!r} lies before first_code {row['first_code']!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Interval:
+    """An interval of codes by ordinal, its days by ordinal, both inclusive."""
+
+    row: Mapping[str, Any]
+    first: int
+    last: float
+    start: float
+    end: float
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> _Interval:
+        return cls(
+            row,
+            _ordinal(row["first_code"]),
+            _ordinal(row["last_code"]) if row["last_code"] else float("inf"),
+            row["valid_from"].toordinal() if row["valid_from"] else float("-inf"),
+            row["valid_to"].toordinal() if row["valid_to"] else float("inf"),
+        )
+
+
+def _check_tree(table: _Table) -> None:
+    """Sections agree with themselves, do not overlap, lie in their parents, and fill those that say so."""
+    intervals = [_Interval.of(row) for row in table.rows]
+    sections: dict[str, list[_Interval]] = defaultdict(list)
+    children: dict[str, list[_Interval]] = defaultdict(list)
+    levels: dict[tuple[str, int], list[_Interval]] = defaultdict(list)
+    for interval in intervals:
+        row = interval.row
+        sections[row["section_id"]].append(interval)
+        levels[row["code_system_id"], row["depth"]].append(interval)
+        if row["parent_section_id"]:
+            children[row["parent_section_id"]].append(interval)
+
+    for section_id, own in sections.items():
+        head = own[0].row
+        for interval in own[1:]:
+            for column in _SECTION_CONSTANT:
+                same = interval.row[column] == head[column]
+                table.check(interval.row, same, f"{column} of {section_id} differs from line {head['line']}")
+        for interval in own:
+            cover = interval.row["children_cover"]
+            table.check(
+                interval.row,
+                (cover is not None) == (section_id in children),
+                f"children_cover is {cover!r}, but {section_id} has {'' if section_id in children else 'no '}children",
+            )
+
+    for neighbors in levels.values():
+        for number, one in enumerate(neighbors):
+            for other in neighbors[number + 1 :]:
+                if _meet(one.first, one.last, other.first, other.last) and _meet(
+                    one.start, one.end, other.start, other.end
+                ):
+                    what = f"{other.row['section_id']} overlaps {one.row['section_id']} on line {one.row['line']}"
+                    table.check(other.row, False, what)
+
+    for section_id, inside in children.items():
+        _check_children(table, section_id, sections[section_id], inside)
+
+
+def _check_children(table: _Table, section_id: str, own: Sequence[_Interval], inside: Sequence[_Interval]) -> None:
+    """On every day the children of a section lie in it and, where it says so, leave none of it out."""
+    parent = own[0].row
+    for child in inside:
+        row = child.row
+        table.check(row, row["depth"] == parent["depth"] + 1, f"depth is not one more than that of {section_id}")
+        same = row["code_system_id"] == parent["code_system_id"]
+        table.check(row, same, f"{section_id}, its parent, is of another code system")
+    for start in sorted({float("-inf"), *(i.start for i in (*own, *inside)), *(i.end + 1 for i in (*own, *inside))}):
+        room = _union(i for i in own if i.start <= start <= i.end)
+        taken = [i for i in inside if i.start <= start <= i.end]
+        for child in taken:
+            fits = any(first <= child.first and child.last <= last for first, last in room)
+            table.check(child.row, fits, f"{child.row['section_id']} lies outside its parent {section_id}")
+        whole = [i for i in own if i.start <= start <= i.end and i.row["children_cover"] == "whole"]
+        filled = _union(taken)
+        for interval in whole:
+            full = any(first <= interval.first and interval.last <= last for first, last in filled)
+            table.check(interval.row, full, f"the children of {section_id} leave a gap in it")
+
+
+def _meet(first: float, last: float, other_first: float, other_last: float) -> bool:
+    return first <= other_last and other_first <= last
+
+
+def _union(intervals: Iterable[_Interval]) -> list[tuple[float, float]]:
+    """The codes of several intervals as few intervals, neighbors joined."""
+    joined: list[tuple[float, float]] = []
+    for first, last in sorted((float(i.first), float(i.last)) for i in intervals):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined

@@ -1,0 +1,1 @@
+"""Workbooks as sheets of text cells, read in a bounded process."""

@@ -1,0 +1,1 @@
+"""One release: its name, day, members, revisions, and everything read from it."""

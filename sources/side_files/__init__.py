@@ -1,0 +1,1 @@
+"""The files that CMS posts beside a code file: which is which, and their rows."""

@@ -1,0 +1,268 @@
+"""CMS's corrections of a release: prose by code, and what of the prose can be read as a change of a record's field.
+
+Nothing here alters a record, or looks whether a record has the change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from sources.errors import MemberError
+from sources.findings import Finding
+from sources.side_files.tables import CodedRow, coded_rows, day_from, day_of_row, header_findings, sha256_of, tables
+
+#: Columns of corrections, in order.
+CORRECTION_SCHEMA: dict[str, pl.DataType] = {
+    "kind": pl.String(),
+    "code": pl.String(),
+    "number": pl.Int32(),
+    "action_text": pl.String(),
+    "action": pl.String(),
+    "field": pl.String(),
+    "new_value": pl.String(),
+    "old_value": pl.String(),
+    "effective_date": pl.Date(),
+    "short_description": pl.String(),
+    "long_description": pl.String(),
+    "comment": pl.String(),
+    "source_member": pl.String(),
+    "source_member_sha256": pl.String(),
+    "source_line": pl.Int32(),
+}
+TWIN_FIELDS = ("action_text", "effective_date", "short_description", "long_description")
+
+#: What a correction does: to the code (the first five), to one field of its record, or what its prose does not tell.
+CORRECTION_ACTIONS = ("add", "terminate", "do_not_terminate", "delete", "restore", "revise", "clear", "other")
+
+#: How prose names a record's fields; the longer name first where one begins another.
+_FIELD_WORDS = {
+    "action_effective_date": r"action\s+eff(?:ective|\.)?\s*date",
+    "action_code": r"action\s+(?:code|cd)\b",
+    "short_description": r"short(?:\s+desc(?:ription|riptor|\.)?s?)?\b|\bSD\b",
+    "long_description": r"long(?:\s+desc(?:ription|riptor|\.)?s?)?\b|\bLD\b",
+    "multiple_pricing_code": r"\bmult(?:iple)?\s+pric(?:e|ing)(?:\s+ind(?:icator)?s?)?\b",
+    "pricing_indicators": r"\bpric(?:e|ing)(?:\s+ind(?:icator)?s?)?\b",
+    "coverage_code": r"\bcov(?:erage)?(?:\s+(?:code|ind(?:icator)?))?\b",
+    "crosswalk_targets": r"\b(?:xref|cross[-\s]?ref(?:erence)?)(?:\s+codes?)?\b",
+    "asc_date": r"\bASC\s+(?:start\s+)?date\b",
+    "asc_group": r"\bASC(?:\s+(?:ind(?:icator)?|pay(?:ment)?\s+group|group))\b",
+    "type_of_service_codes": r"\bTOS\b|\btypes?\s+of\s+service\b",
+    "betos_code": r"\bBETOS\b",
+    "processing_note": r"\bproc(?:essing)?\s+note(?:\s+number)?\b",
+    "termination_date": r"\bterm(?:ination)?\s+date\b",
+    "added_date": r"\badd(?:ed)?\s+date\b",
+    "statute_ref": r"\bstatute\b",
+}
+_FIELD = re.compile("|".join(f"(?P<{name}>{words})" for name, words in _FIELD_WORDS.items()), re.I)
+_QUOTED = re.compile(r"[\"“”']([^\"“”']+)[\"“”']")
+_NAMED_VALUE = re.compile(r"\s*(?:(?:should|must)\s+be|to|of|is|=|:)\s*[\"“']?([\w./-]*\w)", re.I)
+_BARE_VALUE = re.compile(r"\s*:?\s*([A-Z0-9]*\d[A-Z0-9]*)\b")
+
+_CODE_ACTIONS = (
+    (
+        "do_not_terminate",
+        re.compile(r"\b(?:do\s+not|don'?t|not\s+to\s+be)\s+(?:terminated?|discontinued?|deleted?)\b", re.I),
+    ),
+    ("restore", re.compile(r"\badd(?:ed)?\s+back\b|\brestored?\b|\breinstated?\b|\bre-?activated?\b", re.I)),
+)
+_CODE_ACTIONS_WITHOUT_FIELD = (
+    ("terminate", re.compile(r"\s*(?:terminat|discontinu)", re.I)),
+    ("delete", re.compile(r"\s*(?:remove|delete)", re.I)),
+    ("add", re.compile(r"\s*(?:add|new)\b", re.I)),
+)
+_TAKES_AWAY = re.compile(r"\s*(?:remove|delete)", re.I)
+_DATE_FIELDS = {"action_effective_date", "asc_date", "termination_date", "added_date"}
+#: Columns of a corrections file that state a field of the record.
+_STATED = (
+    "short_description",
+    "long_description",
+    "type_of_service_codes",
+    "betos_code",
+    "coverage_code",
+    "pricing_indicators",
+    "crosswalk_targets",
+    "asc_group",
+    "asc_date",
+    "processing_note",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change that a correction states: to the code, or to ``field``, its new value or the one taken away."""
+
+    action: str
+    field: str | None = None
+    new_value: str | None = None
+    old_value: str | None = None
+
+
+def changes_from_prose(prose: str) -> list[Change]:
+    """Read the changes that the words of a correction state.
+
+    "Change Cov to D and Price to 21" gives two, "Do not terminate" one of the code as a whole. Words that tell none
+    give one change ``other``. A value that the words do not give is null: it may stand in a column of its own.
+    """
+    words = " ".join(prose.split())
+    for action, pattern in _CODE_ACTIONS:
+        if pattern.search(words):
+            return [Change(action)]
+    named = list(_FIELD.finditer(words))
+    if named:
+        return list(_field_changes(words, named))
+    for action, pattern in _CODE_ACTIONS_WITHOUT_FIELD:
+        if pattern.match(words):
+            return [Change(action)]
+    return [Change("other")]
+
+
+def _field_changes(words: str, named: list[re.Match[str]]) -> Iterator[Change]:
+    takes_away = _TAKES_AWAY.match(words) is not None
+    used = 0
+    for position, match in enumerate(named):
+        field = str(match.lastgroup)
+        until = named[position + 1].start() if position + 1 < len(named) else len(words)
+        behind = words[match.end() : until]
+        # `"YY" ASC Ind`: a quoted value may stand before its field's name, unless the field before it took it.
+        before = _QUOTED.search(words[used : match.start()])
+        value = None
+        if (found := _NAMED_VALUE.match(behind) or _BARE_VALUE.match(behind)) is not None:
+            value, used = found.group(1), match.end() + found.end()
+        elif before is not None:
+            value, used = before.group(1), match.end()
+        elif (quoted := _QUOTED.match(behind.lstrip())) is not None:
+            value, used = quoted.group(1), match.end() + len(behind)
+        else:
+            used = match.end()
+        if value is not None and field in _DATE_FIELDS:
+            day = day_from(value)
+            value = day.isoformat() if day else None
+        yield Change("clear", field, old_value=value) if takes_away else Change("revise", field, new_value=value)
+
+
+def read_corrections(member: str, data: bytes) -> tuple[pl.DataFrame, list[Finding]]:
+    """Read a corrections file: one row per change that a line states, with the columns of ``CORRECTION_SCHEMA``.
+
+    Changes come from the prose, then from every filled column whose field the prose does not name (those of an added
+    code, say). The prose always stays as it is. ``number`` counts the changes of a code.
+    Raises ``MemberError`` for a member that holds no such table.
+    Source: the corrections of 2011, 2017, 2019 and 2025.
+    """
+    found = [t for t in tables(member, data) if "action" in t.columns and not t.is_code_file]
+    if not found:
+        raise MemberError(f"{member} holds no corrections: no row has a heading for the code beside one for the action")
+    table = found[0]
+    findings = header_findings(member, table, () if not table.is_cut else _STATED)
+    sha256 = sha256_of(data)
+    numbers: dict[tuple[str, str], int] = {}
+    rows = []
+    for row in coded_rows(member, table, findings):
+        prose = row.cells.get("action")
+        effective = day_of_row(member, row, "effective_date", findings)
+        for change in _changes_of(member, row, prose, effective.isoformat() if effective else None, findings):
+            number = numbers[row.kind, row.code] = numbers.get((row.kind, row.code), 0) + 1
+            rows.append(
+                {
+                    "kind": row.kind,
+                    "code": row.code,
+                    "number": number,
+                    "action_text": prose,
+                    "action": change.action,
+                    "field": change.field,
+                    "new_value": change.new_value,
+                    "old_value": change.old_value,
+                    "effective_date": effective,
+                    "short_description": row.cells.get("short_description"),
+                    "long_description": row.cells.get("long_description"),
+                    "comment": row.cells.get("comment"),
+                    "source_member": member,
+                    "source_member_sha256": sha256,
+                    "source_line": row.line,
+                }
+            )
+    if not rows:
+        raise MemberError(f"{member} holds no corrections: no line below its header begins with a code")
+    return pl.DataFrame(rows, schema=CORRECTION_SCHEMA), findings
+
+
+def _changes_of(
+    member: str, row: CodedRow, prose: str | None, effective: str | None, findings: list[Finding]
+) -> list[Change]:
+    stated = {name: _stated_value(member, row, name, findings) for name in _STATED}
+    stated["action_effective_date"] = effective
+    changes = []
+    # What begins like the removal of a code may end in its return: words that may have been cut tell nothing.
+    told = [Change("other")] if "action" in row.full else changes_from_prose(prose or "")
+    for change in told:
+        column = stated.get(change.field or "")
+        if change.action == "revise" and change.new_value is None and column is not None:
+            change = Change("revise", change.field, column)
+        elif change.action == "revise" and None not in (change.new_value, column) and change.new_value != column:
+            # The effective date of the correction need not be that of the record's action.
+            if change.field != "action_effective_date":
+                findings.append(_two_values(member, row, change, column))
+        elif change.action == "other":
+            findings.append(_not_understood(member, row, prose))
+        if change.action in ("revise", "clear") and change.new_value is None and change.old_value is None:
+            findings.append(_no_value(member, row, change))
+        changes.append(change)
+    named = {c.field for c in changes}
+    changes.extend(
+        Change("revise", name, stated[name]) for name in _STATED if stated[name] is not None and name not in named
+    )
+    return changes
+
+
+def _stated_value(member: str, row: CodedRow, name: str, findings: list[Finding]) -> str | None:
+    if name not in _DATE_FIELDS:
+        return row.cells.get(name)
+    day = day_of_row(member, row, name, findings)
+    return day.isoformat() if day else None
+
+
+def _two_values(member: str, row: CodedRow, change: Change, column: str | None) -> Finding:
+    return Finding(
+        "prose_and_column_differ",
+        "warning",
+        f"the words say {change.new_value}, the column for {change.field} says otherwise",
+        "the words stand",
+        member,
+        row.line,
+        row.kind,
+        row.code,
+        change.field,
+        column[:20] if column and change.field not in ("short_description", "long_description") else None,
+    )
+
+
+def _not_understood(member: str, row: CodedRow, prose: str | None) -> Finding:
+    return Finding(
+        "action_not_understood",
+        "info",
+        "the words of the correction tell no change that is known" if prose else "the correction has no words",
+        "the words are kept, the action is 'other'",
+        member,
+        row.line,
+        row.kind,
+        row.code,
+        "action_text",
+        prose[:60] if prose else None,
+    )
+
+
+def _no_value(member: str, row: CodedRow, change: Change) -> Finding:
+    return Finding(
+        "correction_without_value",
+        "info",
+        f"a change of {change.field}, and neither the words nor a column give the value",
+        "left null",
+        member,
+        row.line,
+        row.kind,
+        row.code,
+        change.field,
+    )

@@ -1,0 +1,1 @@
+"""CMS's web site: its pages, what is new on them, and fetching it."""

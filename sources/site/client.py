@@ -1,0 +1,459 @@
+"""Asking a web site for pages and files, politely and within bounds. It knows nothing of releases or of the archive.
+
+One connection, one request at a time, a pause between them; every wait, size and number of attempts has a bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import ipaddress
+import os
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+import tenacity
+
+from sources.archive.files import file_sha256
+from sources.errors import SourceError, ZipRefused
+
+Tell = Callable[[str], None]
+_Result = TypeVar("_Result")
+
+#: Answers after which the same question may be put again.
+_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
+_SECONDS_BETWEEN_PROGRESS = 0.5
+
+
+class FetchFailed(SourceError):
+    """A page or file could not be fetched; the message says what came instead, and after how many attempts."""
+
+
+class StorageFull(SourceError):
+    """What was fetched could not be written to the disk."""
+
+
+class _TryAgain(Exception):
+    """An attempt failed in a way that may pass; ``wait`` is what the server asks for, in seconds."""
+
+    def __init__(self, text: str, wait: float | None = None) -> None:
+        self.wait = wait
+        super().__init__(text)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """Bounds in seconds, bytes and times. CMS's largest zip is under 3 MB, its page under 200 kB."""
+
+    connect_seconds: float = 10
+    #: Without a byte.
+    silent_seconds: float = 30
+    #: For one page or file, with all its attempts.
+    file_seconds: float = 600
+    #: For everything one client is asked for.
+    total_seconds: float = 3600
+    page_bytes: int = 5 * 1024**2
+    file_bytes: int = 100 * 1024**2
+    attempts: int = 4
+    first_wait: float = 2
+    longest_wait: float = 60
+    pause: float = 1
+    redirects: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server said by which it can tell whether its answer has changed since."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+    @classmethod
+    def of(cls, response: httpx.Response) -> Validators:
+        """Those of an answer."""
+        return cls(response.headers.get("etag"), response.headers.get("last-modified"))
+
+    def conditions(self) -> dict[str, str]:
+        """Headers that ask for an answer only if it has changed."""
+        headers = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in headers.items() if value}
+
+    def range_condition(self) -> str | None:
+        """The one that may guard a range: a weak ETag does not say that bytes are the same."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page's text, None where it has not changed; ``address`` is where redirects led."""
+
+    text: str | None
+    address: str
+    validators: Validators
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file that was fetched to ``path``; None, with no sha256, where it has not changed."""
+
+    path: Path | None
+    sha256: str | None
+    bytes: int
+    validators: Validators
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a server says of a file without sending it; ``is_same`` is None where it does not say."""
+
+    is_same: bool | None
+    bytes: int | None
+    validators: Validators
+
+
+class SiteClient:
+    """A client of one site: it follows redirects within the site's domain and refuses every other host.
+
+    TLS is verified; proxies come from the environment, as `httpx` reads it.
+    """
+
+    def __init__(self, site: str, limits: FetchLimits | None = None, tell: Tell = lambda text: None) -> None:
+        self._site = httpx.URL(site)
+        if self._site.scheme not in ("http", "https") or not self._site.host:
+            raise FetchFailed(f"{site!r} is no address of a web page; expected https://…")
+        self.limits = limits or FetchLimits()
+        self.requests = 0
+        self._tell = tell
+        self._end = time.monotonic() + self.limits.total_seconds
+        self._last_answer: float | None = None
+        self._client = httpx.Client(
+            headers={"User-Agent": f"hcpcs/{version('hcpcs')}", "Accept-Encoding": "identity"},
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            follow_redirects=False,
+            verify=_tls(),
+        )
+
+    def __enter__(self) -> SiteClient:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._client.close()
+
+    def is_allowed(self, address: str) -> bool:
+        """Whether an address lies within the site's domain."""
+        try:
+            self._within_site(address)
+        except FetchFailed:
+            return False
+        return True
+
+    def get_page(self, address: str, known: Validators = Validators()) -> Page:
+        """Fetch a page, unless it is still the one with the validators ``known``; raises ``FetchFailed``."""
+
+        def attempt(end: float) -> Page:
+            with self._answer("GET", address, known.conditions(), end) as response:
+                if response.status_code == 304 and known != Validators():
+                    return Page(None, str(response.url), known)
+                self._check_status(address, response)
+                body = b"".join(self._chunks(address, response, end, self.limits.page_bytes, 0))
+                text = body.decode(response.charset_encoding or "utf-8", errors="replace")
+                return Page(text, str(response.url), Validators.of(response))
+
+        return self._with_attempts(address, attempt)
+
+    def ask(self, address: str, known: Validators = Validators()) -> Asked:
+        """Ask by ``HEAD`` whether a file is still the one with the validators ``known``; raises ``FetchFailed``."""
+
+        def attempt(end: float) -> Asked:
+            with self._answer("HEAD", address, known.conditions(), end) as response:
+                if response.status_code == 304:
+                    return Asked(True, None, known)
+                if response.status_code in (405, 501):
+                    return Asked(None, None, known)
+                self._check_status(address, response)
+                now = Validators.of(response)
+                length = response.headers.get("content-length", "")
+                return Asked(_same(known, now), int(length) if length.isdigit() else None, now)
+
+        return self._with_attempts(address, attempt)
+
+    def download(self, address: str, target: Path, known: Validators = Validators()) -> Fetched:
+        """Fetch a zip to ``target``, which appears whole or not at all; nothing if it is still the one ``known``.
+
+        Raises ``FetchFailed``; ``ZipRefused`` as soon as the first bytes are no zip's; ``StorageFull``.
+        """
+        part = target.with_name(f".{target.name}.part")
+        partial = Validators()
+
+        def attempt(end: float) -> Fetched:
+            nonlocal partial
+            guard = partial.range_condition()
+            have = part.stat().st_size if guard and part.exists() else 0
+            headers = {"Range": f"bytes={have}-", "If-Range": guard or ""} if have else known.conditions()
+            with self._answer("GET", address, headers, end) as response:
+                if response.status_code == 304 and not have and known != Validators():
+                    return Fetched(None, None, 0, known)
+                if response.status_code == 416 and have:
+                    part.unlink()
+                    raise _TryAgain("the server has no such range any more")
+                self._check_status(address, response)
+                if response.status_code == 206 and not _continues(response, have):
+                    part.unlink(missing_ok=True)
+                    raise _TryAgain("the server sent another range than the one asked for")
+                have = have if response.status_code == 206 else 0
+                if not have:
+                    partial = Validators() if "content-encoding" in response.headers else Validators.of(response)
+                self._write(address, response, end, part, have)
+            with _storage(part):
+                part.replace(target)
+            return Fetched(target, file_sha256(target), target.stat().st_size, Validators.of(response))
+
+        try:
+            return self._with_attempts(address, attempt)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _write(self, address: str, response: httpx.Response, end: float, part: Path, have: int) -> None:
+        name = _name(address)
+        declared = response.headers.get("content-length", "")
+        total = have + int(declared) if declared.isdigit() else None
+        if total is not None and total > self.limits.file_bytes:
+            raise FetchFailed(f"{name}: {total:,} bytes announced, past the bound of {self.limits.file_bytes:,}")
+        told = time.monotonic()
+        with _storage(part), part.open("ab" if have else "wb") as file:
+            for chunk in self._chunks(address, response, end, self.limits.file_bytes, have):
+                if not have and not chunk.startswith(_ZIP_STARTS):
+                    raise ZipRefused(f"{name}: {described(chunk)}")
+                file.write(chunk)
+                file.flush()
+                have += len(chunk)
+                if time.monotonic() - told > _SECONDS_BETWEEN_PROGRESS:
+                    told = time.monotonic()
+                    self._tell(f"fetching {name}: {have:,} of {total or '?':,} bytes")
+            if not have:
+                raise ZipRefused(f"{name}: the file is empty")
+            os.fsync(file.fileno())
+
+    def _chunks(self, address: str, response: httpx.Response, end: float, most: int, have: int) -> Iterator[bytes]:
+        """The body's chunks, the first of at least a zip's magic where there are as many bytes."""
+        held = b""
+        for chunk in response.iter_bytes():
+            have += len(chunk)
+            if have > most:
+                raise FetchFailed(f"{_name(address)}: still sending after {most:,} bytes, the bound")
+            if time.monotonic() > end:
+                raise FetchFailed(f"{_name(address)}: not whole in time, {have:,} bytes came")
+            held += chunk
+            if len(held) >= 4:
+                yield held
+                held = b""
+        if held:
+            yield held
+
+    def _with_attempts(self, address: str, attempt: Callable[[float], _Result]) -> _Result:
+        limits = self.limits
+        end = min(time.monotonic() + limits.file_seconds, self._end)
+        name = _name(address)
+        backoff = tenacity.wait_exponential_jitter(
+            multiplier=limits.first_wait, max=limits.longest_wait, jitter=limits.first_wait
+        )
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            asked = _failure(state).wait or 0
+            return max(asked, backoff(state))
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            self._tell(f"{name}: {_failure(state)}; attempt {state.attempt_number + 1} in {state.upcoming_sleep:.0f} s")
+
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_TryAgain),
+            stop=lambda state: state.attempt_number >= limits.attempts or time.monotonic() + state.upcoming_sleep > end,
+            wait=wait,
+            before_sleep=tell,
+        )
+        if time.monotonic() > end:
+            raise FetchFailed(f"{name}: not asked for, the {limits.total_seconds:,.0f} s for everything are over")
+        try:
+            return attempts(attempt, end)
+        except tenacity.RetryError as error:
+            failure = error.last_attempt.exception()
+            number = error.last_attempt.attempt_number
+            asked = failure.wait if isinstance(failure, _TryAgain) else None
+            later = f"; the server asks to come back in {asked:,.0f} s" if asked else ""
+            times = f"after {number} attempts" if number > 1 else "after one attempt"
+            raise FetchFailed(f"{name}: {failure}, {times}{later}") from None
+
+    @contextlib.contextmanager
+    def _answer(self, method: str, address: str, headers: Mapping[str, str], end: float) -> Iterator[httpx.Response]:
+        """Send a request, follow redirects within the site, and turn what breaks on the way into ``_TryAgain``."""
+        url = self._within_site(address)
+        visited: list[httpx.URL] = []
+        if self._last_answer is not None:
+            time.sleep(max(0.0, self._last_answer + self.limits.pause - time.monotonic()))
+        try:
+            while True:
+                if url in visited:
+                    raise FetchFailed(f"{_name(address)}: redirects go in a circle, back to {url}")
+                visited.append(url)
+                if len(visited) > self.limits.redirects + 1:
+                    raise FetchFailed(f"{_name(address)}: more than {self.limits.redirects} redirects, last to {url}")
+                silent = max(0.001, min(self.limits.silent_seconds, end - time.monotonic()))
+                timeout = httpx.Timeout(silent, connect=min(self.limits.connect_seconds, silent))
+                self.requests += 1
+                request = self._client.build_request(method, url, headers=dict(headers), timeout=timeout)
+                response = self._client.send(request, stream=True)
+                try:
+                    if not response.has_redirect_location:
+                        yield response
+                        return
+                    target = url.join(response.headers["location"])
+                finally:
+                    response.close()
+                url = self._within_site(str(target), came_from=address)
+        except httpx.TimeoutException:
+            raise _TryAgain(f"no byte came for {silent:g} s") from None
+        except httpx.InvalidURL as error:
+            raise FetchFailed(f"{_name(address)}: {error}") from None
+        except httpx.TransportError as error:
+            if _is_certificate_error(error):
+                raise FetchFailed(
+                    f"{_name(address)}: the certificate of {url.host} is not to be trusted: {error}"
+                ) from None
+            raise _TryAgain(f"the connection broke: {error or type(error).__name__}") from None
+        finally:
+            self._last_answer = time.monotonic()
+
+    def _within_site(self, address: str, came_from: str | None = None) -> httpx.URL:
+        """The address as it may be asked for; `http` becomes `https` where the site is."""
+        try:
+            url = httpx.URL(address)
+        except httpx.InvalidURL as error:
+            raise FetchFailed(f"{address!r} is no address: {error}") from None
+        if url.scheme == "http" and self._site.scheme == "https":
+            url = url.copy_with(scheme="https")
+        domain = _domain(self._site.host)
+        inside = url.host == self._site.host or (domain and (url.host == domain or url.host.endswith(f".{domain}")))
+        if url.scheme == self._site.scheme and inside and url.port == self._site.port:
+            return url
+        what = f"{_name(came_from)}: the redirect to {url} leads" if came_from else f"{url}: it lies"
+        raise FetchFailed(f"{what} outside of {self._site.scheme}://{domain or self._site.netloc.decode()}")
+
+    def _check_status(self, address: str, response: httpx.Response) -> None:
+        status = response.status_code
+        if status in (200, 206):
+            return
+        text = f"HTTP {status} {response.reason_phrase}".rstrip()
+        if status in _TRY_AGAIN:
+            raise _TryAgain(text, _seconds_asked_for(response.headers.get("retry-after")))
+        head = b""
+        with contextlib.suppress(httpx.HTTPError):
+            for chunk in response.iter_bytes():
+                head += chunk
+                if len(head) >= 2048:
+                    break
+        raise FetchFailed(f"{_name(address)}: {text}" + (f", {described(head)}" if head else ""))
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Certificates are loaded once: that takes longer than a poll's two requests."""
+    return httpx.create_ssl_context()
+
+
+def described(head: bytes) -> str:
+    """What bytes that are no zip are, by the first of them: a page's title and how it begins."""
+    text = head[:4096].decode("utf-8", errors="replace")
+    begins = f"it begins with {' '.join(text.split())[:60]!r}"
+    if not re.search(r"<(!doctype html|html|head|title|body)", text, re.IGNORECASE):
+        return f"not a zip; it begins with {head[:16]!r}"
+    title = re.search(r"<title[^>]*>\s*(.*?)\s*</title>", text, re.IGNORECASE | re.DOTALL)
+    return f"an HTML page{f' titled {title[1][:80]!r}' if title else ''}, not a zip; {begins}"
+
+
+def post_json(address: str, payload: Mapping[str, Any], *, seconds: float = 10) -> None:
+    """Send JSON to an address of the user's; raises ``FetchFailed`` where it is not taken."""
+    try:
+        headers = {"User-Agent": f"hcpcs/{version('hcpcs')}"}
+        response = httpx.post(address, json=dict(payload), headers=headers, timeout=seconds)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise FetchFailed(f"{httpx.URL(address).host or address}: {error or type(error).__name__}") from None
+    if response.status_code >= 300:
+        raise FetchFailed(f"{response.url.host}: HTTP {response.status_code} {response.reason_phrase}")
+
+
+@contextlib.contextmanager
+def _storage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageFull(
+            f"{path.parent}: cannot be written: {error.strerror or error}; nothing was taken in"
+        ) from None
+
+
+def _failure(state: tenacity.RetryCallState) -> _TryAgain:
+    assert state.outcome is not None
+    error = state.outcome.exception()
+    assert isinstance(error, _TryAgain)
+    return error
+
+
+def _same(known: Validators, now: Validators) -> bool | None:
+    """Whether validators say that a file is the same; None where they have nothing in common to say it by."""
+    if known.etag and now.etag:
+        return known.etag.removeprefix("W/") == now.etag.removeprefix("W/")
+    if known.last_modified and now.last_modified:
+        return known.last_modified == now.last_modified
+    return None
+
+
+def _continues(response: httpx.Response, have: int) -> bool:
+    sent = re.match(r"bytes (\d+)-", response.headers.get("content-range", ""))
+    return sent is not None and int(sent[1]) == have
+
+
+def _seconds_asked_for(retry_after: str | None) -> float | None:
+    """Seconds of a ``Retry-After``, which is a number or a date (RFC 9110, 10.2.3)."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        when = email.utils.parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def _is_certificate_error(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def _domain(host: str) -> str | None:
+    """The domain whose hosts belong to the site: the host without ``www``; None for an IP address or a bare name."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        return None
+    return host.removeprefix("www.") if "." in host else None
+
+
+def _name(address: str) -> str:
+    """What messages call a page or file: the last part of its address."""
+    path = address.split("?", 1)[0].split("#", 1)[0].rstrip("/")
+    return path.rsplit("/", 1)[-1] or address

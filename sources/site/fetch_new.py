@@ -1,0 +1,239 @@
+"""Fetching what is new on the site into a folder that is then offered like any other. Takes nothing in."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sources.archive.archive import ArchiveIndex
+from sources.archive.zips import read_zip
+from sources.errors import SourceError
+from sources.site.client import Fetched, FetchFailed, SiteClient, StorageFull, Tell, Validators
+from sources.site.known_releases import check_members
+from sources.site.page import SiteLink
+from sources.site.polling import (
+    AskedFile,
+    News,
+    Site,
+    SiteState,
+    ask_page,
+    held_zip,
+    longest_unasked,
+    news_of,
+    read_site_state,
+    releases_with_code,
+    remember,
+    unclear_links,
+)
+
+#: An address of `sources/site/known_releases.toml` that failed is tried again after so long.
+_KNOWN_AGAIN = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedZip:
+    """A zip that was fetched: for which release, from where, whether that release was held with other members."""
+
+    release_id: str
+    name: str
+    address: str
+    path: Path
+    bytes: int
+    sha256: str
+    is_revision: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReport:
+    """What was fetched, unchanged, refused, skipped (known older releases), left on the page or unclear, and why."""
+
+    site: str
+    fetched: tuple[FetchedZip, ...] = ()
+    unchanged: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
+    unclear: Mapping[str, str] = field(default_factory=dict)
+    requests: int = 0
+    seconds: float = 0.0
+
+    def address_of(self, path: Path) -> str | None:
+        """Where a zip in the folder came from."""
+        return next((f.address for f in self.fetched if f.path == path), None)
+
+    def summary(self) -> dict[str, Any]:
+        """The report for a run summary and ``--json``; no path in it."""
+        fetched = [{k: v for k, v in asdict(f).items() if k != "path"} for f in self.fetched]
+        return {
+            "site": self.site,
+            "fetched": [f for f in fetched if not f["is_revision"]],
+            "revised": [f for f in fetched if f["is_revision"]],
+            "unchanged": dict(self.unchanged),
+            "refused": dict(self.refused),
+            "skipped": dict(self.skipped),
+            "left": dict(self.left),
+            "unclear": dict(self.unclear),
+            "requests": self.requests,
+            "seconds": round(self.seconds, 1),
+        }
+
+    def words(self) -> str:
+        """The report in one paragraph."""
+        revised = sorted({f.release_id for f in self.fetched if f.is_revision})
+        new = sorted({f.release_id for f in self.fetched} - set(revised))
+        parts = [f"fetched {_list(new)}"] if new else []
+        parts += [f"fetched {_list(revised)} again, changed"] if revised else []
+        parts += [] if parts else ["nothing new on the site"]
+        parts += [f"{len(self.refused)} refused"] if self.refused else []
+        parts += [f"{len(self.skipped)} known older releases not to be had"] if self.skipped else []
+        parts += [f"{len(self.unclear)} link{'s' * (len(self.unclear) > 1)} unclear"] if self.unclear else []
+        return "; ".join(parts) + f" ({self.requests} requests, {self.seconds:.1f} s)"
+
+
+def fetch_new(
+    site: Site, index: ArchiveIndex, folder: Path, state_path: Path, tell: Tell = lambda text: None
+) -> FetchReport:
+    """Fetch what the site has and the archive has not to ``folder/<YYYY-MM>/<name>.zip``.
+
+    A file that cannot be had or is no zip is in the report's ``refused``, and the others are fetched all the same.
+    Raises ``FetchFailed`` or ``PageUnclear`` where the page itself fails, ``StorageFull``.
+    """
+    started = time.monotonic()
+    with SiteClient(site.address, site.limits, tell) as client:
+        before = read_site_state(state_path, site)
+        state = ask_page(client, before, tell)
+        news, left = news_of(state, index)
+        known = _known_to_try(client, site, state, index, news)
+        if not news and not known and (link := longest_unasked(state, index)) is not None:
+            news = [News(link, "asked after again")]
+        run = _Run(site, index, folder, client, tell)
+        wanted = [n.link for n in news] + known
+        try:
+            for number, link in enumerate(wanted, 1):
+                tell(f"fetching {link.name} ({number} of {len(wanted)})")
+                run.fetch(link, state.files.get(link.address))
+        except BaseException:
+            # What is remembered saves requests next time; on a full disk it must not hide what went wrong.
+            with contextlib.suppress(OSError):
+                remember(state_path, state, run.asked)
+            raise
+        remember(state_path, state, run.asked)
+        addresses = {link.address for link in known}
+        return FetchReport(
+            site.address,
+            tuple(run.fetched),
+            run.unchanged,
+            {a: why for a, why in run.refused.items() if a not in addresses},
+            {a: why for a, why in run.refused.items() if a in addresses},
+            left,
+            unclear_links(state),
+            client.requests,
+            time.monotonic() - started,
+        )
+
+
+class _Run:
+    """One run's fetching: what came of each file, gathered."""
+
+    def __init__(self, site: Site, index: ArchiveIndex, folder: Path, client: SiteClient, tell: Tell) -> None:
+        self.index, self.folder, self.client, self.tell = index, folder, client, tell
+        self.known = {k.address: k for k in site.known}
+        self.fetched: list[FetchedZip] = []
+        self.unchanged: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
+        self.asked: dict[str, AskedFile] = {}
+        self.failed_releases: set[str] = set()
+
+    def fetch(self, link: SiteLink, before: AskedFile | None) -> None:
+        """Fetch one file and note what came of it."""
+        assert link.release_id is not None
+        if link.kind == "side" and link.release_id in self.failed_releases:
+            self.refused[link.address] = f"{link.name}: not fetched, its release {link.release_id} could not be had"
+            return
+        held = held_zip(link, before, self.index)
+        # What is not held must come whole, whatever the server remembers having sent.
+        known = before.validators if before is not None and held is not None else Validators()
+        target = self._target(link)
+        try:
+            came = self.client.download(link.address, target, known)
+            twin = held.sha256 if came.path is None and held is not None else self._twin(link, came)
+        except StorageFull:
+            raise
+        except SourceError as error:
+            target.unlink(missing_ok=True)
+            self.refused[link.address] = str(error)
+            failed = AskedFile(_now(), "failed" if isinstance(error, FetchFailed) else "refused", link.text)
+            # What is held stays held, whatever the site has now.
+            lasting = before if before is not None and held is not None else failed
+            self.asked[link.address] = replace(lasting, asked_at=_now(), why=str(error))
+            if link.kind == "release" and link.release_id not in releases_with_code(self.index):
+                self.failed_releases.add(link.release_id)
+            return
+        seen = came.validators
+        if twin is not None:
+            target.unlink(missing_ok=True)
+            self.unchanged[link.address] = "not changed" if came.path is None else "the same members again"
+            self.asked[link.address] = AskedFile(_now(), "held", link.text, twin, seen.etag, seen.last_modified)
+            return
+        assert came.path is not None and came.sha256 is not None
+        is_revision = link.kind == "release" and link.release_id in releases_with_code(self.index)
+        self.fetched.append(
+            FetchedZip(link.release_id, link.name, link.address, came.path, came.bytes, came.sha256, is_revision)
+        )
+        self.asked[link.address] = AskedFile(_now(), "fetched", link.text, came.sha256, seen.etag, seen.last_modified)
+
+    def _target(self, link: SiteLink) -> Path:
+        """A path that is free: two addresses of one release may end alike."""
+        assert link.release_id is not None
+        folder = self.folder / link.release_id
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "".join(c if c.isalnum() or c in "-_. ()" else "_" for c in link.name).lstrip(".") or "release.zip"
+        number = 1
+        while (target := folder / (name if number == 1 else f"{number}-{name}")).exists():
+            number += 1
+        return target
+
+    def _twin(self, link: SiteLink, came: Fetched) -> str | None:
+        """The sha256 of a held zip with the same members; checks the zip, and its members where they are known."""
+        assert came.path is not None
+        members = read_zip(came.path)
+        if (known := self.known.get(link.address)) is not None:
+            check_members(link.name, known, members)
+        if came.sha256 in self.index.zips:
+            return came.sha256
+        content = {(m.name, m.sha256) for m in members}
+        for sha, z in self.index.zips.items():
+            if z.release_id == link.release_id and {(m.name, m.sha256) for m in z.members} == content:
+                return sha
+        return None
+
+
+def _known_to_try(
+    client: SiteClient, site: Site, state: SiteState, index: ArchiveIndex, news: list[News]
+) -> list[SiteLink]:
+    """Known older releases on this site that are neither held nor on the page nor failed lately, newest first."""
+    there = {n.link.release_id for n in news} | releases_with_code(index)
+    there |= {link.release_id for link in state.links if link.kind == "release"}
+    lately = (datetime.now(UTC) - _KNOWN_AGAIN).isoformat(timespec="seconds")
+    wanted = []
+    for known in reversed(site.known):
+        asked = state.files.get(known.address)
+        failed = asked is not None and asked.outcome in ("refused", "failed") and asked.asked_at > lately
+        if known.release_id not in there and not failed and client.is_allowed(known.address):
+            wanted.append(SiteLink(known.address, known.name, "", "release", known.release_id))
+    return wanted
+
+
+def _list(releases: list[str]) -> str:
+    if len(releases) <= 4:
+        return ", ".join(releases)
+    return f"{len(releases)} releases, {releases[0]} to {releases[-1]}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,291 @@
+"""What is new on the site against the archive, and what must be remembered between polls. Fetches no zip.
+
+A poll asks at most two questions: whether the page has changed, and, if nothing is new on it, whether one file that is
+held has: CMS posts a quarter again under the same name, and a page tells nothing of that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from sources.archive.archive import Archive, ArchiveIndex, HeldZip
+from sources.archive.files import write_atomically
+from sources.site.client import FetchFailed, FetchLimits, SiteClient, Tell, Validators
+from sources.site.known_releases import KnownRelease, load_known_releases
+from sources.site.page import QUARTERLY_UPDATE, SiteLink, read_links
+
+_STATE_FORMAT = 1
+#: The newest release is asked after so much oftener than an older one: that is the one CMS corrects.
+_NEWEST_FIRST = 10
+_POSTED_AGAIN = "posted again under the same name"
+_NEVER = "1970-01-01T00:00:00+00:00"
+
+#: `changed`: held, and since posted again; `fetched`: it came, and the archive's index tells whether it was taken in.
+Outcome = Literal["held", "changed", "fetched", "refused", "failed"]
+
+#: What a sensor may take; Dagster gives it 60 s.
+_POLL_SECONDS = 45
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The site to ask: its page, bounds, and the older releases known to lie on it."""
+
+    address: str = QUARTERLY_UPDATE
+    limits: FetchLimits = field(default_factory=FetchLimits)
+    known: tuple[KnownRelease, ...] = field(default_factory=load_known_releases)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFile:
+    """What is remembered of a file on the site: when it was asked for last, what came, and what became of it."""
+
+    asked_at: str
+    outcome: Outcome
+    text: str = ""
+    sha256: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    why: str | None = None
+
+    @property
+    def validators(self) -> Validators:
+        """By which the server can tell whether it has changed."""
+        return Validators(self.etag, self.last_modified)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteState:
+    """What is remembered between polls: the page as it was, its links, the files asked for by address."""
+
+    site: str
+    page: Validators = field(default_factory=Validators)
+    links: tuple[SiteLink, ...] = ()
+    files: Mapping[str, AskedFile] = field(default_factory=dict)
+    polled_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A file on the site that is not held as it is there, and why it counts as new."""
+
+    link: SiteLink
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What a poll found: links, what of them is new, what is not taken and why, and how many requests it took."""
+
+    links: tuple[SiteLink, ...]
+    news: tuple[News, ...]
+    left: Mapping[str, str]
+    unclear: Mapping[str, str]
+    requests: int
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """The releases that have something new, sorted."""
+        return tuple(sorted({n.link.release_id for n in self.news if n.link.release_id}))
+
+    @property
+    def signature(self) -> str:
+        """The same for the same news."""
+        return json.dumps(sorted([n.link.address, n.link.text, n.why] for n in self.news))
+
+
+@dataclass(frozen=True, slots=True)
+class Poller:
+    """Polls one site for one archive; what Dagster's sensor is given."""
+
+    site: Site
+    archive: Path
+    state: Path
+
+    def poll(self) -> Poll:
+        """Ask the site what is new; raises ``FetchFailed`` or ``PageUnclear``."""
+        limits = replace(self.site.limits, total_seconds=min(_POLL_SECONDS, self.site.limits.total_seconds))
+        return poll(replace(self.site, limits=limits), Archive(self.archive).index(), self.state)
+
+
+def poll(site: Site, index: ArchiveIndex, state_path: Path, tell: Tell = lambda text: None) -> Poll:
+    """Ask the site what is new against what is held, with at most two requests when nothing is.
+
+    Raises ``FetchFailed`` where the page cannot be had, ``PageUnclear`` where no release is on it.
+    """
+    with SiteClient(site.address, site.limits, tell) as client:
+        state = ask_page(client, read_site_state(state_path, site), tell)
+        news, left = news_of(state, index)
+        asked: dict[str, AskedFile] = {}
+        if not news and (link := longest_unasked(state, index)) is not None:
+            asked[link.address] = _asked_after(client, link, state.files.get(link.address), index)
+            if asked[link.address].outcome == "changed":
+                news = [News(link, _POSTED_AGAIN)]
+        remember(state_path, state, asked)
+        return Poll(state.links, tuple(news), left, unclear_links(state), client.requests)
+
+
+def _asked_after(client: SiteClient, link: SiteLink, before: AskedFile | None, index: ArchiveIndex) -> AskedFile:
+    """Ask whether a held file is still the same, by what the server said of it, else by its size."""
+    held = held_zip(link, before, index)
+    assert held is not None
+    known = before or AskedFile(_NEVER, "held", link.text, held.sha256)
+    try:
+        answer = client.ask(link.address, known.validators)
+    except FetchFailed as error:
+        # The page came, so the poll did not fail; the next one asks after another file.
+        return replace(known, asked_at=_now(), why=str(error))
+    is_same = answer.is_same
+    if is_same is None and answer.bytes is not None:
+        is_same = answer.bytes == held.bytes
+    if is_same is False:
+        return replace(known, asked_at=_now(), outcome="changed", why=None)
+    seen = answer.validators
+    return AskedFile(_now(), "held", link.text, held.sha256, seen.etag, seen.last_modified)
+
+
+def ask_page(client: SiteClient, state: SiteState, tell: Tell) -> SiteState:
+    """The state with the page as it is now, asked for only if it has changed since."""
+    tell("asking the site what is new")
+    page = client.get_page(state.site, state.page)
+    links = state.links if page.text is None else tuple(read_links(page.text, page.address))
+    return replace(state, page=page.validators, links=links, polled_at=_now())
+
+
+def news_of(state: SiteState, index: ArchiveIndex) -> tuple[list[News], dict[str, str]]:
+    """Links whose file is not held as it is on the site, newest release first, and the links left out with the reason.
+
+    A side file waits until its release is held or new: alone it makes no release.
+    """
+    left = {link.address: link.why or "" for link in state.links if link.kind == "other"}
+    dated = [link for link in state.links if link.release_id is not None]
+    news = [News(link, why) for link in dated if (why := _why_new(link, state.files.get(link.address), index))]
+    coming = {n.link.release_id for n in news if n.link.kind == "release"} | releases_with_code(index)
+    left |= {
+        n.link.address: f"waits until {n.link.release_id} is held" for n in news if n.link.release_id not in coming
+    }
+    news = [n for n in news if n.link.address not in left]
+    # A release's code file comes before its side files: they are of no use without it.
+    news.sort(key=lambda n: n.link.kind != "release")
+    news.sort(key=lambda n: n.link.release_id or "", reverse=True)
+    return news, left
+
+
+def unclear_links(state: SiteState) -> dict[str, str]:
+    """Links that may be of use, by address, and what is not clear about them."""
+    return {link.address: link.why or "" for link in state.links if link.kind == "unclear"}
+
+
+def releases_with_code(index: ArchiveIndex) -> set[str]:
+    """The releases held that have a code file."""
+    return {z.release_id for z in index.zips.values() if z.code_members}
+
+
+def _why_new(link: SiteLink, asked: AskedFile | None, index: ArchiveIndex) -> str | None:
+    if asked is None:
+        return None if held_zip(link, None, index) else "new on the page"
+    if asked.outcome in ("refused", "failed"):
+        return f"{asked.outcome} before: {asked.why}"
+    if held_zip(link, asked, index) is None:
+        return "fetched before and not taken in"
+    if asked.outcome == "changed":
+        return _POSTED_AGAIN
+    return None if asked.text == link.text else "its text on the page has changed"
+
+
+def held_zip(link: SiteLink, asked: AskedFile | None, index: ArchiveIndex) -> HeldZip | None:
+    """The zip in the archive that a link's file was when it was asked for; before that, one of its name and release."""
+    if asked is not None:
+        return index.zips.get(asked.sha256 or "")
+    name = link.name.lower()
+    alike = (z for z in index.zips.values() if z.release_id == link.release_id and z.name.lower() == name)
+    return next(alike, None)
+
+
+def longest_unasked(state: SiteState, index: ArchiveIndex) -> SiteLink | None:
+    """The held file to ask after again: the one asked longest ago, the newest release's oftener."""
+    held = [x for x in state.links if x.release_id and held_zip(x, state.files.get(x.address), index)]
+    if not held:
+        return None
+    newest = max(x.release_id or "" for x in held)
+    now = datetime.now(UTC)
+
+    def waited(link: SiteLink) -> float:
+        asked = state.files.get(link.address)
+        seconds = (now - datetime.fromisoformat(asked.asked_at if asked else _NEVER)).total_seconds()
+        return seconds * (_NEWEST_FIRST if link.release_id == newest else 1)
+
+    return max(held, key=waited)
+
+
+def read_site_state(path: Path, site: Site) -> SiteState:
+    """What is remembered of ``site``; nothing at first, or where it was of another address or format."""
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if raw["format"] != _STATE_FORMAT or raw["site"] != site.address:
+            return SiteState(site.address)
+        return SiteState(
+            raw["site"],
+            Validators(**raw["page"]),
+            tuple(SiteLink(**link) for link in raw["links"]),
+            {address: AskedFile(**asked) for address, asked in raw["files"].items()},
+            raw["polled_at"],
+        )
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        # Only a cache of what the site said: without it, everything is asked for once more.
+        return SiteState(site.address)
+
+
+def remember(path: Path, state: SiteState, asked: Mapping[str, AskedFile]) -> None:
+    """Keep the page's state, and add what was asked of files to what another process may have added meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
+        kept = read_site_state(path, Site(state.site, known=()))
+        files = {**state.files, **kept.files, **asked}
+        content = {
+            "format": _STATE_FORMAT,
+            "site": state.site,
+            "polled_at": state.polled_at,
+            "page": asdict(state.page),
+            "links": [asdict(link) for link in state.links],
+            "files": {address: asdict(files[address]) for address in sorted(files)},
+        }
+        write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def site_rows(state: SiteState, index: ArchiveIndex) -> list[dict[str, Any]]:
+    """What the site had at the last poll, a row a link: its release, whether it is held, what was refused and why."""
+    news, left = news_of(state, index)
+    new = {n.link.address: n.why for n in news}
+    return [
+        {
+            "release_id": link.release_id,
+            "kind": link.kind,
+            "name": link.name,
+            "state": _state_word(link, state.files.get(link.address), new, left),
+            "why": new.get(link.address) or left.get(link.address) or link.why,
+            "address": link.address,
+        }
+        for link in state.links
+    ]
+
+
+def _state_word(link: SiteLink, asked: AskedFile | None, new: Iterable[str], left: Iterable[str]) -> str:
+    if link.kind == "unclear":
+        return "unclear"
+    if link.address in left:
+        return "left"
+    if asked is not None and asked.outcome in ("refused", "failed"):
+        return asked.outcome
+    return "new" if link.address in new else "held"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,207 @@
+"""The command line: every command's help, answers for people and for scripts, exit statuses, where outputs lie."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from conftest import REPOSITORY, Said, Version
+
+from hcpcs.cli.main import cli
+from hcpcs.paths import Outputs
+
+Hcpcs = Callable[..., Said]
+
+
+def commands(group: click.Group = cli, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command there is, as a person types it."""
+    for name, command in group.commands.items():
+        yield (*before, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*before, name))
+
+
+COMMANDS = list(commands())
+
+
+def test_the_commands_of_the_design_are_there() -> None:
+    asked = {"refresh", "status", "releases", "findings", "lookup", "versions", "ui", "search", "history", "changes"}
+    assert asked <= {name for name, *_ in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_of_itself(hcpcs: Hcpcs, command: tuple[str, ...]) -> None:
+    said = hcpcs(*command, "--help")
+    assert said.status == 0
+    assert f"Example: hcpcs {command[0]}" in said.out
+    assert hcpcs(*command, "-h").out == said.out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_that_touches_outputs_takes_them_by_option(command: tuple[str, ...]) -> None:
+    found: click.Command = cli
+    for name in command:
+        assert isinstance(found, click.Group)
+        found = found.commands[name]
+    options = {o for p in found.params for o in p.opts}
+    for option in found.params:
+        if isinstance(option, click.Option):
+            assert option.help, f"{' '.join(command)} {option.opts[0]} says nothing of itself"
+    if "--outputs" in options:
+        (outputs,) = (p for p in found.params if "--outputs" in p.opts)
+        assert outputs.envvar == "HCPCS_OUTPUTS"
+
+
+#: Questions of which each answers in JSON, on the published sample.
+QUESTIONS = [
+    ("status",),
+    ("releases",),
+    ("versions",),
+    ("findings",),
+    ("findings", "2019-01"),
+    ("findings", "--severity", "warning"),
+    ("lookup", "J0570"),
+    ("lookup", "A1"),
+    ("lookup", "J0570", "--on", "2018-06-30"),
+    ("search", "bandage"),
+    ("history", "J0570"),
+    ("changes", "2017-01"),
+    ("changes", "2017-01", "--disagreeing"),
+]
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=" ".join)
+def test_every_question_is_answered_in_words_and_in_json(
+    hcpcs: Hcpcs, sample: Version, question: tuple[str, ...]
+) -> None:
+    told = hcpcs(*question, "--outputs", sample.outputs.folder)
+    assert (told.status, told.err) == (0, "") and told.out.strip()
+    asked = hcpcs(*question, "--json", "--outputs", sample.outputs.folder)
+    assert (asked.status, asked.err) == (0, "")
+    assert json.loads(asked.out) not in (None, {})
+
+
+def answer(hcpcs: Hcpcs, sample: Version, *question: str) -> Any:
+    return json.loads(hcpcs(*question, "--json", "--outputs", sample.outputs.folder).out)
+
+
+def test_status_names_the_version_and_the_releases_held(hcpcs: Hcpcs, sample: Version) -> None:
+    status = answer(hcpcs, sample, "status")
+    assert (status["version"], status["is_sample"]) == (sample.id, True)
+    assert status["releases_held"] == list(sample.refreshed.read)
+    assert (status["missing"], status["excluded"]) == ({}, {})
+    assert "sample" in hcpcs("status", "--outputs", sample.outputs.folder).out
+
+
+def test_releases_lists_every_revision_and_which_stands(hcpcs: Hcpcs, sample: Version) -> None:
+    rows = answer(hcpcs, sample, "releases")["held"]
+    assert [(r["revision"], r["stands"]) for r in rows if r["release_id"] == "2025-10"] == [(1, False), (2, True)]
+    assert len(rows) == 9
+
+
+def test_findings_of_one_release_are_of_that_release(hcpcs: Hcpcs, sample: Version) -> None:
+    rows = answer(hcpcs, sample, "findings", "2012-01")
+    assert {r["release_id"] for r in rows} == {"2012-01"}
+    assert {"stray_first_character", "tab_in_line"} <= {r["finding"] for r in rows}
+
+
+def test_a_code_is_found_in_any_case_and_an_unknown_one_is_refused(hcpcs: Hcpcs, sample: Version) -> None:
+    assert answer(hcpcs, sample, "lookup", " j0570 ") == answer(hcpcs, sample, "lookup", "J0570")
+    said = hcpcs("lookup", "Z9999", "--outputs", sample.outputs.folder)
+    assert said.status == 1 and said.out == ""
+    assert "Z9999" in said.err and "Traceback" not in said.err
+
+
+def test_versions_lists_each_with_what_it_holds(hcpcs: Hcpcs, sample: Version) -> None:
+    (row,) = answer(hcpcs, sample, "versions")
+    assert (row["version"], row["is_latest"], row["releases"]) == (sample.id, True, 8)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("no-such-command",),
+        ("status", "--no-such-option"),
+        ("lookup",),
+        ("findings", "--severity", "dreadful"),
+        ("refresh", "--release", "2019"),
+        ("refresh", "--release", "2019-13", "--from", "x"),
+        ("refresh", "--sample", "--from", "x"),
+        ("lookup", "J0570", "--on", "yesterday"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_status_two_with_the_usage(hcpcs: Hcpcs, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    outputs = () if arguments == ("no-such-command",) else ("--outputs", tmp_path / "outputs")
+    said = hcpcs(*arguments, *outputs)
+    assert said.status == 2
+    assert said.out == "" and "Usage:" in said.err
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("question", [("releases",), ("findings",), ("lookup", "J0570"), ("history", "J0570")])
+def test_a_question_before_the_first_version_says_how_to_make_one(
+    hcpcs: Hcpcs, tmp_path: Path, question: tuple[str, ...]
+) -> None:
+    said = hcpcs(*question, "--outputs", tmp_path)
+    assert said.status == 1
+    assert "holds no version yet" in said.err and "hcpcs refresh --from DIR" in said.err
+
+
+def test_status_before_the_first_version_is_no_error(hcpcs: Hcpcs, tmp_path: Path) -> None:
+    said = hcpcs("status", "--outputs", tmp_path)
+    assert said.status == 0 and "nothing is published" in said.out
+    assert json.loads(hcpcs("status", "--json", "--outputs", tmp_path).out)["version"] is None
+
+
+def test_outputs_come_from_the_environment_unless_the_option_says_otherwise(
+    hcpcs: Hcpcs, sample: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HCPCS_OUTPUTS", str(sample.outputs.folder))
+    assert json.loads(hcpcs("status", "--json").out)["version"] == sample.id
+    assert json.loads(hcpcs("status", "--json", "--outputs", tmp_path).out)["version"] is None
+
+
+def test_a_refresh_that_finds_nothing_new_says_so(hcpcs: Hcpcs, own_sample: Outputs, sample: Version) -> None:
+    said = hcpcs("refresh", "--sample", "--outputs", own_sample.folder)
+    assert said.status == 0 and f"nothing new: version {sample.id} stands" in said.out
+    asked = json.loads(hcpcs("refresh", "--sample", "--json", "--outputs", own_sample.folder).out)
+    assert (asked["version"], asked["is_new"], asked["new_zips"]) == (sample.id, False, 0)
+
+
+def test_progress_is_not_told_where_no_terminal_is(hcpcs: Hcpcs, own_sample: Outputs) -> None:
+    own_sample.state.unlink()
+    assert hcpcs("refresh", "--offline", "--outputs", own_sample.folder).err == ""
+
+
+def test_asking_for_help_imports_nothing_heavy() -> None:
+    heavy = ("dagster", "polars", "pandera", "pyarrow", "fastexcel", "numpy", "rich")
+    code = f"import sys, hcpcs.cli.main; print(sorted(set({heavy!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_question_imports_neither_the_pipeline_nor_polars(sample: Version) -> None:
+    code = (
+        "import sys; from hcpcs.cli.main import main\n"
+        f"sys.argv = ['hcpcs', 'lookup', 'J0570', '--json', '--outputs', {str(sample.outputs.folder)!r}]\n"
+        "main(); print(sorted({'dagster', 'pandera', 'fastexcel'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert json.loads(done.stdout)
+    assert done.stderr.strip() == "[]"
+
+
+def test_a_fault_in_the_program_is_not_hidden_as_bad_data(hcpcs: Hcpcs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr("pipeline.versions.store.latest_version", broken)
+    with pytest.raises(KeyError):
+        hcpcs("status")

@@ -1,0 +1,86 @@
+"""Rules of exporting: the same rows, with what they mean, and nothing overwritten."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from conftest import Version
+
+from hcpcs.export.files import ExportExists, export_csv, export_duckdb
+from schemas.registry import contracts
+from sources.errors import SourceError
+
+
+@pytest.fixture(scope="module")
+def database(sample: Version, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("export") / "hcpcs.duckdb"
+    assert set(export_duckdb(sample.folder, file)) == {*contracts(), "version_manifest"}
+    return file
+
+
+def test_the_database_holds_every_table_with_its_rows(sample: Version, database: Path) -> None:
+    with duckdb.connect(str(database), read_only=True) as connection:
+        for table in contracts():
+            exported = connection.sql(f"from {table}").pl()
+            stored = sample.open(table)
+            assert exported.height == stored.height
+            assert exported.columns == stored.columns
+        codes = connection.sql("from hcpcs_codes").pl()
+        assert codes.equals(sample.open("hcpcs_codes"))
+
+
+def test_tables_and_columns_carry_their_descriptions(database: Path) -> None:
+    with duckdb.connect(str(database), read_only=True) as connection:
+        tables = dict(connection.execute("select table_name, comment from duckdb_tables()").fetchall())
+        columns = connection.execute("select table_name, column_name, comment from duckdb_columns()").fetchall()
+    told = {(t, c): comment for t, c, comment in columns}
+    for table, contract in contracts().items():
+        assert tables[table] == contract.description
+        for column in contract.columns:
+            assert told[table, column.name] == column.description
+
+
+def test_as_of_gives_the_span_that_holds_on_a_day_and_no_code_twice(sample: Version, database: Path) -> None:
+    history = sample.open("hcpcs_history")
+    day = history["valid_to"].drop_nulls().min()
+    holds = (pl.col("valid_from") <= day) & (pl.col("valid_to").is_null() | (pl.col("valid_to") >= day))
+    expected = history.filter(holds)
+    with duckdb.connect(str(database), read_only=True) as connection:
+        found = connection.sql("from hcpcs_as_of(?::date) order by kind, code", params=[day]).pl()
+        today = connection.execute("select count(*), count(distinct (kind, code)) from hcpcs_today").fetchone()
+        version = connection.execute("select manifest->>'$.build.version' from version_manifest").fetchone()
+    assert found.height == expected.height > 0
+    assert found.select("kind", "code").is_unique().all()
+    assert today is not None and today[0] == today[1] > 0
+    assert version == (sample.id,)
+
+
+def test_csv_tells_null_from_empty_and_lists_as_json(sample: Version, tmp_path: Path) -> None:
+    assert export_csv(sample.folder, tmp_path / "csv") == sorted(contracts())
+    with (tmp_path / "csv" / "hcpcs_codes.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    stored = sample.open("hcpcs_codes")
+    assert [r["code"] for r in rows] == stored["code"].to_list()
+    assert [json.loads(r["pricing_indicators"]) for r in rows] == stored["pricing_indicators"].to_list()
+    assert [r["added_date"] for r in rows] == [d.isoformat() if d else "" for d in stored["added_date"]]
+
+
+def test_nothing_is_overwritten_unless_asked(sample: Version, tmp_path: Path) -> None:
+    file = tmp_path / "mine.duckdb"
+    file.write_text("mine")
+    with pytest.raises(ExportExists):
+        export_duckdb(sample.folder, file)
+    assert file.read_text() == "mine"
+    export_duckdb(sample.folder, file, overwrite=True)
+    assert file.stat().st_size > 1000
+    export_csv(sample.folder, tmp_path)
+    with pytest.raises(ExportExists, match=r"hcpcs_codes\.csv"):
+        export_csv(sample.folder, tmp_path)
+    assert sorted(p.suffix for p in tmp_path.iterdir() if p.suffix != ".csv") == [".duckdb"]
+    with pytest.raises(SourceError, match="is not a version"):
+        export_csv(tmp_path, tmp_path / "more")

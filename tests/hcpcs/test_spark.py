@@ -1,0 +1,101 @@
+"""Spark gives what the local engine gives, row for row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import missing
+from small_version import SPANS, write_version
+
+from hcpcs.annotate.engine import annotate
+from hcpcs.annotate.lookup import DEFAULT_COLUMNS
+from hcpcs.annotate.parsing import UnusableColumn
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Any]:
+    if importlib.util.find_spec("pyspark") is None:
+        missing("pyspark (`make spark`)")
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    session = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
+    yield session
+    session.stop()
+
+
+def claims() -> pa.Table:
+    rng = np.random.default_rng(5)
+    codes = [
+        "J1100",
+        "j0570",
+        " C9716",
+        "J0570-RT",
+        "99213",
+        "98000",
+        "10022",
+        "D0120",
+        "W0001",
+        "J1101",
+        "?",
+        "",
+        None,
+    ]
+    modifiers = ["RT", "xe", "25", "P1", "ZZ", "J1100", "", None]
+    days = [dt.date(2010, 1, 1) + dt.timedelta(int(d)) for d in rng.integers(-400, 6500, 2000)]
+    return pa.table(
+        {
+            "line": range(2000),
+            "hcpcs_code": [codes[i] for i in rng.integers(0, len(codes), 2000)],
+            "day": pa.array([None if i % 10 == 0 else d for i, d in enumerate(days)], pa.date32()),
+            "other": pa.array([None if i % 20 == 0 else d for i, d in enumerate(days)], pa.date32()),
+            "mod": [modifiers[i] for i in rng.integers(0, len(modifiers), 2000)],
+            "words": ["words"] * 2000,
+        }
+    )
+
+
+def test_spark_gives_what_the_local_engine_gives(spark: Any, tmp_path: Path) -> None:
+    from hcpcs.spark import annotate as annotate_on_spark
+
+    version = write_version(tmp_path / "version", SPANS)
+    pq.write_table(claims(), tmp_path / "c.parquet")
+    names = {"code": "hcpcs_code", "date": "day", "date_else": "other", "modifiers": ["mod"], "redact": ["words"]}
+    annotate(tmp_path / "c.parquet", tmp_path / "out.parquet", version=version, **names)
+    given = spark.read.parquet(str(tmp_path / "c.parquet"))
+    # A version in object storage is read the same way, by its address.
+    frame = annotate_on_spark(given, version=f"file://{version}", **names)
+    assert frame.columns == [*claims().schema.names, *DEFAULT_COLUMNS, "mod_status"]
+    mine = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row.asDict() for row in frame.orderBy("line").collect()] == mine
+
+
+def test_spark_neither_shuffles_nor_runs_python(spark: Any, tmp_path: Path) -> None:
+    from hcpcs.spark import annotate as annotate_on_spark
+
+    version = write_version(tmp_path / "version", SPANS)
+    pq.write_table(claims(), tmp_path / "c.parquet")
+    frame = annotate_on_spark(
+        spark.read.parquet(str(tmp_path / "c.parquet")), version=version, code="hcpcs_code", date="day"
+    )
+    plan = frame._jdf.queryExecution().executedPlan().toString()
+    assert "BroadcastHashJoin" in plan
+    for costly in ("Exchange hashpartitioning", "SortMergeJoin", "CartesianProduct", "Python"):
+        assert costly not in plan
+
+
+def test_a_date_as_text_is_refused_on_spark(spark: Any, tmp_path: Path) -> None:
+    from hcpcs.spark import annotate as annotate_on_spark
+
+    version = write_version(tmp_path / "version", SPANS)
+    frame = spark.createDataFrame([("J1100", "2020-01-01")], "hcpcs_code string, day string")
+    with pytest.raises(UnusableColumn, match="cast it to a date first"):
+        annotate_on_spark(frame, version=version, code="hcpcs_code", date="day")

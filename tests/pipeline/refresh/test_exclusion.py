@@ -1,0 +1,59 @@
+"""Excluding a release or a posting: kept in the archive, out of the tables, named in the manifest; and taken back."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.refresh.exclusions import exclude, include
+from pipeline.refresh.refresh import refresh
+from pipeline.versions.store import read_manifest
+from sources.archive.archive import Archive
+from sources.errors import SourceError
+
+
+def releases_in(outputs, version):
+    """Release and revision of each posting that a version was made of, and the manifest's exclusions."""
+    content = read_manifest(outputs.version(version))["content"]
+    return [(r["release_id"], r["revision"]) for r in content["releases"]], content["excluded"]
+
+
+def test_an_excluded_release_stays_in_the_archive_and_out_of_the_tables(own_sample):
+    held = set(Archive(own_sample.archive).index().zips)
+    exclude(own_sample, "2019-01", "posted under the wrong year")
+    done = refresh(own_sample)
+    releases, excluded = releases_in(own_sample, done.published.version)
+    assert done.is_new
+    assert "2019-01" not in {release for release, _ in releases}
+    assert excluded == {"2019-01": "posted under the wrong year"}
+    assert set(Archive(own_sample.archive).index().zips) == held
+
+
+def test_an_excluded_posting_gives_way_to_the_one_before_and_comes_back_when_included(sample, own_sample):
+    before, _ = releases_in(own_sample, sample.id)
+    assert ("2025-10", 2) in before
+    exclude(own_sample, "2025-10/2", "withdrawn")
+    without, excluded = releases_in(own_sample, refresh(own_sample).published.version)
+    assert [r for r in without if r[0] == "2025-10"] == [("2025-10", 1)]
+    assert [which.split("/")[0] for which in excluded] == ["2025-10"]
+    (which,) = Archive(own_sample.archive).index().excluded
+    include(own_sample, which)
+    again, excluded = releases_in(own_sample, refresh(own_sample).published.version)
+    assert (again, excluded) == (before, {})
+
+
+@pytest.mark.parametrize(
+    ("which", "says"),
+    [
+        ("2018-01/1", "is not loaded"),
+        ("2025-10/7", "has 2 revisions"),
+        ("october", "names no release"),
+    ],
+)
+def test_what_is_not_held_cannot_be_excluded(own_sample, which, says):
+    with pytest.raises(SourceError, match=says):
+        exclude(own_sample, which, "no reason")
+
+
+def test_what_is_not_excluded_cannot_be_included(own_sample):
+    with pytest.raises(SourceError, match="2019-01 is not excluded"):
+        include(own_sample, "2019-01")

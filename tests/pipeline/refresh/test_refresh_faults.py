@@ -1,0 +1,382 @@
+"""`hcpcs refresh` in processes of its own: two at once, killed anywhere, without room; the next run is as if not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from conftest import REPOSITORY, missing, published
+from filelock import FileLock
+from made_up import posting, record
+from site_server import SiteServer, hang_in_the_middle
+
+from hcpcs.paths import Outputs
+from pipeline.orchestration.sensors import build_refresh_from_site_job, build_site_sensor
+from pipeline.refresh.refresh import refresh
+from pipeline.versions.store import all_versions, latest_version, read_manifest, read_state
+from sources.archive.archive import Archive
+from sources.sample.writer import release_zip
+from sources.site.client import FetchLimits
+from sources.site.polling import Poll, Site
+
+JULY = "/files/zip/july-2026-alpha-numeric-hcpcs-file.zip"
+OCTOBER = "/files/zip/october-2026-alpha-numeric-hcpcs-file.zip"
+
+#: Runs the command line, and at the n-th call of a function says so; then stops for good, has no room, or goes on.
+HELD_UP = """
+import functools, importlib, os, resource, signal, sys
+
+os.fsync = lambda handle: None  # a killed process loses nothing that the system has
+place, number, what = sys.argv[1:4]
+module, _, path = place.partition(":")
+owner = importlib.import_module(module)
+*outer, name = path.split(".")
+for part in outer:
+    owner = getattr(owner, part)
+function, calls = getattr(owner, name), 0
+
+@functools.wraps(function)
+def held_up(*args, **options):
+    global calls
+    calls += 1
+    if calls != int(number):
+        return function(*args, **options)
+    os.write(1, b"reached\\n")
+    if what == "count":
+        return function(*args, **options)
+    if what == "stop":
+        while True:
+            signal.pause()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))
+    try:
+        return function(*args, **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+setattr(owner, name, held_up)
+from hcpcs.cli import main as cli
+
+sys.argv = ["hcpcs", *sys.argv[4:]]
+cli.main()
+"""
+
+
+def held_up(outputs: Outputs, place: str, number: int, what: str, *arguments: object) -> subprocess.Popen[str]:
+    """`hcpcs refresh` in a process of its own, with our settings alone, held up at that call."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("HCPCS_", "DAGSTER_"))} | {"NO_PROXY": "127.0.0.1"}
+    options = [place, number, what, "refresh", *arguments, "--outputs", outputs.folder]
+    return subprocess.Popen(
+        [sys.executable, "-c", HELD_UP, *map(str, options)],
+        cwd=REPOSITORY,
+        env=own,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def started(outputs: Outputs, *arguments: object) -> subprocess.Popen[str]:
+    """The same, not held up."""
+    return held_up(outputs, "pipeline.refresh.refresh:refresh", 0, "nothing", *arguments)
+
+
+def said(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error, once it has ended."""
+    out, err = process.communicate(timeout=180)
+    return process.returncode, out, err
+
+
+def zip_of(release_id: str, *codes: str) -> bytes:
+    """The bytes of a posting with these codes, without the sample's mark: no site is asked for the sample."""
+    made = posting(release_id, *(record(c) for c in codes))
+    return release_zip(made.members, date=made.date, comment=b"")
+
+
+def folder_of(root: Path, release_id: str, body: bytes) -> Path:
+    """A folder of releases with this one in it."""
+    path = root / release_id / f"{release_id}.zip"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(body)
+    return root
+
+
+def content_of(outputs: Outputs) -> bytes:
+    """The latest version's content as bytes: what decides whether two versions are the same."""
+    version = latest_version(outputs)
+    assert version is not None
+    content = read_manifest(outputs.version(version))["content"]
+    for name in content["files"]:
+        assert (outputs.version(version) / name).stat().st_size == content["files"][name]["bytes"]
+    return json.dumps(content, ensure_ascii=False).encode()
+
+
+JULYS, OCTOBERS = zip_of("2026-07", "A0001", "J1000"), zip_of("2026-10", "A0001", "J1000", "J2000")
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """Outputs that hold July, and what a run gives that then takes October in."""
+
+    july: Outputs
+    content: bytes
+
+    def copy(self, folder: Path) -> Outputs:
+        shutil.copytree(self.july.folder, folder, symlinks=True)
+        return Outputs(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    root = tmp_path_factory.mktemp("undisturbed")
+    july, both = Outputs(root / "july"), Outputs(root / "both")
+    assert said(started(july, "--from", folder_of(root / "1", "2026-07", JULYS)))[0] == 0
+    shutil.copytree(july.folder, both.folder, symlinks=True)
+    assert said(started(both, "--from", folder_of(root / "2", "2026-10", OCTOBERS)))[0] == 0
+    assert all_versions(both) == ["2026.07.1", "2026.10.1"]
+    return Undisturbed(july, content_of(both))
+
+
+@pytest.fixture
+def server() -> Iterator[SiteServer]:
+    """A site with July, which is held, and October, which is not."""
+    with SiteServer() as site:
+        site.list_links([(JULY, "July 2026 file"), (OCTOBER, "October 2026 file")])
+        site.put(JULY, JULYS)
+        site.put(OCTOBER, OCTOBERS)
+        yield site
+
+
+def assert_nothing_is_lost(before: dict[str, bytes], outputs: Outputs) -> None:
+    """Every version is as it was, one of them is the latest, every zip of the index is there."""
+    after = published(outputs)
+    versions = {name: data for name, data in before.items() if name.startswith("versions/")}
+    assert versions and {name: after.get(name) for name in versions} == versions
+    assert latest_version(outputs) in all_versions(outputs)
+    assert (
+        not {p.name for p in outputs.versions.iterdir()}
+        - set(all_versions(outputs))
+        - {p.name for p in outputs.versions.glob(".partial-*")}
+    )
+    held = Archive(outputs.archive).index().zips
+    assert all(Archive(outputs.archive).zip_path(sha).stat().st_size == z.bytes for sha, z in held.items())
+    assert {z.release_id for z in held.values()} >= {"2026-07"}
+
+
+def assert_the_next_run_ends_as_if_nothing_had_been(
+    outputs: Outputs, server: SiteServer, undisturbed: Undisturbed
+) -> None:
+    status, out, err = said(started(outputs, "--site", server.url))
+    assert (status, err) == (0, ""), out
+    assert_as_undisturbed(outputs, undisturbed)
+
+
+def assert_as_undisturbed(outputs: Outputs, undisturbed: Undisturbed) -> None:
+    """The latest version's content is that of a run which nothing disturbed, and nothing half done is left."""
+    assert content_of(outputs) == undisturbed.content
+    assert outputs.latest_link.resolve() == outputs.version(latest_version(outputs) or "")
+    left = [
+        p for p in outputs.folder.rglob(".*") if p.suffix != ".lock" and p.name != ".lock" and "dagster" not in p.parts
+    ]
+    assert left == []
+
+
+# --- two at once -----------------------------------------------------------------------------------------------------
+
+
+def _both_at_once(outputs: Outputs, *arguments: tuple[object, ...]) -> list[str]:
+    """What two processes said that were both there before either could begin."""
+    with FileLock(outputs.lock):
+        waiting = [
+            held_up(outputs, "pipeline.refresh.refresh:FileLock.acquire", 2, "count", *a) for a in arguments
+        ]  # the second try is the one that waits
+        for process in waiting:
+            assert process.stdout is not None and process.stdout.readline() == "reached\n"
+    ended = [said(process) for process in waiting]
+    assert [(status, err) for status, _, err in ended] == [(0, "")] * len(ended)
+    return [out for _, out, _ in ended]
+
+
+def test_two_processes_at_once_publish_one_version(
+    server: SiteServer, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    outputs = undisturbed.copy(tmp_path / "outputs")
+    asked: tuple[object, ...] = ("--site", server.url)
+    told = _both_at_once(outputs, asked, asked)
+    assert sorted("nothing new: version 2026.10.1 stands" in out for out in told) == [False, True]
+    assert all_versions(outputs) == ["2026.07.1", "2026.10.1"]
+    assert content_of(outputs) == undisturbed.content
+
+
+def test_two_processes_at_once_with_a_release_each_lose_none(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "outputs")
+    outputs.folder.mkdir()
+    july, october = (folder_of(tmp_path / r, r, b) for r, b in (("2026-07", JULYS), ("2026-10", OCTOBERS)))
+    _both_at_once(outputs, ("--from", july), ("--from", october))
+    assert content_of(outputs) == undisturbed.content
+
+
+# --- killed ----------------------------------------------------------------------------------------------------------
+
+
+def test_killed_while_fetching_the_next_run_ends_as_if_nothing_had_been(
+    server: SiteServer, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    outputs = undisturbed.copy(tmp_path / "outputs")
+    before = published(outputs)
+    server.bad_days(OCTOBER, hang_in_the_middle)
+    with started(outputs, "--site", server.url) as process:
+        deadline = time.monotonic() + 60
+        while not (halves := list(outputs.folder.glob(".fetch-*/*/.*.part"))) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+    assert halves and process.returncode == -9
+    assert published(outputs) == before
+    assert_the_next_run_ends_as_if_nothing_had_been(outputs, server, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [
+        ("sources.archive.archive:Archive.keep", 1),
+        ("sources.archive.archive:Archive.read", 1),
+        ("pipeline.orchestration.io_manager:write_work_table", 3),
+        ("pipeline.versions.publish:write_published_table", 5),
+        ("pipeline.versions.publish:point_latest_at", 1),
+        ("pipeline.versions.store:mend_latest_link", 1),
+        ("pipeline.refresh.refresh:write_state", 1),
+        ("pipeline.refresh.refresh:_write_run_summary", 1),
+    ],
+    ids=[
+        "before a zip is kept",
+        "while parsing",
+        "while staging",
+        "while publishing tables",
+        "before latest.json",
+        "before the link latest",
+        "before the state",
+        "before the run's summary",
+    ],
+)
+def test_killed_anywhere_the_next_run_ends_as_if_nothing_had_been(
+    place: str, number: int, server: SiteServer, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    outputs = undisturbed.copy(tmp_path / "outputs")
+    before = published(outputs)
+    with held_up(outputs, place, number, "stop", "--site", server.url) as process:
+        assert process.stdout is not None and process.stdout.readline() == "reached\n"
+        process.kill()
+    assert process.returncode == -9
+    assert_nothing_is_lost(before, outputs)
+    assert_the_next_run_ends_as_if_nothing_had_been(outputs, server, undisturbed)
+
+
+def test_a_run_that_died_with_its_machine_does_not_hold_up_the_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked:
+        def poll(self) -> Poll:
+            return Poll((), (), {}, {}, 1)
+
+    job = build_refresh_from_site_job()
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+
+        def reason() -> str:
+            with dg.build_sensor_context(instance, resources={"poller": Asked()}) as context:
+                return str(build_site_sensor(job).evaluate_tick(context).skip_message)
+
+        assert "is going on" in reason()
+        monkeypatch.setattr("pipeline.orchestration.sensors._LONGEST_RUN", timedelta(0))  # it began before
+        assert reason() == "nothing new"
+
+
+# --- no room ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [
+        ("sources.site.client:SiteClient.download", 1),
+        ("sources.archive.archive:Archive.keep", 1),
+        ("pipeline.refresh.refresh:_align_partitions", 1),
+        ("pipeline.orchestration.io_manager:write_work_table", 3),
+        ("pipeline.versions.publish:write_published_table", 5),
+        ("pipeline.versions.publish:point_latest_at", 1),
+        ("pipeline.refresh.refresh:_write_run_summary", 1),
+    ],
+    ids=[
+        "for a zip from the site",
+        "for a zip in the archive",
+        "for Dagster",
+        "for a staged table",
+        "for a published table",
+        "for latest.json",
+        "for the run's summary",
+    ],
+)
+def test_without_room_on_the_disk_it_says_so_and_loses_nothing(
+    place: str, number: int, server: SiteServer, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    outputs = undisturbed.copy(tmp_path / "outputs")
+    before = published(outputs)
+    status, out, err = said(held_up(outputs, place, number, "no room", "--site", server.url))
+    assert out == "reached\n" and status == 1, err
+    assert "hcpcs: error: " in err and "Traceback" not in err
+    assert "cannot be written: File too large" in err or "Dagster's storage" in err
+    was_published = "version 2026.10.1 was published before that" in err
+    assert was_published == (latest_version(outputs) == "2026.10.1")
+    assert_nothing_is_lost(before, outputs)
+    refresh(outputs, site=Site(server.url, FetchLimits(pause=0), ()))  # in this process, which is quicker
+    assert_as_undisturbed(outputs, undisturbed)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Any]:
+    """A function that makes a folder a disk of so many bytes, or gives it so many; only root may."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted: list[str] = []
+
+    def make(size: int) -> Path:
+        options = f"{'remount,' if mounted else ''}size={size}"
+        try:
+            done = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True
+            )
+        except OSError as error:
+            missing(f"a small disk ({error})")
+        if done.returncode:
+            missing(f"a small disk ({done.stderr.strip()})")
+        mounted.append(options)
+        return folder
+
+    yield make
+    if mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("room", [200_000, 700_000, 1_000_000])
+def test_on_a_disk_that_fills_up_it_says_so_and_loses_nothing(
+    room: int, server: SiteServer, undisturbed: Undisturbed, tmp_path: Path, small_disk: Any
+) -> None:
+    pages = [-(-p.stat().st_size // 4096) for p in undisturbed.july.folder.rglob("*") if not p.is_symlink()]
+    outputs = undisturbed.copy(small_disk(sum(pages) * 4096 + room) / "outputs")
+    before = published(outputs)
+    status, _, err = said(started(outputs, "--site", server.url))
+    assert status == 1 and "Traceback" not in err
+    assert "No space left on device" in err or "Dagster's storage" in err
+    assert_nothing_is_lost(before, outputs)
+    assert latest_version(outputs) == "2026.07.1" and "the newest version is still 2026.07.1" in err
+    small_disk(64_000_000)
+    assert_the_next_run_ends_as_if_nothing_had_been(outputs, server, undisturbed)
+    assert read_state(outputs)["builds"]["2026.10"] >= 1

@@ -1,0 +1,242 @@
+"""What a refused input or damaged bytes leave behind: nothing that stops, or changes, the next refresh."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from conftest import Said, published
+from made_up import Posting, posting, record
+
+from hcpcs.paths import Outputs
+from pipeline.versions.store import latest_version, read_manifest
+from schemas.contract import ContractViolation
+
+RECORDS = (record("A1"), record("A0080"), record("V5364"))
+JANUARY = posting("2025-01", *RECORDS)
+OCTOBER = posting("2025-10", *RECORDS, record("J1000"))
+#: A further posting of a loaded release: what it says must not reach the next version through the staged tables.
+AGAIN = posting("2025-01", *RECORDS, record("J9999"), version="_v2")
+
+
+def offered(folder: Path, *postings: Posting) -> Path:
+    for one in postings:
+        one.write(folder)
+    return folder
+
+
+def contents(outputs: Outputs) -> dict[str, Any]:
+    version = latest_version(outputs)
+    assert version is not None
+    content: dict[str, Any] = read_manifest(outputs.version(version))["content"]
+    return content
+
+
+@pytest.fixture(scope="module")
+def never_disturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The content of the version made of January and October alone."""
+    from pipeline.refresh import refresh
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    refresh(Outputs(folder / "outputs"), offered=offered(folder / "in", JANUARY, OCTOBER))
+    return contents(Outputs(folder / "outputs"))
+
+
+@pytest.fixture
+def january(hcpcs: Callable[..., Said], tmp_path: Path) -> Outputs:
+    """Outputs with one published release."""
+    outputs = Outputs(tmp_path / "outputs")
+    done = hcpcs("refresh", "--from", offered(tmp_path / "january", JANUARY), "--outputs", outputs.folder)
+    assert done.status == 0, done.err
+    return outputs
+
+
+def zip_that_is_none(_: pytest.MonkeyPatch) -> Posting:
+    return posting("2025-01", *RECORDS, name="again.zip")
+
+
+def unread_record(_: pytest.MonkeyPatch) -> Posting:
+    (name, text) = next(iter(AGAIN.members.items()))
+    lines = text.splitlines(keepends=True)
+    lines[-1] = lines[-1][:10] + b"5" + lines[-1][11:]
+    return Posting(release_id="2025-01", name="again.zip", members={name: b"".join(lines)})
+
+
+def breaks_the_contract(patch: pytest.MonkeyPatch) -> Posting:
+    from pipeline.orchestration.assets import history
+
+    def refuse(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+        row = {"column": ["code"], "check": ["made to"], "value": ["fail"], "row": [""]}
+        raise ContractViolation(name, pl.DataFrame(row))
+
+    patch.setattr(history, "enforce", refuse)
+    return AGAIN
+
+
+def fails_a_check(patch: pytest.MonkeyPatch) -> Posting:
+    from pipeline.orchestration.assets import history
+
+    patch.setattr(history.history, "overlapping_spans", lambda spans: spans.head(1))
+    return AGAIN
+
+
+def leaks(_: pytest.MonkeyPatch) -> Posting:
+    return posting(
+        "2025-01", *RECORDS, record("J9999"), version="_v2", side={"Transmittal_12345.pdf": b"%PDF-1.4 sample"}
+    )
+
+
+def fills_the_disk(patch: pytest.MonkeyPatch) -> Posting:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    patch.setattr("pipeline.versions.publish.write_descriptors", full)
+    return AGAIN
+
+
+STEPS = {
+    zip_that_is_none: "not a zip",
+    unread_record: "record id 5",
+    breaks_the_contract: "breaks its contract",
+    fails_a_check: "spans_do_not_overlap",
+    leaks: "transmittal12345pdf",
+    fills_the_disk: "No space left on device",
+}
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
+def test_after_a_refusal_at_any_step_the_next_refresh_is_as_if_nothing_had_been_offered(
+    step: Callable[[pytest.MonkeyPatch], Posting],
+    january: Outputs,
+    hcpcs: Callable[..., Said],
+    tmp_path: Path,
+    never_disturbed: dict[str, Any],
+) -> None:
+    before = published(january)
+    with pytest.MonkeyPatch.context() as patch:
+        bad = step(patch).write(tmp_path / "bad")
+        if step is zip_that_is_none:
+            bad.write_bytes(b"no zip at all")
+        refused = hcpcs("refresh", "--from", tmp_path / "bad", "--outputs", january.folder)
+    assert refused.status == 1 and STEPS[step] in refused.err, refused.err
+    assert "Traceback" not in refused.err
+    assert published(january) == before
+    good = offered(tmp_path / "good", OCTOBER)
+    done = hcpcs("refresh", "--from", good, "--outputs", january.folder, "--json")
+    assert done.status == 0, done.err
+    assert contents(january) == never_disturbed
+
+
+def test_a_refused_build_names_what_was_offered_and_the_way_out(
+    january: Outputs, hcpcs: Callable[..., Said], tmp_path: Path
+) -> None:
+    bad = posting("2025-10", *RECORDS, name="october.zip", side={"Transmittal_12345.pdf": b"%PDF-1.4 sample"})
+    folder = offered(tmp_path / "bad", bad)
+    refused = hcpcs("refresh", "--from", folder, "--outputs", january.folder)
+    assert refused.status == 1
+    assert "2025-10 (october.zip)" in refused.err and "hcpcs releases exclude YYYY-MM" in refused.err
+    excluded = hcpcs("releases", "exclude", "2025-10", "--reason", "its name leaks", "--outputs", january.folder)
+    assert excluded.status == 0, excluded.err
+    done = hcpcs("refresh", "--from", folder, "--outputs", january.folder)
+    assert done.status == 0, done.err
+    assert {r["release_id"] for r in contents(january)["releases"]} == {"2025-01"}
+
+
+def test_a_refused_file_whose_name_looks_like_a_code_is_left_out_with_skip_bad(
+    january: Outputs, hcpcs: Callable[..., Said], tmp_path: Path
+) -> None:
+    folder = offered(tmp_path / "in", OCTOBER)
+    (folder / "2025-10" / "99213.zip").write_bytes(b"no zip at all")
+    done = hcpcs("refresh", "--from", folder, "--skip-bad", "--outputs", january.folder)
+    assert done.status == 0, done.err
+    assert {r["release_id"] for r in contents(january)["releases"]} == {"2025-01", "2025-10"}
+    (missing,) = contents(january)["missing"]
+    assert "99213" not in missing
+
+
+# --- damaged bytes ---------------------------------------------------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def without_its_last_record(path: Path) -> None:
+    """What a file of an older state is: whole, readable, and not what the zips say."""
+    frame = pl.read_parquet(path)
+    if "code" in frame.columns:
+        frame = frame.head(frame.height - 1)
+    else:
+        frame = frame.with_columns(pl.col("findings").list.head(0))
+    frame.write_parquet(path, compression="lz4")
+
+
+@pytest.mark.parametrize("table", ["staged_records", "staged_releases"])
+@pytest.mark.parametrize("damage", [cut, emptied, without_its_last_record, Path.unlink], ids=lambda d: d.__name__)
+def test_a_damaged_staged_table_is_made_again(
+    damage: Callable[[Path], None],
+    table: str,
+    january: Outputs,
+    hcpcs: Callable[..., Said],
+    tmp_path: Path,
+    never_disturbed: dict[str, Any],
+) -> None:
+    damage(january.work / table / "2025-01.parquet")
+    done = hcpcs("refresh", "--from", offered(tmp_path / "in", OCTOBER), "--outputs", january.folder)
+    assert done.status == 0, done.err
+    assert contents(january) == never_disturbed
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_flipped_byte_in_the_archive_is_reported_and_the_good_zip_heals_it(
+    january: Outputs, hcpcs: Callable[..., Said], tmp_path: Path
+) -> None:
+    assert hcpcs("verify", "--archive", "--outputs", january.folder).status == 0
+    (kept,) = (january.archive / "zips").glob("*.zip")
+    flip(kept)
+    said = hcpcs("verify", "--archive", "--outputs", january.folder)
+    assert said.status == 1 and "2025-01" in said.out and "--from" in said.out
+    as_json = hcpcs("verify", "--archive", "--json", "--outputs", january.folder)
+    assert as_json.status == 1 and json.loads(as_json.out)["ok"] is False
+    assert "archive damaged: 2025-01" in hcpcs("status", "--outputs", january.folder).out
+    shutil.rmtree(january.work)
+    needed = hcpcs("refresh", "--from", offered(tmp_path / "more", OCTOBER), "--outputs", january.folder)
+    assert needed.status == 1 and "is damaged" in needed.err and "Traceback" not in needed.err
+    healed = hcpcs("refresh", "--from", tmp_path / "january", "--outputs", january.folder)
+    assert healed.status == 0, healed.err
+    assert hcpcs("verify", "--archive", "--outputs", january.folder).status == 0
+    assert json.loads(hcpcs("status", "--json", "--outputs", january.folder).out)["damaged"] == []
+
+
+def test_a_lost_zip_is_fetched_anew_from_the_site(
+    hcpcs: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from site_server import SiteServer
+    from test_refresh_from_site import JULY, zip_of
+
+    monkeypatch.setattr("sources.site.polling.load_known_releases", lambda: ())
+    outputs = Outputs(tmp_path / "outputs")
+    with SiteServer() as site:
+        site.list_links([(JULY, "July 2026 file")])
+        site.put(JULY, zip_of(tmp_path / "made", "2026-07", "A0001"))
+        assert hcpcs("refresh", "--site", site.url, "--outputs", outputs.folder).status == 0
+        (kept,) = (outputs.archive / "zips").glob("*.zip")
+        flip(kept)
+        assert hcpcs("refresh", "--site", site.url, "--outputs", outputs.folder).status == 0
+    assert hcpcs("verify", "--archive", "--outputs", outputs.folder).status == 0

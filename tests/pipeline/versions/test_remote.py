@@ -1,0 +1,375 @@
+"""Rules of publishing elsewhere: whole or not at all, resumable, never over another's; on a real S3 protocol."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import REPOSITORY, Version
+from moto.server import ThreadedMotoServer
+
+from hcpcs.manifest import file_entries, json_bytes, load_manifest, sealed
+from hcpcs.paths import Outputs
+from pipeline.versions.upload import LATEST, Place, TargetRefused, VersionExists, publish_to
+from pipeline.versions.verify import verify
+from sources.errors import SourceError
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """A server on the loopback address that speaks S3 and honors conditional writes; gives the URL of a bucket."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/bucket", method="PUT"))
+    stated = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "made-up",
+        "AWS_SECRET_ACCESS_KEY": "made-up",
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stated.items():
+            patch.setenv(name, value)
+        yield "s3://bucket"
+    server.stop()
+
+
+class _SilentHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A folder behind a plain web server on the loopback address; gives its URL."""
+    handler = functools.partial(_SilentHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(params=["s3", "folder"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty target of either kind."""
+    if request.param == "folder":
+        return str(tmp_path / "target")
+    return f"{request.getfixturevalue('s3')}/{tmp_path.name}"
+
+
+@pytest.fixture
+def renamed(sample: Version, tmp_path: Path) -> Callable[..., Path]:
+    """The sample's version under another number, or with other content."""
+
+    def make(version: str, **content: Any) -> Path:
+        folder = Path(shutil.copytree(sample.folder, tmp_path / f"made-{version}"))
+        manifest = sample.manifest
+        manifest["content"] |= content
+        manifest["build"]["version"] = version
+        (folder / "manifest.json").write_bytes(json_bytes(sealed(manifest["content"], manifest["build"])))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the check of the version before it is sent: it takes the most time, and has its own test."""
+    monkeypatch.setattr("pipeline.versions.upload._refuse_damaged", lambda folder: None)
+
+
+def pointed_at(target: str) -> str:
+    version: str = json.loads(Place(target).read(LATEST) or b"{}")["version"]
+    return version
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def objects_below(target: str, prefix: str) -> dict[str, bytes]:
+    """What lies below a prefix of a target, links followed."""
+    if "://" not in target:
+        return files_below(Path(target) / prefix)
+    place = Place(target)
+    return {path.removeprefix(f"{prefix}/"): place.read(path) or b"" for path in place.list(f"{prefix}/")}
+
+
+def test_a_published_version_lies_at_its_own_paths_and_as_latest_and_verifies_there(
+    sample: Version, target: str
+) -> None:
+    done = publish_to(sample.folder, target)
+    assert (done.version, done.is_new, done.held) == (sample.id, True, 0)
+    assert objects_below(target, f"versions/{sample.id}") == files_below(sample.folder)
+    assert objects_below(target, "latest") == files_below(sample.folder)
+    pointer = json.loads(Place(target).read(LATEST) or b"{}")
+    assert pointer["version"] == sample.id
+    for table, path in pointer["tables"].items():
+        assert Place(target).read(path) == (sample.folder / f"open/{table}.parquet").read_bytes()
+    for location in (target, f"{target}/versions/{sample.id}", f"{target}/latest"):
+        report = verify(location if "://" in location else f"file://{location}")
+        assert report.ok, report.problems
+        assert report.version == sample.id
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_file_system_without_links_gets_latest_as_a_copy_that_follows(
+    sample: Version, renamed: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", no_links)
+    target = tmp_path / "target"
+    publish_to(sample.folder, str(target))
+    (target / "latest" / "stale.parquet").write_bytes(b"")
+    later = renamed("2099.01.1")
+    publish_to(later, str(target))
+    assert files_below(target / "latest") == files_below(later)
+
+
+@pytest.mark.parametrize("which", ["its own", "another's", "a copy without archive", "inside", "a version"])
+def test_a_folder_of_outputs_is_no_target_and_stays_as_it_is(
+    own_sample: Outputs, sample: Version, tmp_path: Path, hcpcs: Callable[..., Any], which: str
+) -> None:
+    target = {"its own": own_sample.folder, "inside": own_sample.versions, "a version": own_sample.latest_link}.get(
+        which
+    )
+    if target is None:
+        target = tmp_path / "other"
+        left_out = shutil.ignore_patterns("archive", "state.json") if which == "a copy without archive" else None
+        shutil.copytree(sample.outputs.folder, target, symlinks=True, ignore=left_out)
+    before = files_below(tmp_path)
+    said = hcpcs("publish", target, "--outputs", own_sample.folder)
+    assert said.status == 1
+    assert "publish to a folder or prefix of its own" in said.err and "Traceback" not in said.err
+    assert files_below(tmp_path) == before
+
+
+def test_what_a_plain_web_server_serves_verifies(sample: Version, tmp_path: Path) -> None:
+    publish_to(sample.folder, str(tmp_path / "target"))
+    with served(tmp_path / "target") as url:
+        for location in (url, f"{url}/versions/{sample.id}", f"{url}/latest"):
+            report = verify(location)
+            assert report.ok, report.problems
+            assert report.version == sample.id
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_publishing_again_sends_nothing_and_a_new_version_sends_only_what_changed(
+    sample: Version, target: str, renamed: Callable[..., Path]
+) -> None:
+    first = publish_to(sample.folder, target)
+    again = publish_to(sample.folder, target)
+    assert (again.sent, again.held, again.is_new) == (0, first.sent, False)
+    later = publish_to(renamed("2099.01.1"), target)
+    assert (later.sent, later.is_new) == (0, True)
+    assert pointed_at(target) == "2099.01.1"
+
+
+def killed_publishing(folder: Path, target: str, moment: str) -> int:
+    """Publish in a process of its own that dies at ``moment``: before its n-th write, or after so many milliseconds."""
+    number, _, unit = moment.partition(" ")
+    script = f"""
+import os, signal, threading, time, obstore
+from pathlib import Path
+from pipeline.versions import upload as remote
+import schemas.contract
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+count = 0
+def counted(write):
+    def wrapped(*args, **kwargs):
+        global count
+        if {unit == "writes"} and count == {number}:
+            die()
+        count += 1
+        return write(*args, **kwargs)
+    return wrapped
+for name in ("put", "copy", "delete"):
+    setattr(obstore, name, counted(getattr(obstore, name)))
+if {unit == "ms"}:
+    threading.Thread(target=lambda: (time.sleep({number} / 1000), die()), daemon=True).start()
+remote._refuse_damaged = lambda folder: None
+remote.publish_to(Path({str(folder)!r}), {target!r})
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, timeout=120, check=False)
+    assert done.returncode in (0, -signal.SIGKILL)
+    return done.returncode
+
+
+def is_whole(target: str) -> bool:
+    """Whether every file of the version that the pointer names lies there as the manifest says."""
+    place = Place(target)
+    pointer = json.loads(place.read(LATEST) or b"{}")
+    data = place.read(f"{pointer['path']}/manifest.json") or b""
+    entries = file_entries(load_manifest(data, target))
+    lying = {n: place.read(f"{pointer['path']}/{n}") or b"" for n in entries}
+    return hashlib.sha256(data).hexdigest() == pointer["manifest_sha256"] and all(
+        hashlib.sha256(lying[n]).hexdigest() == e["sha256"] for n, e in entries.items()
+    )
+
+
+@pytest.fixture
+def rewritten(renamed: Callable[..., Path]) -> Callable[..., Path]:
+    """The sample's version under another number with other bytes in every file."""
+
+    def make(version: str) -> Path:
+        folder = renamed(version)
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        for name, entry in file_entries(manifest).items():
+            with (folder / name).open("ab") as file:
+                file.write(version.encode())
+            data = (folder / name).read_bytes()
+            entry |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        (folder / "manifest.json").write_bytes(json_bytes(sealed(manifest["content"], manifest["build"])))
+        return folder
+
+    return make
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_killed_at_any_point_the_pointers_version_is_whole_and_publishing_goes_on(
+    sample: Version, target: str, rewritten: Callable[..., Path]
+) -> None:
+    publish_to(sample.folder, target)
+    files = len(file_entries(sample.manifest))
+    # The tier, the manifest, every file; in object storage all of them again for latest/, and the pointer.
+    moments = {"amid the files": 5, "before the last file": files + 1}
+    if "://" in target:
+        moments |= {"amid latest": files + 9, "before the pointer": 2 * files + 4}
+    for number, (moment, writes) in enumerate(moments.items(), 1):
+        changed = rewritten(f"2099.01.{number}")
+        assert killed_publishing(changed, target, f"{writes} writes") == -signal.SIGKILL, moment
+        assert pointed_at(target) != f"2099.01.{number}" and is_whole(target), moment
+        held = len(objects_below(target, f"versions/2099.01.{number}")) - 1
+        assert held == min(files, writes - 2), moment
+        resumed = publish_to(changed, target)
+        assert (resumed.sent, resumed.held) == (files - held, held), moment
+        assert pointed_at(target) == f"2099.01.{number}" and is_whole(target), moment
+        assert objects_below(target, "latest") == files_below(changed), moment
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("unchecked")
+def test_killed_fifty_times_no_version_is_half(
+    sample: Version, s3: str, tmp_path: Path, rewritten: Callable[..., Path]
+) -> None:
+    target = f"{s3}/{tmp_path.name}"
+    publish_to(sample.folder, target)
+    files = len(file_entries(sample.manifest))
+    rng, kills, number = random.Random(7), 0, 0
+    while kills < 50:
+        number += 1
+        changed = rewritten(f"2099.01.{number}")
+        for _ in range(5):
+            moment = f"{rng.randrange(2 * files + 5)} writes" if rng.random() < 0.5 else f"{rng.randrange(700)} ms"
+            kills += killed_publishing(changed, target, moment) != 0
+            assert is_whole(target), moment
+        publish_to(changed, target)
+        assert pointed_at(target) == f"2099.01.{number}" and is_whole(target)
+        assert objects_below(target, "latest") == files_below(changed)
+        shutil.rmtree(changed)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_two_publishers_do_not_overwrite_each_other(
+    sample: Version, target: str, renamed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_to(sample.folder, target)
+    newer, newest = renamed("2099.01.1"), renamed("2099.01.2")
+    swap = Place.swap
+
+    def publish_in_between(other: Path) -> Callable[..., bool]:
+        def first_the_other(*args: Any) -> bool:
+            monkeypatch.setattr(Place, "swap", swap)
+            publish_to(other, target)
+            return swap(*args)
+
+        return first_the_other
+
+    monkeypatch.setattr(Place, "swap", publish_in_between(newest))
+    with pytest.raises(VersionExists, match="newer version meanwhile"):
+        publish_to(newer, target)
+    assert pointed_at(target) == "2099.01.2"
+    assert objects_below(target, "latest") == files_below(newest)
+    later, latest = renamed("2099.02.1"), renamed("2099.02.2")
+    monkeypatch.setattr(Place, "swap", publish_in_between(later))
+    publish_to(latest, target)
+    assert pointed_at(target) == "2099.02.2"
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_the_pointer_never_goes_back_and_a_version_is_never_replaced(
+    sample: Version, target: str, renamed: Callable[..., Path]
+) -> None:
+    publish_to(renamed("2099.01.3"), target)
+    with pytest.raises(VersionExists, match="newer"):
+        publish_to(sample.folder, target)
+    Place(target).put(
+        "versions/2099.01.4/manifest.json", json_bytes(sealed(sample.content | {"missing": {"x": "y"}}, {}))
+    )
+    with pytest.raises(VersionExists, match=r"another 2099\.01\.4"):
+        publish_to(renamed("2099.01.4"), target)
+    assert pointed_at(target) == "2099.01.3"
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_the_restricted_tier_refuses_a_target_of_the_open_one(sample: Version, target: str) -> None:
+    Place(target).put("tier.json", b'{"tier": "restricted"}')
+    with pytest.raises(TargetRefused, match="is for the tier 'restricted'"):
+        publish_to(sample.folder, target)
+    assert Place(target).read(LATEST) is None
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_changed_missing_or_extra_object_is_named(sample: Version, target: str) -> None:
+    publish_to(sample.folder, target)
+    url = target if "://" in target else f"file://{target}"
+    place, files, base = Place(target), sample.content["files"], f"versions/{sample.id}"
+    codes, notes = "open/hcpcs_codes.parquet", "open/hcpcs_notes.parquet"
+    place.put(f"{base}/{codes}", b"x" * files[codes]["bytes"])
+    place.delete([f"{base}/{notes}"])
+    place.put(f"{base}/more.txt", b"")
+    assert {(p.check, p.file) for p in verify(url).problems} == {
+        ("hashes", codes),
+        ("files", notes),
+        ("files", "more.txt"),
+    }
+
+
+def test_a_damaged_version_a_bad_pointer_and_no_bucket_are_refused(
+    sample: Version, target: str, tmp_path: Path, s3: str
+) -> None:
+    copy = Path(shutil.copytree(sample.folder, tmp_path / "damaged"))
+    (copy / "open/licenses.parquet").unlink()
+    with pytest.raises(SourceError, match=r"licenses\.parquet: is missing; nothing was sent"):
+        publish_to(copy, target)
+    assert Place(target).list("") == []
+    Place(target).put(LATEST, b'{"version": "../..", "path": "../.."}')
+    Place(target).put("tier.json", b'{"tier": "open"}')
+    with pytest.raises(TargetRefused, match="not what hcpcs writes"):
+        publish_to(sample.folder, target)
+    with pytest.raises(TargetRefused):
+        publish_to(sample.folder, "s3://no-such-bucket/prefix")
+    with pytest.raises(SourceError, match="is not a version"):
+        verify(f"{s3}/nothing")
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "made-up"
