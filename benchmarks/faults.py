@@ -30,12 +30,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.measure import machine
+from hcpcs.errors import HcpcsError
+from hcpcs.files import file_sha256
 from hcpcs.paths import Outputs
-from pipeline.versions.store import all_versions, latest_version, read_manifest
+from hcpcs.version import latest_version
+from pipeline.versions.store import all_versions, read_manifest
 from pipeline.versions.verify import verify
 from sources.archive.archive import Archive
-from sources.archive.files import file_sha256
-from sources.errors import SourceError
 from sources.sample import sample_records, write_sample
 from sources.sample.writer import TextOptions, anweb_text, release_zip
 
@@ -232,7 +233,7 @@ class Life:
             if self.verified.get(version) != seen:
                 try:
                     problems = [str(problem) for problem in verify(folder).problems]
-                except SourceError as error:
+                except HcpcsError as error:
                     problems = [str(error)]
                 if not folder.exists() and version not in self.published:
                     continue  # another writer swept what a killed one had not published

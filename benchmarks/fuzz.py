@@ -40,7 +40,8 @@ from made_up import posting, record
 from old_workbook import old_workbook
 
 from hcpcs.paths import Outputs
-from pipeline.versions.store import latest_version, read_manifest
+from hcpcs.version import latest_version
+from pipeline.versions.store import read_manifest
 from sources.sample import write_sample
 from sources.sample.writer import SampleRecord, WorkbookOptions, anweb_workbook, release_zip
 

@@ -12,8 +12,8 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
+from hcpcs.errors import HcpcsError
 from hcpcs.version import Rows, read_rows
-from sources.errors import SourceError
 
 _SPAN = [
     "kind",
@@ -35,20 +35,20 @@ _SPAN = [
 
 
 def code_states(folder: Path, code: str) -> Rows:
-    """Every meaning of a code or modifier in its latest state; raises ``SourceError`` where no release held has it."""
+    """Every meaning of a code or modifier in its latest state; raises ``HcpcsError`` where no release held has it."""
     wanted = normalized_code(code)
     rows = read_rows(folder, _table_of(wanted), [("code", "=", wanted)])
     if not rows:
-        raise SourceError(f"no release held has {wanted!r}; `hcpcs search WORDS` looks for descriptions")
+        raise HcpcsError(f"no release held has {wanted!r}; `hcpcs search WORDS` looks for descriptions")
     return rows
 
 
 def code_spans(folder: Path, code: str) -> Rows:
-    """Every span of a code, oldest first; raises ``SourceError`` where no release held has it."""
+    """Every span of a code, oldest first; raises ``HcpcsError`` where no release held has it."""
     wanted = normalized_code(code)
     rows = read_rows(folder, "hcpcs_history", [("code", "=", wanted)], columns=_SPAN)
     if not rows:
-        raise SourceError(f"no release held has {wanted!r}; `hcpcs search WORDS` looks for descriptions")
+        raise HcpcsError(f"no release held has {wanted!r}; `hcpcs search WORDS` looks for descriptions")
     return sorted(rows, key=lambda r: r["valid_from"])
 
 
@@ -111,11 +111,11 @@ def life_of(folder: Path, code: str) -> dict[str, Any]:
 def changes_of(folder: Path, release_id: str, *, disagreeing: bool = False) -> Rows:
     """A release's changes; ``disagreeing``: only those where CMS's action code says otherwise.
 
-    Raises ``SourceError`` for a release that is not held, or is the first and has nothing before it.
+    Raises ``HcpcsError`` for a release that is not held, or is the first and has nothing before it.
     """
     held = sorted({r["release_id"] for r in read_rows(folder, "hcpcs_releases", columns=["release_id"])})
     if release_id not in held:
-        raise SourceError(f"release {release_id} is not in this version, which has {', '.join(held)}")
+        raise HcpcsError(f"release {release_id} is not in this version, which has {', '.join(held)}")
     where: list[tuple[str, str, Any]] = [("release_id", "=", release_id)]
     if disagreeing:
         where.append(("agrees_with_cms", "=", False))
@@ -123,10 +123,10 @@ def changes_of(folder: Path, release_id: str, *, disagreeing: bool = False) -> R
 
 
 def normalized_code(code: str) -> str:
-    """A code as people type it, as CMS writes it; raises ``SourceError`` for what can be none."""
+    """A code as people type it, as CMS writes it; raises ``HcpcsError`` for what can be none."""
     wanted = re.sub(r"[\s.]", "", code).upper()
     if not re.fullmatch(r"[A-Z0-9]{5}|[A-Z0-9]{2}", wanted):
-        raise SourceError(f"{code!r} is neither a five-character code nor a two-character modifier")
+        raise HcpcsError(f"{code!r} is neither a five-character code nor a two-character modifier")
     return wanted
 
 

@@ -12,16 +12,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sources.errors import SourceError
+from hcpcs.errors import HcpcsError
 
 NAME = "manifest.json"
+#: Of all published tables together; docs/versioning.md says what raises it.
+SCHEMA_VERSION = "2.0"
 
 
-class ManifestDamaged(SourceError):
+class ManifestDamaged(HcpcsError):
     """A manifest is missing, is not what was written, or names files outside its version."""
 
 
-class ManifestTooNew(SourceError):
+class ManifestTooNew(HcpcsError):
     """A manifest was written with a newer schema than this program knows."""
 
 
@@ -51,9 +53,6 @@ def load_manifest(data: bytes, where: str) -> dict[str, Any]:
 
     Raises ``ManifestTooNew``, or ``ManifestDamaged`` with what is wrong; ``where`` names the version in messages.
     """
-    # Here, since it brings pandera along, which commands that only look at a manifest do without.
-    from schemas.contract import SCHEMA_VERSION
-
     try:
         manifest = json.loads(data)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -10,15 +11,22 @@ from typing import Any
 import pyarrow.compute
 import pyarrow.parquet
 
+from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
-from pipeline.versions.store import latest_version
-from sources.errors import SourceError
 
 Rows = list[dict[str, Any]]
 
 
-class NothingPublished(SourceError):
+class NothingPublished(HcpcsError):
     """There is no version to read."""
+
+
+def latest_version(outputs: Outputs) -> str | None:
+    """The id of the newest version, or None before the first."""
+    if not outputs.latest.exists():
+        return None
+    version: str = json.loads(outputs.latest.read_text("utf-8"))["version"]
+    return version
 
 
 def version_folder(outputs: Outputs, version: str | None = None) -> Path:

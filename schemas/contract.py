@@ -15,10 +15,8 @@ import polars as pl
 import pyarrow
 
 from hcpcs.errors import HcpcsError
+from hcpcs.manifest import SCHEMA_VERSION
 from schemas.columns import MADE_BY_US, LicenseColumns
-
-#: Bumped as docs/versioning.md says; part of every file's metadata and of the manifest.
-SCHEMA_VERSION = "2.0"
 
 _ARROW = {
     pl.String: pyarrow.string(),

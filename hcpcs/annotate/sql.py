@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS
-from sources.errors import SourceError
+from hcpcs.errors import HcpcsError
 
 #: Dialects that are offered, with what sqlglot calls them.
 DIALECTS = ("duckdb", "spark", "trino")
@@ -41,22 +41,22 @@ def annotate_sql(dialect: str, names: SqlNames | None = None) -> str:
     """One SELECT: the claims' columns and those of ``hcpcs.annotate.engine``, a line each; dates must be DATE columns.
 
     The version's tables are looked for by name, in ``schema`` if one is given; for DuckDB and Spark ``folder`` reads
-    its Parquet files where they lie. Raises ``SourceError`` for another dialect, and for what Trino
+    its Parquet files where they lie. Raises ``HcpcsError`` for another dialect, and for what Trino
     cannot do.
     """
     if dialect not in DIALECTS:
-        raise SourceError(f"no dialect {dialect!r}; there are: {', '.join(DIALECTS)}")
+        raise HcpcsError(f"no dialect {dialect!r}; there are: {', '.join(DIALECTS)}")
     import sqlglot  # takes a while to load, and only this function needs it
 
     names = names or SqlNames()
     statement = sqlglot.parse_one(_statement(names), read="duckdb")
     if dialect == "trino" and not names.keep:
-        raise SourceError("Trino cannot leave columns out by name: say which of the claims' columns to keep")
+        raise HcpcsError("Trino cannot leave columns out by name: say which of the claims' columns to keep")
     if dialect == "trino":
         for replacement in statement.find_all(sqlglot.exp.RegexpReplace):
             replacement.set("modifiers", None)  # Trino replaces every match, and knows no flag that says so
     if dialect == "trino" and names.folder is not None:
-        raise SourceError("Trino reads tables and no folders: register the version's tables, and name their schema")
+        raise HcpcsError("Trino reads tables and no folders: register the version's tables, and name their schema")
     tables = {t: _table(dialect, names, t) for t in _TABLES}
     for table in list(statement.find_all(sqlglot.exp.Table)):
         if table.name in tables:

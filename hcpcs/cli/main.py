@@ -14,10 +14,10 @@ import click
 from hcpcs.cli import annotate as claims
 from hcpcs.cli import query as questions
 from hcpcs.cli.console import is_refusal, outputs_option
+from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
 from pipeline.commands import catalog, versions
 from pipeline.commands import refresh as refreshing
-from sources.errors import SourceError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,7 +43,7 @@ def ui_command(outputs: Outputs, port: int) -> None:
     import importlib.util
 
     if importlib.util.find_spec("dagster_webserver") is None:
-        raise SourceError("the user interface is not installed; `pip install 'hcpcs[ui]'` brings it")
+        raise HcpcsError("the user interface is not installed; `pip install 'hcpcs[ui]'` brings it")
     from pipeline.refresh.refresh import prepare_home
 
     home = Path(os.environ.get("DAGSTER_HOME") or outputs.dagster_home)

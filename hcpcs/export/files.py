@@ -13,14 +13,14 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet
 
+from hcpcs.errors import HcpcsError
 from hcpcs.manifest import NAME, load_manifest, tables_of
-from sources.errors import SourceError
 
 #: The statement about the content that holds on a day, given by the day's expression. Both tables and macros use it.
 _ON_DAY = "valid_from <= {day} and (valid_to is null or valid_to >= {day})"
 
 
-class ExportExists(SourceError):
+class ExportExists(HcpcsError):
     """What an export would write is there already."""
 
 
@@ -28,12 +28,12 @@ def export_duckdb(folder: Path, file: Path, *, overwrite: bool = False) -> list[
     """Write the version in ``folder`` to the DuckDB database ``file``; returns the names of the tables.
 
     Tables and columns carry their descriptions as comments. ``hcpcs_today`` shows what holds today, the macro
-    ``hcpcs_as_of(day)`` what held on a day. Raises ``ExportExists``, and ``SourceError`` without DuckDB.
+    ``hcpcs_as_of(day)`` what held on a day. Raises ``ExportExists``, and ``HcpcsError`` without DuckDB.
     """
     try:
         import duckdb
     except ImportError:
-        raise SourceError("DuckDB is not installed; `pip install 'hcpcs[duckdb]'` brings it") from None
+        raise HcpcsError("DuckDB is not installed; `pip install 'hcpcs[duckdb]'` brings it") from None
     tables = _tables(folder)
 
     def write(partial: Path) -> None:
@@ -78,7 +78,7 @@ select h.* from hcpcs_history h where {_ON_DAY.format(day="day")}
 
 def _tables(folder: Path) -> dict[str, Path]:
     if not (folder / NAME).is_file():
-        raise SourceError(f"{folder} is not a version: it holds no {NAME}; `hcpcs versions` lists those there are")
+        raise HcpcsError(f"{folder} is not a version: it holds no {NAME}; `hcpcs versions` lists those there are")
     manifest = load_manifest((folder / NAME).read_bytes(), str(folder))
     return {table: folder / name for table, name in tables_of(manifest).items()}
 

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet
 
+from hcpcs.errors import HcpcsError
 from hcpcs.manifest import NAME, load_manifest, tables_of
 from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
@@ -171,7 +172,7 @@ def read_held(outputs: Outputs) -> Held:
             continue
         try:
             others.append(HeldVersion(outputs.version(version), _manifest(outputs.version(version))))
-        except (SourceError, OSError):
+        except (HcpcsError, OSError):
             continue
     return Held(outputs, latest, tuple(others))
 

@@ -182,7 +182,7 @@ def _what_next(error: Exception, outputs: Outputs) -> list[str]:
     name = type(error).__name__
     if name not in ("RefreshRefused", "ContractViolation", "ChecksFailed", "LicenseLeak"):
         return []
-    from pipeline.versions.store import latest_version
+    from hcpcs.version import latest_version
 
     newest = latest_version(outputs)
     lines = ["nothing was published" + (f", the newest version is still {newest}" if newest else "")]
@@ -202,7 +202,8 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
     \b
     Example: hcpcs status
     """
-    from pipeline.versions.store import latest_version, read_manifest
+    from hcpcs.version import latest_version
+    from pipeline.versions.store import read_manifest
     from sources.archive.archive import Archive
     from sources.release.calendar import freshness
 

@@ -20,7 +20,8 @@ def versions_command(outputs: Outputs, as_json: bool) -> None:
     \b
     Example: hcpcs versions
     """
-    from pipeline.versions.store import all_versions, latest_version, read_manifest
+    from hcpcs.version import latest_version
+    from pipeline.versions.store import all_versions, read_manifest
 
     latest = latest_version(outputs)
     rows = []

@@ -26,6 +26,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from hcpcs.errors import HcpcsError
+from hcpcs.files import file_sha256, write_atomically
 from hcpcs.paths import Outputs
 from pipeline.lineage.columns import tables
 from pipeline.orchestration.fingerprints import build_fingerprint, staged_fingerprint
@@ -41,7 +42,6 @@ from pipeline.versions.store import (
     write_state,
 )
 from sources.archive.archive import Archive, ArchiveIndex, HeldZip, inspect_zip, offered_zips
-from sources.archive.files import file_sha256, write_atomically
 from sources.errors import ReleaseUnclear, SourceError, ZipRefused
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ def _take_in(
                     )
                 else:
                     tell(f"{name} is {found.release_id}'s from now on; it was held as {before}")
-            if isinstance(found, SourceError):
+            if isinstance(found, HcpcsError):
                 refused[name] = found
                 continue
             origin = {"from": (report.address_of(path) if report else None) or str(path), "at": now}

@@ -15,9 +15,9 @@ from typing import Any
 
 import polars as pl
 
-from hcpcs.manifest import json_bytes
+from hcpcs.manifest import SCHEMA_VERSION, json_bytes
 from schemas.columns import LICENSE_CMS, LICENSE_OURS
-from schemas.contract import SCHEMA_VERSION, Column, Contract
+from schemas.contract import Column, Contract
 from schemas.registry import contracts
 
 DATAPACKAGE = "datapackage.json"

@@ -16,7 +16,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hcpcs.paths import Outputs
-from pipeline.versions.store import all_versions, latest_version
+from hcpcs.version import latest_version
+from pipeline.versions.store import all_versions
 from sources.errors import SourceError
 
 _REMOVED = ".partial-removed-"

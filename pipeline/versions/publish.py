@@ -20,7 +20,8 @@ from typing import Any
 
 import polars as pl
 
-from hcpcs.manifest import file_entries, sealed
+from hcpcs.files import file_sha256
+from hcpcs.manifest import SCHEMA_VERSION, file_entries, sealed
 from hcpcs.paths import Outputs
 from pipeline.transforms.license_flags import masked
 from pipeline.versions.dcat import write_dcat
@@ -40,9 +41,7 @@ from pipeline.versions.store import (
     write_json,
     write_state,
 )
-from schemas.contract import SCHEMA_VERSION
 from schemas.registry import contract, enforce
-from sources.archive.files import file_sha256
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 TIER = "open"

@@ -17,17 +17,19 @@ from typing import Any
 
 import polars as pl
 
+from hcpcs.files import file_sha256
+from hcpcs.manifest import SCHEMA_VERSION
 from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
 from pipeline.transforms.classification import classify
 from pipeline.transforms.license_flags import masked
 from pipeline.versions.parquet import logical_sha256, write_published_table
 from pipeline.versions.publish import licenses_folder
-from pipeline.versions.store import latest_version, read_manifest, write_json
+from pipeline.versions.store import read_manifest, write_json
 from schemas.columns import LICENSE_CPT
-from schemas.contract import SCHEMA_VERSION, Contract, enforce_contract
+from schemas.contract import Contract, enforce_contract
 from schemas.registry import contracts, enforce
 from schemas.restricted.cpt_codes import CptCodes
-from sources.archive.files import file_sha256
 from sources.curated.cpt_files import CptCodeList, read_cpt_files
 from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError

@@ -8,17 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hcpcs.files import write_atomically
 from hcpcs.manifest import json_bytes
 from hcpcs.paths import Outputs
-from sources.archive.files import write_atomically
-
-
-def latest_version(outputs: Outputs) -> str | None:
-    """The id of the newest version, or None before the first."""
-    if not outputs.latest.exists():
-        return None
-    version: str = json.loads(outputs.latest.read_text("utf-8"))["version"]
-    return version
+from hcpcs.version import latest_version
 
 
 def all_versions(outputs: Outputs) -> list[str]:

@@ -27,9 +27,9 @@ from typing import Any
 
 from filelock import FileLock
 
+from hcpcs.files import write_atomically
 from hcpcs.manifest import NAME, ManifestDamaged, file_entries, json_bytes, load_manifest, tables_of
 from pipeline.versions.store import version_key
-from sources.archive.files import write_atomically
 from sources.errors import SourceError
 
 LATEST = "latest.json"

@@ -18,12 +18,12 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet
 
-from hcpcs.manifest import NAME, ManifestDamaged, file_entries, load_manifest, tables_of
+from hcpcs.manifest import NAME, SCHEMA_VERSION, ManifestDamaged, file_entries, load_manifest, tables_of
 from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
 from pipeline.versions.license_gate import inspect_version
 from pipeline.versions.parquet import logical_sha256
-from pipeline.versions.store import latest_version
-from schemas.contract import SCHEMA_VERSION, ContractViolation
+from schemas.contract import ContractViolation
 from schemas.registry import contracts, enforce
 from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError

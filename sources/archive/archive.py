@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sources.archive.files import file_sha256, write_atomically
+from hcpcs.files import file_sha256, write_atomically
 from sources.archive.zips import ZipMember, read_zip
 from sources.errors import SourceError, ZipRefused, in_one_line
 from sources.release.member_roles import CODE_ROLES, member_role

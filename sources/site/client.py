@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import httpx
 import tenacity
 
-from sources.archive.files import file_sha256
+from hcpcs.files import file_sha256
 from sources.errors import SourceError, ZipRefused
 
 Tell = Callable[[str], None]

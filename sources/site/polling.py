@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from hcpcs.files import write_atomically
 from sources.archive.archive import Archive, ArchiveIndex, HeldZip
-from sources.archive.files import write_atomically
 from sources.site.client import FetchFailed, FetchLimits, SiteClient, Tell, Validators
 from sources.site.known_releases import KnownRelease, load_known_releases
 from sources.site.page import QUARTERLY_UPDATE, SiteLink, read_links

@@ -28,8 +28,8 @@ from hcpcs.annotate.lookup import DEFAULT_COLUMNS, Lookup, read_version
 from hcpcs.annotate.parsing import UnusableColumn, days_of, keys_of_texts, read_codes, texts_of_keys
 from hcpcs.annotate.sql import SqlNames, annotate_sql
 from hcpcs.annotate.summary import Frequencies
+from hcpcs.errors import HcpcsError
 from pipeline.transforms.classification import classify
-from sources.errors import SourceError
 
 DAY = dt.date(2020, 6, 1)
 
@@ -523,7 +523,7 @@ def two(tmp_path: Path) -> Iterator[Path]:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in"]
 
 
-def refused(two: Path, version: Path, error: type[SourceError], what: str, **options: Any) -> None:
+def refused(two: Path, version: Path, error: type[HcpcsError], what: str, **options: Any) -> None:
     for out in ("out", "out.parquet"):
         with pytest.raises(error, match=what):
             annotate(two / "in", two / out, version=version, **{"code": "hcpcs_code", "date": "day"} | options)
@@ -582,7 +582,7 @@ def test_claims_that_are_not_there_are_an_error(two: Path, version: Path) -> Non
         annotate(two / "nowhere", two / "out", version=version, code="hcpcs_code", date="day")
     with pytest.raises(ClaimsUnreadable, match="there is no Parquet or CSV file"):
         annotate(two / "in" / "*.orc", two / "out", version=version, code="hcpcs_code", date="day")
-    with pytest.raises(SourceError, match="is no published version"):
+    with pytest.raises(HcpcsError, match="is no published version"):
         annotate(two / "in", two / "out", version=two, code="hcpcs_code", date="day")
 
 

@@ -13,8 +13,8 @@ import sqlglot
 
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS
 from hcpcs.annotate.sql import DIALECTS, SqlNames, annotate_sql
+from hcpcs.errors import HcpcsError
 from sources.curated.tables import load_code_sections, load_code_systems
-from sources.errors import SourceError
 
 KEEP = ("claim", "hcpcs_code")
 
@@ -71,9 +71,9 @@ def test_files_are_read_where_they_lie(dialect: str) -> None:
 
 
 def test_trino_is_told_what_to_keep_and_knows_no_flag_of_replacing() -> None:
-    with pytest.raises(SourceError, match="which of the claims' columns to keep"):
+    with pytest.raises(HcpcsError, match="which of the claims' columns to keep"):
         annotate_sql("trino")
-    with pytest.raises(SourceError, match="register the version's tables"):
+    with pytest.raises(HcpcsError, match="register the version's tables"):
         annotate_sql("trino", SqlNames(keep=KEEP, folder="/a"))
     statement = annotate_sql("trino", SqlNames(keep=KEEP))
     assert "'g'" not in statement and "EXCEPT" not in statement
@@ -82,7 +82,7 @@ def test_trino_is_told_what_to_keep_and_knows_no_flag_of_replacing() -> None:
 
 
 def test_an_unknown_dialect_is_an_error() -> None:
-    with pytest.raises(SourceError, match="no dialect 'db2'; there are: duckdb, spark, trino"):
+    with pytest.raises(HcpcsError, match="no dialect 'db2'; there are: duckdb, spark, trino"):
         annotate_sql("db2")
 
 

@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
+from hcpcs.errors import HcpcsError
 from hcpcs.lookup import changes_of, code_on_day, code_states, life_of, normalized_code, search
-from sources.errors import SourceError
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_disagreeing_changes_are_those_that_cms_action_codes_do_not_tell(sample)
 
 
 def test_a_release_that_is_not_held_is_named_with_those_that_are(sample):
-    with pytest.raises(SourceError, match=r"2018-01 is not in this version, which has 2012-01"):
+    with pytest.raises(HcpcsError, match=r"2018-01 is not in this version, which has 2012-01"):
         changes_of(sample.folder, "2018-01")
 
 
 def test_a_code_that_no_release_has_is_no_traceback(sample):
-    with pytest.raises(SourceError, match="no release held has 'Z9999'"):
+    with pytest.raises(HcpcsError, match="no release held has 'Z9999'"):
         code_states(sample.folder, "z9999")
 
 
@@ -66,5 +66,5 @@ def test_codes_are_taken_as_people_type_them(typed, code):
 
 @pytest.mark.parametrize("typed", ["", "J057", "J0570-JW", "ß1234"])
 def test_what_can_be_no_code_is_refused(typed):
-    with pytest.raises(SourceError, match="neither a five-character code"):
+    with pytest.raises(HcpcsError, match="neither a five-character code"):
         normalized_code(typed)

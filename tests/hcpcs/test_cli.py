@@ -202,6 +202,6 @@ def test_a_fault_in_the_program_is_not_hidden_as_bad_data(hcpcs: Hcpcs, monkeypa
     def broken(*_: object, **__: object) -> None:
         raise KeyError("a fault")
 
-    monkeypatch.setattr("pipeline.versions.store.latest_version", broken)
+    monkeypatch.setattr("hcpcs.version.latest_version", broken)
     with pytest.raises(KeyError):
         hcpcs("status")

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from conftest import Version
 
+from hcpcs.errors import HcpcsError
 from hcpcs.export.files import ExportExists, export_csv, export_duckdb
 from schemas.registry import contracts
-from sources.errors import SourceError
 
 
 @pytest.fixture(scope="module")
@@ -82,5 +82,5 @@ def test_nothing_is_overwritten_unless_asked(sample: Version, tmp_path: Path) ->
     with pytest.raises(ExportExists, match=r"hcpcs_codes\.csv"):
         export_csv(sample.folder, tmp_path)
     assert sorted(p.suffix for p in tmp_path.iterdir() if p.suffix != ".csv") == [".duckdb"]
-    with pytest.raises(SourceError, match="is not a version"):
+    with pytest.raises(HcpcsError, match="is not a version"):
         export_csv(tmp_path, tmp_path / "more")

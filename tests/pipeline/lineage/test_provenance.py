@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from conftest import Version
 
+from hcpcs.files import file_sha256
 from hcpcs.paths import Outputs
 from pipeline.lineage.provenance import raw_lines
 from sources.archive.archive import Archive
-from sources.archive.files import file_sha256
 from sources.errors import SourceError, ZipRefused
 
 

@@ -11,8 +11,9 @@ import sqlalchemy
 from conftest import REPOSITORY, Version, persistent_instance
 
 from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
 from pipeline.refresh.refresh import StorageFailed, refresh
-from pipeline.versions.store import latest_version, read_manifest
+from pipeline.versions.store import read_manifest
 
 
 def settings_of_the_documentation() -> str:

@@ -16,8 +16,9 @@ from conftest import Said, published
 from made_up import posting, record
 
 from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
 from pipeline.refresh.refresh import refresh
-from pipeline.versions.store import latest_version, read_manifest
+from pipeline.versions.store import read_manifest
 from sources.sample.writer import anweb_text, release_zip
 
 ZIP = bad_inputs.NAME.rsplit("/", 1)[-1]

@@ -19,11 +19,12 @@ from filelock import FileLock, Timeout
 from made_up import Posting, posting, record
 
 from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
 from pipeline.refresh import refresh as refreshing
 from pipeline.refresh.refresh import refresh
 from pipeline.versions import publish as publishing
 from pipeline.versions import store as publish_state
-from pipeline.versions.store import all_versions, latest_version, read_manifest
+from pipeline.versions.store import all_versions, read_manifest
 from schemas.registry import contracts
 from sources.archive.archive import Archive
 from sources.curated.license_policy import load_license_policy

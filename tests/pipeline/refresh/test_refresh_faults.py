@@ -22,9 +22,10 @@ from made_up import posting, record
 from site_server import SiteServer, hang_in_the_middle
 
 from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
 from pipeline.orchestration.sensors import build_refresh_from_site_job, build_site_sensor
 from pipeline.refresh.refresh import refresh
-from pipeline.versions.store import all_versions, latest_version, read_manifest, read_state
+from pipeline.versions.store import all_versions, read_manifest, read_state
 from sources.archive.archive import Archive
 from sources.sample.writer import release_zip
 from sources.site.client import FetchLimits

@@ -13,12 +13,11 @@ import pyarrow.parquet
 import pytest
 from conftest import Version
 
-from hcpcs.manifest import ManifestDamaged, file_entries, json_bytes, load_manifest, sealed
+from hcpcs.manifest import SCHEMA_VERSION, ManifestDamaged, file_entries, json_bytes, load_manifest, sealed
 from hcpcs.paths import Outputs
 from pipeline.versions.diff import changes_markdown, diff
 from pipeline.versions.license_gate import check_version
 from pipeline.versions.publish import publish
-from schemas.contract import SCHEMA_VERSION
 from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError
 

@@ -11,9 +11,10 @@ from conftest import Version
 from filelock import FileLock
 
 from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
 from pipeline.versions.prune import link_unchanged, prune
 from pipeline.versions.publish import sweep
-from pipeline.versions.store import all_versions, latest_version, point_latest_at
+from pipeline.versions.store import all_versions, point_latest_at
 from sources.errors import SourceError
 
 

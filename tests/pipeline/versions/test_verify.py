@@ -15,10 +15,10 @@ from conftest import Version
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hcpcs.files import file_sha256
 from hcpcs.manifest import ManifestDamaged, ManifestTooNew, file_entries, json_bytes, load_manifest, sealed
 from pipeline.versions.parquet import logical_sha256
 from pipeline.versions.verify import verify, version_location
-from sources.archive.files import file_sha256
 from sources.errors import SourceError
 
 

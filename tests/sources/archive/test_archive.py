@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from made_up import posting, record
 
+from hcpcs.files import file_sha256, write_atomically
 from sources.archive.archive import Archive, ArchiveIndex, inspect_zip, offered_zips
-from sources.archive.files import file_sha256, write_atomically
 from sources.errors import ReleaseUnclear, SourceError, ZipRefused
 from sources.release.member_roles import member_role
 from sources.sample.writer import anweb_text, anweb_workbook, corrections, noc_codes, release_zip, transaction_report

@@ -25,9 +25,9 @@ from site_server import (
     status,
 )
 
+from hcpcs.files import file_sha256
 from pipeline.refresh.notify import Notice, notify
 from sources.archive.archive import Archive, HeldZip, inspect_zip, offered_zips
-from sources.archive.files import file_sha256
 from sources.errors import CuratedFileError
 from sources.release.calendar import expected_release, freshness, next_release
 from sources.site.client import FetchFailed, FetchLimits, StorageFull
