@@ -10,8 +10,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from hcpcs.files import file_sha256
 from sources.archive.archive import ArchiveIndex, HeldZip
-from sources.archive.files import file_sha256
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("hcpcs", "pipeline", "schemas", "sources")
