@@ -66,7 +66,7 @@ def latest_states(
     Adds ``is_current_episode``, ``status``, ``first_release`` and ``last_release``. ``status``, as of the day of the
     newest release: ``active`` where the last span has not ended, else ``purged`` where CMS's file dropped the code
     when it was due (see ``departures``), else ``terminated``. An action effective date that the newest record leaves
-    blank is taken from the record before it, if CMS did nothing since (action N).
+    blank is that of the newest record before it that states one, if CMS did nothing since (action N).
     """
     held = _held_releases(records_with_episodes, releases)
     newest_day = held["day"].max()
@@ -79,14 +79,8 @@ def latest_states(
         (pl.col("valid_to").is_null() | (pl.col("valid_to") >= pl.lit(newest_day, pl.Date))).any().alias("_open")
     )
     states = records_with_episodes.sort(*_CODE, "release_id")
-    blank = pl.col("action_effective_date").is_null() & (pl.col("action_code") == "N")
     return (
-        states.with_columns(
-            pl.when(blank)
-            .then(pl.col("action_effective_date").shift(1).over(_EPISODE))
-            .otherwise(pl.col("action_effective_date"))
-            .alias("action_effective_date")
-        )
+        states.with_columns(_action_days(states).alias("action_effective_date"))
         .group_by(_EPISODE, maintain_order=True)
         .agg(
             pl.col(*CONTENT_COLUMNS, "added_date", "action_effective_date", "termination_date", "action_code").last(),
@@ -272,27 +266,29 @@ def _held_releases(records: pl.DataFrame, releases: Iterable[str] | None) -> pl.
 def _with_neighbors(records: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     """The records with what the rule needs of their releases and of the record before, all within the episode."""
     before = {c: pl.col(c).shift(1).over(_EPISODE) for c in ("content_form", "termination_date", "number", "next_day")}
-    # What a release leaves blank, the next one still states, if CMS did nothing between (action N).
-    stated_next = pl.when(pl.col("action_code").shift(-1).over(_EPISODE) == "N").then(
-        pl.col("action_effective_date").shift(-1).over(_EPISODE)
-    )
-    action_day = pl.col("action_effective_date").fill_null(stated_next)
+    action_day = pl.col("action_day")
     in_window = ((action_day > pl.col("previous_day")) & (action_day <= pl.col("day"))).fill_null(False)
-    return (
-        records.with_columns(content_form())
-        .join(held, on="release_id", how="left")
-        .sort(*_CODE, "release_id")
-        .with_columns(
-            action_day.alias("action_day"),
-            pl.when(in_window).then(action_day).otherwise("day").alias("change_day"),
-            pl.when(in_window).then(pl.lit("action")).otherwise(pl.lit("release")).alias("change_basis"),
-            (before["content_form"] != pl.col("content_form")).fill_null(False).alias("changes"),
-            before["number"].is_null().alias("begins"),
-            before["termination_date"].alias("previous_end"),
-            # The release after the previous record's is the first without the code, if one lies between.
-            pl.when(pl.col("number") - before["number"] > 1).then(before["next_day"] - _DAY).alias("last_listed_day"),
-        )
+    ordered = records.with_columns(content_form()).join(held, on="release_id", how="left").sort(*_CODE, "release_id")
+    return ordered.with_columns(_action_days(ordered).alias("action_day")).with_columns(
+        pl.when(in_window).then(action_day).otherwise("day").alias("change_day"),
+        pl.when(in_window).then(pl.lit("action")).otherwise(pl.lit("release")).alias("change_basis"),
+        (before["content_form"] != pl.col("content_form")).fill_null(False).alias("changes"),
+        before["number"].is_null().alias("begins"),
+        before["termination_date"].alias("previous_end"),
+        # The release after the previous record's is the first without the code, if one lies between.
+        pl.when(pl.col("number") - before["number"] > 1).then(before["next_day"] - _DAY).alias("last_listed_day"),
     )
+
+
+def _action_days(ordered: pl.DataFrame) -> pl.Series:
+    """The action effective date of each record; ``ordered`` is sorted by kind, code and release.
+
+    What a release leaves blank, as workbooks do, is what the nearest later record states, else the nearest earlier
+    one, among those between which CMS did nothing (action N): null only if no record of such a run states it.
+    """
+    same = pl.all_horizontal(pl.col(c) == pl.col(c).shift(1) for c in _EPISODE) & (pl.col("action_code") == "N")
+    run = ordered.select((~same.fill_null(False)).cum_sum().alias("run"), day="action_effective_date")
+    return run.select(pl.col("day").backward_fill().forward_fill().over("run")).to_series()
 
 
 def _with_breaks(records: pl.DataFrame) -> pl.DataFrame:

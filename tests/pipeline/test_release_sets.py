@@ -54,6 +54,51 @@ def test_a_code_reused_with_a_stated_end_is_discontinued_once(
     assert changes.filter(change="reused", field="record").height == 1
 
 
+def dated(release_id: str, action_code: str, action_day: dt.date | None, text: str = "a horse") -> Posting:
+    """A workbook with one record that states this action, and its day unless the cell is blank."""
+    ridden = record(
+        "J1000",
+        long_description=f"Sample: ride on {text}",
+        action_code=action_code,
+        action_effective_date=action_day,
+    )
+    return posting(release_id, ridden, FILLER, form="workbook")
+
+
+@pytest.mark.parametrize(
+    ("actions", "day"),
+    [
+        (["A1", "N-", "N-", "N-"], 1),  # one record of the run states it
+        (["A1", "N2", "N-", "N-"], 2),  # the newest that does
+        (["A1", "N-", "C-", "N-"], None),  # CMS did something since, and no record states when
+        (["A1", "C-", "N3", "N-"], 3),
+    ],
+)
+def test_an_action_date_left_blank_by_several_releases_is_that_of_its_run(
+    refreshed: Callable[..., Path], actions: list[str], day: int | None
+) -> None:
+    days = {"-": None} | {str(n): dt.date(2015, n, 15) for n in (1, 2, 3)}
+    tables = refreshed(*(dated(f"{2016 + n}-01", letter, days[stated]) for n, (letter, stated) in enumerate(actions)))
+
+    row = pl.read_parquet(tables / "hcpcs_codes.parquet").row(by_predicate=pl.col("code") == "J1000", named=True)
+    assert row["action_effective_date"] == (None if day is None else days[str(day)])
+
+
+def test_a_span_begins_on_the_action_date_that_only_a_later_record_of_the_run_states(
+    refreshed: Callable[..., Path],
+) -> None:
+    changed = dt.date(2016, 7, 1)
+    tables = refreshed(
+        dated("2016-01", "A", dt.date(2015, 1, 1)),
+        dated("2017-01", "C", None, "a mule"),
+        dated("2018-01", "N", None, "a mule"),
+        dated("2019-01", "N", changed, "a mule"),
+    )
+
+    spans = pl.read_parquet(tables / "hcpcs_history.parquet").filter(code="J1000").sort("valid_from")
+    assert spans.select("valid_from", "valid_from_basis").rows()[1] == (changed, "action")
+
+
 @pytest.mark.slow
 def test_a_sample_of_sets_of_real_releases_publishes(shared_cms: Path) -> None:
     """`python -m benchmarks.subsets` tries all pairs and 200 sets; two by two, and the pair that was refused once."""
