@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs
 
+from hcpcs.annotate.csv_text import TextOptions
 from hcpcs.annotate.files import (
     Claims,
     Job,
@@ -96,6 +97,7 @@ def annotate(
     columns: Sequence[str] = DEFAULT_COLUMNS,
     redact: Sequence[str] = (),
     amount: str | None = None,
+    text: TextOptions = TextOptions(),
     threads: int | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -104,9 +106,10 @@ def annotate(
     ``claims``: Parquet or CSV; a file, folder, glob, or address in object storage. ``version``: the folder or address
     of a published version. ``modifiers``: names or patterns of columns; each gets a column ``<name>_status``.
     ``redact``: description columns to blank where the code's owner withholds them. ``amount``: a number to add up by
-    status in the summary. Raises ``HcpcsError`` for what cannot be used, and leaves no part of ``out`` then.
+    status in the summary. ``text``: what is stated about CSV instead of found. Raises ``HcpcsError`` for what cannot
+    be used, and leaves no part of ``out`` then.
     """
-    found = open_claims(claims)
+    found = open_claims(claims, text)
     if claims_out := Path(out) if out is not None else None:
         _check_place(claims_out)
     tables = open_version(version, columns)
@@ -439,12 +442,14 @@ def _run(
     reading = Reading(columns, tuple(annotator.dictionaries))
 
     def tables(job: Job) -> Iterator[pa.Table]:
+        annotator.tally.count_block(job.block)
         for part in parts(claims, job, reading):
             tell(f"{annotator.tally.lines:,} lines")
             yield annotator.annotate(part)
 
     def work(job: Job) -> list[pa.Table]:
         if output is None:
+            annotator.tally.count_block(job.block)
             for part in parts(claims, job, reading):
                 annotator.count(part)
                 tell(f"{annotator.tally.lines:,} lines")
@@ -481,7 +486,7 @@ def _in_order(
     try:
         for job in cut:
             pending.append(pool.submit(work, job))
-            while len(pending) > (ahead if job.part is None else workers):
+            while len(pending) > (workers if job.is_loaded else ahead):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -6,8 +6,6 @@ Which part is read when, and by whom, is decided here; what is added to a part b
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import os
 import re
 import shutil
@@ -17,25 +15,20 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.fs
 import pyarrow.parquet as pq
 
+from hcpcs.annotate.csv_text import Block, ClaimsUnreadable, Dialect, TextOptions, blocks, find_dialect
 from hcpcs.annotate.parsing import is_text
 from hcpcs.errors import HcpcsError
 
 #: What a part may weigh in memory, about, and the most lines it may have.
 _PART_BYTES = 48 << 20
 _PART_LINES = 1 << 20
-_CSV_BLOCK = 16 << 20
 _FILE_LINES = 8 << 20
 _PARQUET, _CSV = (".parquet", ".pq", ".parq"), (".csv", ".tsv", ".txt")
 _PACKED = (".gz", ".bz2", ".zst")
 _WILD = re.compile(r"[*?\[]")
-
-
-class ClaimsUnreadable(HcpcsError):
-    """The claims cannot be read as they are."""
 
 
 class OutputRefused(HcpcsError):
@@ -58,6 +51,7 @@ class ClaimFile:
     path: str
     name: str
     groups: tuple[RowGroup, ...] = ()
+    dialect: Dialect | None = None
 
     @property
     def lines(self) -> int:
@@ -74,7 +68,6 @@ class Claims:
     files: tuple[ClaimFile, ...]
     schema: pa.Schema
     is_csv: bool
-    delimiter: str = ","
 
     @property
     def lines(self) -> int:
@@ -84,12 +77,18 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Lines that go to one file: row groups to read, or a part already read."""
+    """Lines that go to one file: row groups to read, a part already read, or a block of text to parse."""
 
     file: ClaimFile
     number: int
     groups: tuple[RowGroup, ...] = ()
     part: pa.Table | None = field(default=None, compare=False)
+    block: Block | None = field(default=None, compare=False)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the job holds its lines in memory."""
+        return self.part is not None or self.block is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +99,10 @@ class Reading:
     dictionaries: tuple[str, ...] = ()
 
 
-def open_claims(place: str | Path) -> Claims:
+def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Claims:
     """Find the files of ``place``: a file, a folder, a glob, or an address in object storage.
+
+    ``options`` state what is not to be found out about delimited text.
 
     Raises ``ClaimsUnreadable`` where there is nothing, a file is damaged, or two files differ in their columns.
     """
@@ -118,7 +119,7 @@ def open_claims(place: str | Path) -> Claims:
     if len({kinds[n] for n in names}) > 1:
         raise ClaimsUnreadable(f"{text}: holds Parquet and CSV; name one kind, as in '{text}/**/*.parquet'")
     if kinds[names[0]] == "csv":
-        return _open_csv(text, filesystem, base, names)
+        return _open_csv(text, filesystem, base, names, options)
     files, schema = [], None
     for name in names:
         path = f"{base}/{name}"
@@ -145,8 +146,8 @@ def jobs(claims: Claims, reading: Reading, *, lines_per_job: int, share: int) ->
     """
     if claims.is_csv:
         for file in claims.files:
-            for number, part in enumerate(_csv_parts(claims, file)):
-                yield Job(file, number, part=part)
+            for number, block in enumerate(_csv_blocks(claims, file)):
+                yield Job(file, number, block=block)
         return
     part = part_lines(claims)
     for file in claims.files:
@@ -170,6 +171,9 @@ def parts(claims: Claims, job: Job, reading: Reading) -> Iterator[pa.Table]:
     """The lines of a job, part by part."""
     if job.part is not None:
         yield job.part
+        return
+    if job.block is not None:
+        yield job.block.table(reading.columns).select(reading.columns or claims.schema.names)
         return
     if not job.groups:
         yield claims.schema.empty_table()
@@ -205,7 +209,7 @@ def head(claims: Claims, columns: Sequence[str], enough: int = 100_000) -> Itera
     """The claims' first lines, then the next ones, for as long as the caller asks; only ``columns``."""
     for file in claims.files:
         if claims.is_csv:
-            yield from (part.select(list(columns)) for part in _csv_parts(claims, file))
+            yield from (b.table(columns) for b in _csv_blocks(claims, file) if b is not None)
             continue
         with _reading(file.path):
             reader = _reader(claims, file, Reading())
@@ -325,63 +329,33 @@ def _reading(path: str, groups: Sequence[int] = ()) -> Iterator[None]:
         raise ClaimsUnreadable(f"{path}{where}: cannot be read: {str(error).strip().splitlines()[0]}") from error
 
 
-def _open_csv(place: str, filesystem: pyarrow.fs.FileSystem, base: str, names: list[str]) -> Claims:
-    files, header, delimiter = [], None, ","
+def _open_csv(
+    place: str, filesystem: pyarrow.fs.FileSystem, base: str, names: list[str], options: TextOptions
+) -> Claims:
+    files, header = [], None
     for name in names:
         path = f"{base}/{name}"
-        with _reading(path), filesystem.open_input_stream(path) as stream:
-            line = _first_line(stream)
-        if header is None:
-            delimiter = max(",\t|;", key=line.count)
-        columns = next(csv.reader(io.StringIO(line), delimiter=delimiter), [])
-        if not columns:
-            raise ClaimsUnreadable(f"{path}: is empty; a CSV file's first line names its columns")
-        twice = sorted({c for c in columns if columns.count(c) > 1})
-        if twice:
-            raise ClaimsUnreadable(f"{path}: has several columns named {', '.join(map(repr, twice))}")
-        schema = pa.schema([(c, pa.string()) for c in columns])
+        with _reading(path):
+            dialect = find_dialect(filesystem, path, options)
+        schema = pa.schema([(c, pa.string()) for c in dialect.columns])
         if header is None:
             header = schema
         _check_alike(names[0], header, name, schema)
-        files.append(ClaimFile(path, name))
+        files.append(ClaimFile(path, name, dialect=dialect))
     assert header is not None
-    return Claims(place, filesystem, tuple(files), header, is_csv=True, delimiter=delimiter)
+    return Claims(place, filesystem, tuple(files), header, is_csv=True)
 
 
-def _first_line(stream: pa.NativeFile) -> str:
-    read = b""
-    while b"\n" not in read:
-        more = stream.read(1 << 16)
-        if not more:
-            break
-        read += more
-    line = read.split(b"\n", 1)[0].rstrip(b"\r")
-    try:
-        return line.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise pa.ArrowInvalid(f"the first line is not UTF-8: {error}") from None
-
-
-def _csv_parts(claims: Claims, file: ClaimFile) -> Iterator[pa.Table]:
-    """A CSV file's lines, every column as the text it is, empty ones null."""
-    with _reading(file.path), claims.filesystem.open_input_stream(file.path) as stream:
-        reader = pyarrow.csv.open_csv(
-            stream,
-            read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=claims.delimiter, newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types={c: pa.string() for c in claims.schema.names},
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-        any_part = False
-        for batch in reader:
-            any_part = True
-            yield pa.Table.from_batches([batch]).select(claims.schema.names)
-        if not any_part:
-            yield claims.schema.empty_table()
+def _csv_blocks(claims: Claims, file: ClaimFile) -> Iterator[Block | None]:
+    """The blocks of a file; ``None`` for a file without records."""
+    assert file.dialect is not None
+    any_block = False
+    with _reading(file.path):
+        for block in blocks(claims.filesystem, file.path, file.dialect):
+            any_block = True
+            yield block
+    if not any_block:
+        yield None
 
 
 class Output:

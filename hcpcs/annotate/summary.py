@@ -18,6 +18,7 @@ from hcpcs.annotate.lookup import EXPIRED, NOT_YET_VALID, PURGED_UNKNOWN, STATUS
 from hcpcs.annotate.parsing import DATE_FORMS, RULES, amounts_of, texts_of_keys
 
 if TYPE_CHECKING:
+    from hcpcs.annotate.csv_text import Block, Dialect
     from hcpcs.annotate.engine import Annotator, Request
 
 #: How many of the most frequent are shown.
@@ -96,6 +97,8 @@ class Tally:
         self.unknown_shapes = Frequencies(_MOST_SHAPES)
         self.modifiers = {m: np.zeros(len(STATUSES), np.int64) for m in request.modifiers}
         self.redacted: Counter[tuple[str | None, str | None]] = Counter()
+        self.blank_lines = 0
+        self.dialects: Counter[Dialect] = Counter()
 
     def like(self) -> Tally:
         """An empty tally of the same request."""
@@ -107,6 +110,13 @@ class Tally:
         self.answers += np.bincount(wide, minlength=len(self.answers))
         if amounts is not None:
             self.amounts += np.bincount(wide, weights=amounts_of(amounts), minlength=len(self.amounts))
+
+    def count_block(self, block: Block | None) -> None:
+        """Count a block of text: its blank lines, and lines by how they were read."""
+        if block is not None:
+            with self._lock:
+                self.blank_lines += block.blank
+                self.dialects[block.dialect] += block.records
 
     def count_redacted(self, licenses: pa.Array, codes: pa.Array, values: np.ndarray) -> None:
         """Count values blanked, by license and code; null for what has no code's shape."""
@@ -155,8 +165,10 @@ def summary_of(annotator: Annotator, claims: str, out: str | None) -> dict[str, 
             "no_code_is_partial": tally.unknown_shapes.is_partial,
             "unreadable_dates": {c: n for c, n in tally.unreadable_dates.items() if n},
             "after_newest_release": tally.after_newest_release,
+            "blank_lines": tally.blank_lines,
         },
         "dates_read_as": {c: DATE_FORMS[f] for c, f in annotator.forms.items()},
+        "text_read_as": _read_as(tally),
         "codes_read_as_numbers": [c for c, numeric in annotator.numeric.items() if numeric],
     }
     if request.modifiers:
@@ -172,6 +184,14 @@ def summary_of(annotator: Annotator, claims: str, out: str | None) -> dict[str, 
             "by_code": [{"license_id": lic, "code": code, "values": n} for (lic, code), n in rows],
         }
     return summary
+
+
+def _read_as(tally: Tally) -> list[dict[str, Any]]:
+    """The dialects that lines of text were read in, that of most lines first."""
+    lines: Counter[tuple[str, str, str]] = Counter()
+    for dialect, n in tally.dialects.items():
+        lines[dialect.delimiter, dialect.quote or "none", dialect.encoding] += n
+    return [{"delimiter": d, "quote": q, "encoding": e, "lines": n} for (d, q, e), n in lines.most_common()]
 
 
 def _grouped(names: pa.DictionaryArray, lines: np.ndarray, amounts: np.ndarray | None) -> list[dict[str, Any]]:
@@ -245,9 +265,13 @@ def summary_tables(summary: dict[str, Any]) -> Iterator[tuple[str, list[str], li
     found = [[f"{name} is null or blank", n] for name, n in summary["null"].items()]
     found += [[f"code {rule.replace('_', ' ')}", n] for rule, n in odd["codes_read_by_rule"].items()]
     found += [[f"{name} holds no date", n] for name, n in odd["unreadable_dates"].items()]
+    found += [["blank, left out", odd["blank_lines"]]]
     found += [["dated after the newest release's quarter", odd["after_newest_release"]]]
     found += [[f"no code: {r['value']!r}", r["lines"]] for r in odd["no_code"][:5]]
     yield "null and odd", ["what", "lines"], [[what, f"{n:,}"] for what, n in found if n]
+    if summary["text_read_as"]:
+        read = [[repr(r["delimiter"]), r["quote"], r["encoding"], f"{r['lines']:,}"] for r in summary["text_read_as"]]
+        yield "text read as", ["delimiter", "quote", "encoding", "lines"], read
     if "redacted" in summary:
         redacted = summary["redacted"]["by_license"]
         yield (

@@ -10,6 +10,8 @@ import click
 from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, print_table
 from hcpcs.paths import Outputs
 
+_NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semicolon": ";", "\\x01": "\x01"}
+
 
 @click.command("annotate")
 @click.argument("claims")
@@ -21,6 +23,11 @@ from hcpcs.paths import Outputs
 @click.option("--columns", help="Columns to add, by comma, instead of the usual ones; see docs/annotate.md.")
 @click.option("--redact", multiple=True, help="Description column to blank where the code's owner withholds it.")
 @click.option("--amount", help="Column of amounts to add up in the summary.")
+@click.option("--delimiter", help="Character between the fields of text; 'tab' for a tab. By default found.")
+@click.option("--quote", help="Quotation mark of text, or 'none' if nothing is quoted. By default found.")
+@click.option("--escape", help="Character before a quotation mark that does not end a text, as a backslash.")
+@click.option("--encoding", help="Encoding of text, as in cp1252; by default UTF-8, or UTF-16 with its mark.")
+@click.option("--skip-lines", type=click.IntRange(0), default=0, help="Lines before the names of the columns.")
 @click.option("--version", "version", help="A version, by default the latest; or the folder or address of one.")
 @json_option
 @outputs_option
@@ -31,6 +38,11 @@ def annotate_command(
     columns: str | None,
     version: str | None,
     as_json: bool,
+    delimiter: str | None,
+    quote: str | None,
+    escape: str | None,
+    encoding: str | None,
+    skip_lines: int,
     **options: Any,
 ) -> None:
     """Add to claims what each code meant on its day; without OUT, only sum up.
@@ -38,6 +50,7 @@ def annotate_command(
     \b
     Example: hcpcs annotate claims.parquet annotated --code hcpcs_code --date service_date
     """
+    from hcpcs.annotate.csv_text import TextOptions
     from hcpcs.annotate.engine import annotate
     from hcpcs.annotate.summary import summary_tables
     from hcpcs.version import version_folder
@@ -45,8 +58,9 @@ def annotate_command(
     place = version if version and "/" in version else version_folder(outputs, version)
     if columns:
         options["columns"] = [c.strip() for c in columns.split(",")]
+    text = TextOptions(_NAMED_DELIMITERS.get(delimiter or "", delimiter), quote, escape, encoding, skip_lines)
     with Progress(quiet=as_json) as tell:
-        summary = annotate(claims, out, version=place, tell=tell, **options)
+        summary = annotate(claims, out, text=text, version=place, tell=tell, **options)
     if as_json:
         print_json(summary)
         return

@@ -506,6 +506,7 @@ def test_the_summary_names_invalid_codes_with_their_successors(tmp_path: Path, v
         "no_code_is_partial": False,
         "unreadable_dates": {},
         "after_newest_release": 1,
+        "blank_lines": 0,
     }
     json.dumps(summary)
 
@@ -596,7 +597,7 @@ def test_out_is_never_overwritten_nor_within_the_claims(two: Path, version: Path
 
 
 def test_a_broken_csv_is_an_error(tmp_path: Path, version: Path) -> None:
-    for text, what in ((b"hcpcs_code,day\nJ1100\n", "cannot be read"), (b"", "is empty"), (b"a,a\n1,2\n", "several")):
+    for text, what in ((b"hcpcs_code,day\nJ1100\n", "line 2: 1 fields"), (b"", "is empty"), (b"a,a\n1,2\n", "several")):
         (tmp_path / "c.csv").write_bytes(text)
         with pytest.raises(ClaimsUnreadable, match=what):
             annotate(tmp_path / "c.csv", tmp_path / "out", version=version, code="hcpcs_code", date="day")

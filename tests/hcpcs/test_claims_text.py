@@ -1,0 +1,255 @@
+"""Delimited text as people export it: as many lines out as there are lines in, or a refusal that names the line."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import Said
+from small_version import SPANS, write_version
+
+DAY = "2019-01-05"
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_version(tmp_path_factory.mktemp("version"), SPANS)
+
+
+@pytest.fixture
+def annotate(hcpcs: Callable[..., Said], tmp_path: Path, version: Path) -> Callable[..., tuple[Said, list[dict]]]:
+    """Write claims, call the command with OUT, and read OUT back; no rows where it was refused."""
+
+    def call(claims: bytes | str, *options: str, name: str = "c.csv") -> tuple[Said, list[dict[str, Any]]]:
+        path, out = tmp_path / name, tmp_path / "out.parquet"
+        path.write_bytes(claims.encode() if isinstance(claims, str) else claims)
+        out.unlink(missing_ok=True)
+        usual = ["--code", "code", "--date", "dos", "--version", version, "--json"]
+        said = hcpcs("annotate", path, out, *usual, *options)
+        assert "Traceback" not in said.err
+        assert out.exists() == (said.status == 0)
+        return said, pq.read_table(out).to_pylist() if out.exists() else []
+
+    return call
+
+
+Annotate = Callable[..., tuple[Said, list[dict[str, Any]]]]
+
+
+def column(rows: Sequence[dict[str, Any]], name: str) -> list[Any]:
+    return [row[name] for row in rows]
+
+
+# Quotation marks
+
+
+def test_a_stray_quotation_mark_swallows_no_line_and_passes_no_words_on(annotate: Annotate) -> None:
+    lines = ["1|J1100|{}|x", '2|A4450|{}|"6 INCH TAPE', "3|99214|{}|SECRET WORDS", "4|G0008|{}|y"]
+    claims = "line|code|dos|desc\n" + "\n".join(lines).format(*[DAY] * 4) + "\n"
+    said, rows = annotate(claims, "--redact", "desc", name="c.txt")
+    assert said.status == 0
+    assert column(rows, "line") == ["1", "2", "3", "4"]
+    assert rows[2]["desc"] is None
+    assert "SECRET" not in str(rows)
+    assert json.loads(said.out)["text_read_as"] == [
+        {"delimiter": "|", "quote": "none", "encoding": "utf-8", "lines": 4}
+    ]
+
+
+@pytest.mark.parametrize("ends", [('"6 INCH TAPE', '"4 INCH ROLL'), ('"6 INCH TAPE', 'TAPE OF 6"')])
+@pytest.mark.parametrize("delimiter", ["|", "\t"])
+def test_two_strays_far_apart_lose_no_lines(annotate: Annotate, ends: tuple[str, str], delimiter: str) -> None:
+    texts = [f"words of {i}" for i in range(30_000)]
+    texts[10], texts[25_000] = ends
+    lines = [delimiter.join((str(i), "J1100", DAY, text)) for i, text in enumerate(texts)]
+    said, rows = annotate("\n".join([delimiter.join(("line", "code", "dos", "desc")), *lines]), name="c.txt")
+    assert said.status == 0
+    assert column(rows, "desc") == texts
+
+
+def test_a_stray_in_a_file_that_quotes_is_refused_with_its_line(annotate: Annotate) -> None:
+    claims = f'code,dos,desc\nJ1100,{DAY},"a, b"\n99214,{DAY},"6 INCH\n99214,{DAY},SECRET\nJ1100,{DAY},"c, d"\n'
+    said, _ = annotate(claims, "--redact", "desc")
+    assert (said.status, "c.csv: line 3: " in said.err, "SECRET" in said.err) == (1, True, False)
+    assert "--quote none" in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ('"6 ""INCH"" TAPE"', '6 "INCH" TAPE'),
+        ('6" TAPE', '6" TAPE'),
+        ('"one, two"', "one, two"),
+        ('"one\ntwo"', "one\ntwo"),
+        ('"one\r\ntwo, three"', "one\r\ntwo, three"),
+        ('""', ""),
+        ("", None),
+        ('""""', '"'),
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_what_csv_quotes_is_read_as_csv(annotate: Annotate, text: str, given: str | None, newline: str) -> None:
+    lines = ["line,code,dos,desc", f'1,J1100,{DAY},"x, y"', f"2,J1100,{DAY},{text}", f"3,J1100,{DAY},z"]
+    said, rows = annotate(newline.join(lines) + newline)
+    assert said.status == 0, said.err
+    assert column(rows, "desc") == ["x, y", given, "z"]
+
+
+def test_quoting_that_begins_behind_the_sample_is_seen(annotate: Annotate) -> None:
+    texts = ["x" * 100] * 20_000 + ["one, two"]
+    claims = "code,dos,desc\n" + "".join(f'J1100,{DAY},"{t}"\n' if "," in t else f"J1100,{DAY},{t}\n" for t in texts)
+    said, rows = annotate(claims)
+    assert said.status == 0, said.err
+    assert column(rows, "desc") == texts
+
+
+def test_texts_of_several_lines_that_look_like_claims_need_a_word(annotate: Annotate) -> None:
+    claims = f'code,dos,desc\nJ1100,{DAY},"a, b"\nJ1100,{DAY},"first\nA4450,{DAY},second"\n'
+    said, _ = annotate(claims)
+    assert (said.status, "line 3" in said.err) == (1, True)
+    said, rows = annotate(claims, "--quote", '"')
+    assert column(rows, "desc") == ["a, b", f"first\nA4450,{DAY},second"]
+    said, rows = annotate(claims, "--quote", "none")
+    assert (said.status, "line 2: 4 fields" in said.err) == (1, True)
+
+
+def test_backslashes_before_quotation_marks_need_a_word(annotate: Annotate) -> None:
+    claims = f'code,dos,desc\nJ1100,{DAY},"a, b"\nJ1100,{DAY},"6\\" TAPE, wide"\n'
+    said, _ = annotate(claims)
+    assert (said.status, "line 3" in said.err) == (1, True)
+    said, rows = annotate(claims, "--escape", "\\")
+    assert column(rows, "desc") == ["a, b", '6" TAPE, wide']
+
+
+@pytest.mark.slow
+def test_a_crlf_in_quotes_keeps_its_lf_where_blocks_meet(annotate: Annotate) -> None:
+    begin = b"code,dos,desc\r\n" + f'J1100,{DAY},"'.encode()
+    for offset in (-2, -1, 0, 1):
+        text = b"x" * ((16 << 20) - 1 - len(begin) + offset) + b"\r\ny"
+        said, rows = annotate(begin + text + f'"\r\nJ1100,{DAY},z\r\n'.encode())
+        assert said.status == 0, said.err
+        assert [d.encode() for d in column(rows, "desc")] == [text, b"z"]
+
+
+# Line ends, encodings, headers
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", ["", "end"])
+def test_every_line_end_is_one(annotate: Annotate, newline: str, last: str) -> None:
+    lines = ["code,dos,desc", *(f"J1100,{DAY},{i}" for i in range(5))]
+    _, rows = annotate(newline.join(lines) + (newline if last else ""))
+    assert column(rows, "desc") == list("01234")
+
+
+@pytest.mark.parametrize(
+    ("claims", "options"),
+    [
+        (lambda text: b"\xef\xbb\xbf" + text.encode(), ()),
+        (lambda text: text.encode("utf-16"), ()),
+        (lambda text: b"\xfe\xff" + text.encode("utf-16-be"), ()),
+        (lambda text: text.encode("utf-16-le"), ()),
+        (lambda text: text.encode("cp1252"), ("--encoding", "cp1252")),
+        (lambda text: text.encode("latin-1"), ("--encoding", "latin-1")),
+        (lambda text: b"\n" + text.encode(), ()),
+        (lambda text: b"\r\n \r\n" + text.encode(), ()),
+        (lambda text: b"REPORT OF JUNE\nmade by hand,\n" + text.encode(), ("--skip-lines", "2")),
+        (lambda text: gzip.compress(text.encode()), ()),
+        (lambda text: gzip.compress(text[:40].encode()) + gzip.compress(text[40:].encode()), ()),
+        (lambda text: bz2.compress(text.encode()), ()),
+    ],
+)
+def test_marks_encodings_and_lines_before_the_header(
+    annotate: Annotate, claims: Callable[[str], bytes], options: Sequence[str]
+) -> None:
+    texts = ["café", "naïve", "§ 5"]
+    said, rows = annotate(claims("code,dos,desc\n" + "".join(f"J1100,{DAY},{t}\n" for t in texts)), *options)
+    assert said.status == 0, said.err
+    assert (column(rows, "desc"), column(rows, "code")) == (texts, ["J1100"] * 3)
+
+
+def test_bytes_that_are_not_utf_8_are_refused_with_their_line(annotate: Annotate) -> None:
+    claims = f"code,dos,desc\nJ1100,{DAY},x\nJ1100,{DAY},caf".encode() + b"\xe9\n"
+    said, _ = annotate(claims)
+    assert said.status == 1
+    assert "line 3: the bytes e9 are not UTF-8; name the encoding, as in --encoding cp1252" in said.err
+
+
+def test_blank_lines_are_left_out_and_counted(annotate: Annotate) -> None:
+    said, rows = annotate(f"code,dos\nJ1100,{DAY}\n\nJ1100,{DAY}\n\r\n\n")
+    assert (len(rows), json.loads(said.out)["odd"]["blank_lines"]) == (2, 3)
+
+
+@pytest.mark.parametrize("line", ["J1100", f"J1100,{DAY},x,y", f'J1100,{DAY},"x'])
+def test_a_line_of_other_fields_is_refused_with_its_number(annotate: Annotate, line: str) -> None:
+    lines = ["code,dos,desc", *[f'J1100,{DAY},"a, b"'] * 500, line, *[f"J1100,{DAY},c"] * 3]
+    said, _ = annotate("\n".join(lines))
+    assert (said.status, "c.csv: line 502: " in said.err) == (1, True), said.err
+
+
+@pytest.mark.parametrize("options", [("--delimiter", "||"), ("--quote", "''"), ("--encoding", "utf-99")])
+def test_what_is_no_character_or_encoding_is_refused(annotate: Annotate, options: Sequence[str]) -> None:
+    said, _ = annotate(f"code,dos\nJ1100,{DAY}\n", *options)
+    assert (said.status, options[1] in said.err) == (1, True)
+
+
+def test_names_with_a_pipe_do_not_make_it_the_delimiter(annotate: Annotate) -> None:
+    header = (
+        "description,code|1,code|1|type,code|2,standard_charge|Platform|PPO|negotiated_dollar,standard_charge|min,dos"
+    )
+    claims = f"{header}\nwords,J1100,HCPCS,,5.00,1,{DAY}\nmore words,99213,CPT,,7.00,2,{DAY}\n"
+    said, rows = annotate(claims, "--code", "code|1")
+    assert said.status == 0, said.err
+    assert column(rows, "code|1") == ["J1100", "99213"]
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", "|", ";", "\x01"])
+def test_the_delimiter_is_that_which_all_lines_agree_on(annotate: Annotate, delimiter: str) -> None:
+    rows = [["code", "dos", "a|b;c"], ["J1100", DAY, "d;;e|f|g"], ["99213", DAY, "1 | 2"]]
+    text = "\n".join(delimiter.join(r if delimiter not in ";|" else [*r[:2], "plain"]) for r in rows)
+    said, found = annotate(text, name="c.txt")
+    assert said.status == 0, said.err
+    assert column(found, "code") == ["J1100", "99213"]
+
+
+def test_made_up_files_lose_no_line_whatever_is_in_them(annotate: Annotate) -> None:
+    random.seed(16)
+    pieces = ['"', '""', ",", "x", " ", "\n", "\r\n", "'", "é", "6 INCH", '" ', '"\n']
+    for _ in range(100):
+        lines = [f"{n},J1100,{DAY}," + "".join(random.choices(pieces, k=random.randint(0, 5))) for n in range(8)]
+        claims = "line,code,dos,desc\n" + "\n".join(lines) + "\n"
+        said, rows = annotate(claims)
+        assert said.status in (0, 1)
+        if said.status == 0:
+            assert column(rows, "line") == [str(n) for n in range(8)], claims
+        else:
+            assert "c.csv: line " in said.err, said.err
+
+
+def test_a_file_that_is_cut_off_is_refused(annotate: Annotate) -> None:
+    text = "code,dos,desc\n" + "".join(f"J1100,{DAY},{random.random()}\n" for _ in range(60_000))
+    said, _ = annotate(gzip.compress(text.encode())[:-200_000], name="c.csv.gz")
+    assert (said.status, "c.csv.gz: cannot be read: " in said.err) == (1, True), said.err
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PK\x03\x04abcd", "a zip or a workbook"),
+        (b'[{"code": "J1100"}]', "JSON"),
+        (b'{"code": "J1100"}\n', "JSON"),
+        (b"PAR1abc", "a Parquet file"),
+        (b"<?xml version", "XML"),
+        (b"", "empty"),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused_by_what_it_is(annotate: Annotate, content: bytes, kind: str) -> None:
+    said, _ = annotate(content)
+    assert (said.status, f"c.csv: is {kind}" in said.err) == (1, True), said.err
