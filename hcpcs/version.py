@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from hcpcs.errors import HcpcsError
+from hcpcs.manifest import NAME, load_manifest, tables_of
 from hcpcs.paths import Outputs
 
 Rows = list[dict[str, Any]]
@@ -19,6 +22,38 @@ Rows = list[dict[str, Any]]
 
 class NothingPublished(HcpcsError):
     """There is no version to read."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version in a folder: its manifest and its tables, as Arrow."""
+
+    folder: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest, checked against its seal; raises ``ManifestDamaged``."""
+        if not (self.folder / NAME).is_file():
+            raise HcpcsError(
+                f"{self.folder} is not a version: it holds no {NAME}; `hcpcs versions` lists those there are"
+            )
+        return load_manifest((self.folder / NAME).read_bytes(), str(self.folder))
+
+    @property
+    def id(self) -> str:
+        """The version's id, such as 2025.10.1."""
+        return str(self.manifest["build"]["version"])
+
+    @cached_property
+    def paths(self) -> dict[str, Path]:
+        """The Parquet file of every published table."""
+        return {table: self.folder / name for table, name in tables_of(self.manifest).items()}
+
+    def table(self, name: str, columns: list[str] | None = None) -> pyarrow.Table:
+        """A published table, sorted by its key; raises ``HcpcsError`` for a table that the version does not have."""
+        if name not in self.paths:
+            raise HcpcsError(f"version {self.id} has no table {name!r}; it has {', '.join(sorted(self.paths))}")
+        return pyarrow.parquet.read_table(self.paths[name], columns=columns)
 
 
 def latest_version(outputs: Outputs) -> str | None:

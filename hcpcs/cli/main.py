@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from hcpcs.cli import annotate as claims
+from hcpcs.cli import export
 from hcpcs.cli import query as questions
 from hcpcs.cli.console import is_refusal, outputs_option
 from hcpcs.errors import HcpcsError
@@ -54,7 +55,14 @@ def ui_command(outputs: Outputs, port: int) -> None:
     os.execve(sys.executable, [sys.executable, *arguments], environment)
 
 
-for _command in (*refreshing.COMMANDS, *questions.COMMANDS, *versions.COMMANDS, *claims.COMMANDS, *catalog.COMMANDS):
+for _command in (
+    *refreshing.COMMANDS,
+    *questions.COMMANDS,
+    *versions.COMMANDS,
+    *claims.COMMANDS,
+    *export.COMMANDS,
+    *catalog.COMMANDS,
+):
     cli.add_command(_command)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, print_table, shown
+from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, print_table
 from hcpcs.paths import Outputs
 
 
@@ -202,34 +202,6 @@ def publish_command(outputs: Outputs, target: str, version: str | None, as_json:
     click.echo(f"{verb} {done.version} at {done.target}: {done.sent} files sent, {done.held} lay there")
 
 
-@click.command("export")
-@click.option("--duckdb", "database", type=click.Path(path_type=Path), help="Write one DuckDB database.")
-@click.option("--csv", "folder", type=click.Path(path_type=Path), help="Write a folder of CSV files.")
-@click.option("--version", "version", help="Version to export; by default the latest.")
-@click.option("--overwrite", is_flag=True, help="Replace what is there.")
-@outputs_option
-def export_command(
-    outputs: Outputs, database: Path | None, folder: Path | None, version: str | None, overwrite: bool
-) -> None:
-    """Write a version as one DuckDB database, or as CSV.
-
-    \b
-    Example: hcpcs export --duckdb hcpcs.duckdb
-    """
-    from hcpcs.export.files import export_csv, export_duckdb
-    from hcpcs.version import version_folder
-
-    if database is None and folder is None:
-        raise click.UsageError("say what to write: --duckdb FILE or --csv FOLDER")
-    source = version_folder(outputs, version)
-    if database is not None:
-        tables = export_duckdb(source, database, overwrite=overwrite)
-        click.echo(f"wrote {len(tables)} tables of version {source.name} to {shown(database.resolve())}")
-    if folder is not None:
-        tables = export_csv(source, folder, overwrite=overwrite)
-        click.echo(f"wrote {len(tables)} files of version {source.name} to {shown(folder.resolve())}")
-
-
 COMMANDS = (
     versions_command,
     verify_command,
@@ -237,5 +209,4 @@ COMMANDS = (
     diff_command,
     prune_command,
     publish_command,
-    export_command,
 )

@@ -12,14 +12,15 @@ import pytest
 from conftest import Version
 
 from hcpcs.errors import HcpcsError
-from hcpcs.export.files import ExportExists, export_csv, export_duckdb
+from hcpcs.export.registry import ExportExists, export, formats
+from hcpcs.version import Version as Published
 from schemas.registry import contracts
 
 
 @pytest.fixture(scope="module")
 def database(sample: Version, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("export") / "hcpcs.duckdb"
-    assert set(export_duckdb(sample.folder, file)) == {*contracts(), "version_manifest"}
+    assert set(write(sample.folder, "duckdb", file)) == {*contracts(), "version_manifest"}
     return file
 
 
@@ -61,7 +62,7 @@ def test_as_of_gives_the_span_that_holds_on_a_day_and_no_code_twice(sample: Vers
 
 
 def test_csv_tells_null_from_empty_and_lists_as_json(sample: Version, tmp_path: Path) -> None:
-    assert export_csv(sample.folder, tmp_path / "csv") == sorted(contracts())
+    assert write(sample.folder, "csv", tmp_path / "csv") == sorted(contracts())
     with (tmp_path / "csv" / "hcpcs_codes.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     stored = sample.open("hcpcs_codes")
@@ -74,13 +75,38 @@ def test_nothing_is_overwritten_unless_asked(sample: Version, tmp_path: Path) ->
     file = tmp_path / "mine.duckdb"
     file.write_text("mine")
     with pytest.raises(ExportExists):
-        export_duckdb(sample.folder, file)
+        write(sample.folder, "duckdb", file)
     assert file.read_text() == "mine"
-    export_duckdb(sample.folder, file, overwrite=True)
+    write(sample.folder, "duckdb", file, overwrite=True)
     assert file.stat().st_size > 1000
-    export_csv(sample.folder, tmp_path)
-    with pytest.raises(ExportExists, match=r"hcpcs_codes\.csv"):
-        export_csv(sample.folder, tmp_path)
-    assert sorted(p.suffix for p in tmp_path.iterdir() if p.suffix != ".csv") == [".duckdb"]
+    write(sample.folder, "csv", tmp_path / "csv")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "csv").iterdir()}
+    with pytest.raises(ExportExists, match="--overwrite replaces it"):
+        write(sample.folder, "csv", tmp_path / "csv")
+    (tmp_path / "csv" / "old.csv").write_text("of another version")
+    write(sample.folder, "csv", tmp_path / "csv", overwrite=True)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "csv").iterdir()} == before
+    with pytest.raises(ExportExists, match="is a folder"):
+        write(sample.folder, "duckdb", tmp_path / "csv", overwrite=True)
     with pytest.raises(HcpcsError, match="is not a version"):
-        export_csv(tmp_path, tmp_path / "more")
+        write(tmp_path, "csv", tmp_path / "more")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["csv", "mine.duckdb"]
+
+
+def test_an_export_that_fails_or_is_refused_leaves_what_was_there(sample: Version, tmp_path: Path) -> None:
+    target = tmp_path / "csv"
+    write(sample.folder, "csv", target)
+    before = sorted(p.name for p in target.iterdir())
+
+    def refuse(partial: Path) -> None:
+        assert sorted(p.name for p in partial.iterdir()) == before
+        raise HcpcsError("refused")
+
+    with pytest.raises(HcpcsError, match="refused"):
+        export(Published(sample.folder), formats()["csv"], target, overwrite=True, check=refuse)
+    assert sorted(p.name for p in target.iterdir()) == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["csv"]
+
+
+def write(folder: Path, form: str, target: Path, **options: bool) -> list[str]:
+    return export(Published(folder), formats()[form], target, **options)

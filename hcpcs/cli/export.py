@@ -1,0 +1,62 @@
+"""``hcpcs export``: one option for every format in ``hcpcs.export``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hcpcs.cli.console import json_option, outputs_option, print_json, shown
+from hcpcs.export.registry import export, formats
+from hcpcs.paths import Outputs
+from hcpcs.version import Version, version_folder
+
+
+def _format_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for form in reversed(formats().values()):
+        for option in form.options:
+            command = click.option(
+                f"--{form.name}-{option.name}",
+                type=click.Choice(option.choices),
+                default=option.default,
+                show_default=True,
+                help=option.help,
+            )(command)
+        command = click.option(
+            f"--{form.name}",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER" if form.is_folder else "FILE",
+            help=f"Write {form.summary}.",
+        )(command)
+    return command
+
+
+@click.command("export")
+@_format_options
+@click.option("--version", "version", help="Version to export; by default the latest.")
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@json_option
+@outputs_option
+def export_command(outputs: Outputs, version: str | None, overwrite: bool, as_json: bool, **chosen: Any) -> None:
+    """Write a version in other formats, each whole or not at all.
+
+    \b
+    Example: hcpcs export --duckdb hcpcs.duckdb
+    """
+    wanted = [(form, chosen[form.name]) for form in formats().values() if chosen[form.name] is not None]
+    if not wanted:
+        raise click.UsageError(f"name a format: {', '.join(f'--{name}' for name in formats())}")
+    source = Version(version_folder(outputs, version))
+    for form, destination in wanted:
+        options = {o.name: chosen[f"{form.name}_{o.name}".replace("-", "_")] for o in form.options}
+        written = export(source, form, destination, options, overwrite=overwrite)
+        if as_json:
+            print_json({"format": form.name, "version": source.id, "path": str(destination), "written": written})
+        else:
+            what = "tables" if form.name in ("csv", "duckdb") else "files"
+            click.echo(f"wrote {len(written)} {what} of version {source.id} to {shown(destination.resolve())}")
+
+
+COMMANDS = (export_command,)
