@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measure import run_command, show
-from sources.archive.archive import inspect_zip, offered_zips
+from sources.archive.archive import inspect_zip
 from sources.release.member_roles import is_workbook
 
 #: Neutral names for members, so that the made-up months are not contradicted.
@@ -59,8 +59,8 @@ def run(folder: Path, many: int = 100) -> bool:
 def repeat_releases(folder: Path, target: Path, count: int) -> int:
     """Repeat real releases under made-up months after their own, until there are ``count``; returns how many."""
     real: dict[str, list[Path]] = {}
-    for path, name in offered_zips(folder):
-        real.setdefault(inspect_zip(path, folder=name).release_id, []).append(path)
+    for path in sorted(folder.rglob("*.zip")):
+        real.setdefault(inspect_zip(path, folder=path.parent.name).release_id, []).append(path)
     months = sorted(real)
     shares = dict(zip(months, _shares(months, count), strict=True))
     made = 0

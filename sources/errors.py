@@ -32,6 +32,10 @@ class ReleaseUnclear(SourceError):
     """The names do not say which release this is, or contradict each other."""
 
 
+class NotHcpcs(SourceError):
+    """A zip is no release of HCPCS Level II and none of its side files."""
+
+
 class MemberError(SourceError):
     """A zip's members are not what a release needs: no code file, or two different ones."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "--from",
     "offered",
     type=click.Path(path_type=Path),
-    help="Folder of releases (<YYYY-MM>/*.zip, or zips named as CMS names them), or one zip.",
+    help="Folder of releases (<YYYY-MM>/*.zip, or files named as CMS names them), one zip, or one code file.",
 )
 @click.option("--sample", is_flag=True, help="Take in the made-up sample that the project ships.")
 @click.option("--release", "stated", metavar="YYYY-MM", help="The release of everything that --from offers.")
@@ -165,6 +165,10 @@ def _print_refreshed(outputs: Outputs, done: Refreshed, as_json: bool) -> None:
         print_json(done.summary())
         return
     click.echo(_paragraph(done))
+    for name, why in done.left.items():
+        click.echo(f"not loaded: {name}: {why}")
+    for name, files in done.packed.items():
+        click.echo(f"packed {', '.join(files)} into {name}, which the archive keeps")
     for address, why in (done.fetched.refused if done.fetched else {}).items():
         click.echo(f"hcpcs: error: {address}: {why}", err=True)
     click.echo(f"version {published.version} is in {shown(published.folder)}")

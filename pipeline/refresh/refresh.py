@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
-import importlib
 import json
 import os
 import re
 import tempfile
-import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +22,12 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from hcpcs.errors import HcpcsError
-from hcpcs.files import file_sha256, write_atomically
+from hcpcs.files import write_atomically
 from hcpcs.paths import Outputs
 from pipeline.lineage.columns import tables
 from pipeline.orchestration.fingerprints import build_fingerprint, staged_fingerprint
-from pipeline.orchestration.run_context import READERS, Intake, RefreshRefused, Tell
+from pipeline.orchestration.run_context import Intake, RefreshRefused, Tell
+from pipeline.refresh.take_in import TakenIn, take_in
 from pipeline.versions.publish import FETCHING, Published, sweep
 from pipeline.versions.store import (
     is_intact,
@@ -41,8 +38,8 @@ from pipeline.versions.store import (
     write_json,
     write_state,
 )
-from sources.archive.archive import Archive, ArchiveIndex, HeldZip, inspect_zip, offered_zips
-from sources.errors import ReleaseUnclear, SourceError, ZipRefused
+from sources.archive.archive import Archive, ArchiveIndex, HeldZip
+from sources.errors import SourceError
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -86,7 +83,8 @@ class StorageFailed(SourceError):
 class Refreshed:
     """What a refresh did: the version, whether it is new, releases read, zips taken in, what was refused and why.
 
-    ``fetched`` tells what came of the site, where it was asked.
+    ``fetched`` tells what came of the site, where it was asked; ``left`` what was offered and is no fault, with the
+    reason; ``packed`` the loose files of which zips were made.
     """
 
     published: Published
@@ -95,6 +93,8 @@ class Refreshed:
     read: tuple[str, ...]
     refused: dict[str, str]
     fetched: FetchReport | None = None
+    left: dict[str, str] = field(default_factory=dict)
+    packed: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """The same as JSON."""
@@ -106,6 +106,8 @@ class Refreshed:
             "new_zips": self.new_zips,
             "read": list(self.read),
             "refused": self.refused,
+            "left": self.left,
+            "packed": {name: list(files) for name, files in self.packed.items()},
             "fetched": self.fetched.summary() if self.fetched else None,
         }
 
@@ -228,13 +230,15 @@ def _refresh(
 ) -> Refreshed:
     archive = Archive(outputs.archive)
     held = archive.index()
-    new, refused, came = (
-        _take_in(archive, held, offered, stated, report, tell) if offered is not None else ([], {}, set())
-    )
+    taken = TakenIn()
+    if offered is not None:
+        with tempfile.TemporaryDirectory(prefix=FETCHING, dir=outputs.folder) as workshop:
+            taken = take_in(archive, held, offered, Path(workshop), stated=stated, report=report, tell=tell)
+    new, refused = taken.zips, taken.refused
     if refused and not skip_bad:
         raise RefreshRefused(refused)
     _refuse_mixture(held, new)
-    still_refused = {k: v for k, v in held.refused.items() if k not in came}
+    still_refused = {k: v for k, v in held.refused.items() if k not in taken.came}
     index = ArchiveIndex(held.zips, held.excluded, still_refused | {k: str(v) for k, v in refused.items()}).with_zips(
         new
     )
@@ -249,7 +253,8 @@ def _refresh(
     fingerprint = build_fingerprint(index)
     if read_state(outputs).get("fingerprint") == fingerprint and (latest := _intact_latest(outputs)) is not None:
         archive.commit(index)
-        return Refreshed(latest, False, count, (), {k: str(v) for k, v in refused.items()}, report)
+        refusals = {k: str(v) for k, v in refused.items()}
+        return Refreshed(latest, False, count, (), refusals, report, taken.left, taken.packed)
     intake = Intake(outputs, archive, index, skip_bad, tell)
     try:
         read = _run_job(outputs, intake, home, sends_lineage)
@@ -263,63 +268,7 @@ def _refresh(
     refused |= intake.refused
     published = intake.published
     refusals = {k: str(v) for k, v in refused.items()}
-    return Refreshed(published, published.is_new, count, tuple(read), refusals, report)
-
-
-def _take_in(
-    archive: Archive, held: ArchiveIndex, offered: Path, stated: str | None, report: FetchReport | None, tell: Tell
-) -> tuple[list[HeldZip], dict[str, Exception], set[str]]:
-    """Look into every offered zip and keep the bytes of those that can be used; the index is committed later.
-
-    Returns these, why others were refused, and the names of zips and releases that may have been missing till now.
-    """
-    taken: list[HeldZip] = []
-    refused: dict[str, Exception] = {}
-    came: set[str] = set()
-    zips = offered_zips(offered)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-
-    def look(number: int, path: Path, folder: str | None) -> HeldZip | SourceError:
-        tell(f"looking into {path.name} ({number} of {len(zips)})")
-        try:
-            found = held.zips.get(sha256 := file_sha256(path))
-            if found is None or stated or (folder and folder != found.release_id):
-                found = inspect_zip(path, folder=folder, stated=stated)
-            if sha256 not in held.zips:
-                _import_dagster_meanwhile()
-            return found
-        except ZipRefused as error:
-            return ZipRefused(f"{folder}/{error}" if folder else str(error))
-        except ReleaseUnclear as error:
-            return error
-
-    with ThreadPoolExecutor(READERS) as pool:
-        looked = pool.map(look, range(1, len(zips) + 1), *zip(*zips, strict=True))
-        for (path, folder), found in zip(zips, looked, strict=True):
-            name = f"{folder}/{path.name}" if folder else path.name
-            if isinstance(found, HeldZip):
-                elsewhere = {t.release_id for t in taken if t.sha256 == found.sha256} - {found.release_id}
-                if elsewhere:
-                    found = ReleaseUnclear(
-                        f"{name} holds the same bytes as a zip that is offered as {elsewhere.pop()}: take it out of the"
-                        " folder that is not its release's"
-                    )
-            if isinstance(found, HeldZip) and (before := _held_as(held, found)):
-                if not stated:
-                    found = ReleaseUnclear(
-                        f"{name} holds the same bytes as a zip that is held as {before}, and here is offered as"
-                        f" {found.release_id}: if that is right, offer it alone with --release {found.release_id}"
-                    )
-                else:
-                    tell(f"{name} is {found.release_id}'s from now on; it was held as {before}")
-            if isinstance(found, HcpcsError):
-                refused[name] = found
-                continue
-            origin = {"from": (report.address_of(path) if report else None) or str(path), "at": now}
-            archive.keep(path, found.sha256)
-            came |= {name, found.release_id}
-            taken.append(replace(found, origins=(origin,)))
-    return taken, refused, came
+    return Refreshed(published, published.is_new, count, tuple(read), refusals, report, taken.left, taken.packed)
 
 
 def _ways_out(held: ArchiveIndex, new: list[HeldZip]) -> list[str]:
@@ -328,24 +277,6 @@ def _ways_out(held: ArchiveIndex, new: list[HeldZip]) -> list[str]:
     more = f" and {len(offered) - 5} more" if len(offered) > 5 else ""
     lines = [f"not loaded, since the build with it was refused: {', '.join(offered[:5])}{more}"] if offered else []
     return [*lines, "`hcpcs releases exclude YYYY-MM --reason WHY` leaves a release out, loaded or not"]
-
-
-def _held_as(held: ArchiveIndex, found: HeldZip) -> str | None:
-    """The release that a zip is held as, if that is another one than is found now."""
-    before = held.zips.get(found.sha256)
-    return before.release_id if before is not None and before.release_id != found.release_id else None
-
-
-@functools.cache
-def _import_dagster_meanwhile() -> None:
-    """Begin to import what builds a version: that takes two seconds, and the zips are not all looked into yet."""
-    warnings.filterwarnings("ignore", module="dagster")
-
-    def import_definitions() -> None:
-        with contextlib.suppress(Exception):  # who needs it imports it again, and tells what is wrong
-            importlib.import_module("pipeline.definitions")
-
-    threading.Thread(target=import_definitions).start()
 
 
 def _refuse_mixture(held: ArchiveIndex, new: list[HeldZip]) -> None:

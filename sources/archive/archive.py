@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -18,9 +17,10 @@ from typing import Any
 
 from hcpcs.files import file_sha256, write_atomically
 from sources.archive.zips import ZipMember, read_zip
-from sources.errors import SourceError, ZipRefused, in_one_line
+from sources.errors import NotHcpcs, SourceError, ZipRefused, in_one_line
 from sources.release.member_roles import CODE_ROLES, member_role
 from sources.release.names import resolve_release
+from sources.release.offered import why_not_ours
 from sources.sample import is_sample
 
 _INDEX_FORMAT = 1
@@ -193,14 +193,19 @@ def _held_zip(entry: dict[str, Any]) -> HeldZip:
     return HeldZip(**(entry | {"members": members, "origins": tuple(entry["origins"])}))
 
 
-def inspect_zip(path: Path, *, folder: str | None = None, stated: str | None = None) -> HeldZip:
+def inspect_zip(
+    path: Path, *, folder: str | None = None, stated: str | None = None, is_listed: bool = False
+) -> HeldZip:
     """Look into a zip that is offered: what its members are, and which release it belongs to.
 
-    ``folder`` is the name of the folder it lies in, if that may name the release; ``stated`` the caller's word.
-    Raises ``ZipRefused`` or ``ReleaseUnclear``.
+    ``folder`` is the name of the folder it lies in, if that may name the release; ``stated`` the caller's word. CMS's
+    page has judged a zip that it lists (``is_listed``); any other is judged here.
+    Raises ``ZipRefused``, ``NotHcpcs`` or ``ReleaseUnclear``.
     """
     members = read_zip(path)
     held = tuple(HeldMember(m.name, m.sha256, len(m.data), m.date, member_role(m.name, m.data)) for m in members)
+    if not is_listed and (why := why_not_ours(path.name, ((m.name, m.role) for m in held))) is not None:
+        raise NotHcpcs(f"{path.name}: {why}")
     # A release's zip may carry another quarter's notes: where there is a code file, only its name is a witness.
     code_names = [m.name for m in held if m.role in CODE_ROLES]
     witnesses = code_names or ([] if folder or stated else [m.name for m in held])
@@ -213,24 +218,3 @@ def inspect_zip(path: Path, *, folder: str | None = None, stated: str | None = N
         is_sample=is_sample(path),
         members=held,
     )
-
-
-def offered_zips(folder: Path) -> list[tuple[Path, str | None]]:
-    """The zips below a folder of releases, each with the folder's name that may say its release, sorted.
-
-    A bare zip is taken too. Raises ``SourceError`` for a folder that does not exist or holds none.
-    """
-    if not folder.exists():
-        raise SourceError(f"{folder} does not exist; give --from a folder of releases or a zip")
-    if folder.is_file():
-        return [(folder, _release_folder(folder.parent))]
-    zips = sorted(p for p in folder.rglob("*") if p.suffix.lower() == ".zip" and p.is_file())
-    if not zips:
-        raise SourceError(f"{folder} holds no .zip; expected <YYYY-MM>/*.zip, or zips that CMS's names tell apart")
-    return [(p, _release_folder(p.parent)) for p in zips]
-
-
-def _release_folder(folder: Path) -> str | None:
-    """The release that a folder's name says: its name as given, or that of the folder which it links to or means."""
-    names = (folder.name, folder.resolve().name)
-    return next((n for n in names if re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", n)), None)

@@ -9,6 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -74,6 +75,24 @@ def _check_inner_zip(name: str, data: bytes) -> None:
         _check_bounds(name, entries)
 
 
+def zip_of_files(files: Mapping[str, bytes]) -> bytes:
+    """A zip of these files whose bytes follow from names and contents alone: sorted, stored, dated 1980."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name)
+            entry.create_system = 0  # else it states which system packed it
+            archive.writestr(entry, files[name])
+    return buffer.getvalue()
+
+
+def is_junk(name: str) -> bool:
+    """Whether a path is what a Mac or Windows adds to a folder or zip for itself."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    last = parts[-1] if parts else ""
+    return "__MACOSX" in parts or last.startswith("._") or last in (".DS_Store", "Thumbs.db", "desktop.ini")
+
+
 def is_safe_name(name: str) -> bool:
     """Whether a member's path is plain text that stays inside the folder it would be unpacked to."""
     path = PurePosixPath(name.replace("\\", "/"))
@@ -129,8 +148,8 @@ def _read_member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -
 
 
 def _files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The entries that are no folders; Python's own test fails on a name that is empty."""
-    return [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
+    """The entries that are files of the packer's; Python's own test for folders fails on a name that is empty."""
+    return [e for e in archive.infolist() if not e.filename.endswith("/") and not is_junk(e.filename)]
 
 
 def _quoted(name: str) -> str:

@@ -14,20 +14,12 @@ from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
 from selectolax.lexbor import LexborHTMLParser
 
 from sources.errors import ReleaseUnclear, SourceError
+from sources.release.file_names import file_kind, mentions_hcpcs
 from sources.release.names import release_in_name, resolve_release
 
 QUARTERLY_UPDATE = "https://www.cms.gov/medicare/coding-billing/healthcare-common-procedure-system/quarterly-update"
 
 LinkKind = Literal["release", "side", "other", "unclear"]
-
-#: Side files that become tables, and the record layout. `\b` does not end at an underscore, which CMS uses.
-_SIDE = re.compile(
-    r"correct|(?<![a-z])noc(?![a-z])|unlisted|not[- _]otherwise|layout|trans(action)?[-_ ]?report|transaction"
-    r"|proc(essing)?[-_ ]?notes"
-)
-_CODE_FILE = re.compile(r"anweb|alpha[-_ ]?numeric[-_ ]*hcpcs[-_ ]*files?|hcpcs[-_ ]*alpha[-_ ]?numeric[-_ ]*files?")
-_NOT_OURS = re.compile(r"drug|dmepos|index|betos|fee[-_ ]?schedule|summar|decision|agenda|application")
-_OURS = re.compile(r"hcpc|alpha[-_ ]?numeric|anweb")
 
 _DAY = re.compile(r"\b\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}\b|\b[a-z]{3,9}\.? \d{1,2},? (?:19|20)\d\d\b")
 _MONTH_AND_YEAR = re.compile(r"\b([a-z]{3,9})\.?,? +((?:19|20)\d\d)\b")
@@ -89,9 +81,9 @@ def classify_link(address: str, text: str) -> SiteLink:
     low_name, low_text = unquote(name).lower(), text.lower()
     if not urlsplit(address).path.lower().endswith(".zip"):
         return SiteLink(address, name, text, "other", None, "behind a page that asks for a license")
-    kind = _kind(low_name) or _kind(low_text)
+    kind = file_kind(low_name) or file_kind(low_text)
     if kind is None:
-        if _OURS.search(low_name) or _OURS.search(low_text):
+        if mentions_hcpcs(low_name) or mentions_hcpcs(low_text):
             return SiteLink(address, name, text, "unclear", None, "neither name nor text says what it is")
         return SiteLink(address, name, text, "other", None, "not a HCPCS file")
     if kind == "other":
@@ -100,14 +92,6 @@ def classify_link(address: str, text: str) -> SiteLink:
         return SiteLink(address, name, text, kind, _release(name, text))
     except ReleaseUnclear as error:
         return SiteLink(address, name, text, "unclear", None, str(error))
-
-
-def _kind(words: str) -> Literal["release", "side", "other"] | None:
-    if _NOT_OURS.search(words):
-        return "other"
-    if _SIDE.search(words):
-        return "side"
-    return "release" if _CODE_FILE.search(words) else None
 
 
 def _release(name: str, text: str) -> str:

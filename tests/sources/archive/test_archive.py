@@ -10,7 +10,7 @@ import pytest
 from made_up import posting, record
 
 from hcpcs.files import file_sha256, write_atomically
-from sources.archive.archive import Archive, ArchiveIndex, inspect_zip, offered_zips
+from sources.archive.archive import Archive, ArchiveIndex, inspect_zip
 from sources.errors import ReleaseUnclear, SourceError, ZipRefused
 from sources.release.member_roles import member_role
 from sources.sample.writer import anweb_text, anweb_workbook, corrections, noc_codes, release_zip, transaction_report
@@ -94,36 +94,6 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
 
 # --- what is offered -------------------------------------------------------------------------------------------------
-
-
-def test_a_folder_of_releases_and_bare_zips_are_both_offered(tmp_path: Path) -> None:
-    inside = posting("2019-01", *RECORDS).write(tmp_path)
-    bare = tmp_path / "2017-Alpha-Numeric-HCPCS-File.ZIP"
-    bare.write_bytes(posting("2017-01", *RECORDS).write(tmp_path / "elsewhere").read_bytes())
-    (tmp_path / "elsewhere" / "notes.txt").write_text("no zip")
-    assert (inside, "2019-01") in offered_zips(tmp_path)
-    assert (bare, None) in offered_zips(tmp_path)
-    assert len(offered_zips(tmp_path)) == 3
-
-
-def test_one_zip_is_offered_with_the_folder_it_lies_in(tmp_path: Path) -> None:
-    path = posting("2019-01", *RECORDS).write(tmp_path)
-    assert offered_zips(path) == [(path, "2019-01")]
-
-
-def test_a_linked_zip_belongs_to_the_folder_it_is_linked_into(tmp_path: Path) -> None:
-    path = posting("2017-01", *RECORDS).write(tmp_path / "store")
-    link = tmp_path / "in" / "2019-01" / "a.zip"
-    link.parent.mkdir(parents=True)
-    link.symlink_to(path)
-    assert offered_zips(tmp_path / "in") == [(link, "2019-01")]
-
-
-def test_a_folder_that_is_not_there_or_holds_no_zip_is_an_error_with_the_next_step(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"nowhere does not exist; give --from"):
-        offered_zips(tmp_path / "nowhere")
-    with pytest.raises(SourceError, match=r"holds no \.zip; expected"):
-        offered_zips(tmp_path)
 
 
 # --- what a zip is ---------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from site_server import (
 
 from hcpcs.files import file_sha256
 from pipeline.refresh.notify import Notice, notify
-from sources.archive.archive import Archive, HeldZip, inspect_zip, offered_zips
+from sources.archive.archive import Archive, HeldZip, inspect_zip
 from sources.errors import CuratedFileError
 from sources.release.calendar import expected_release, freshness, next_release
 from sources.site.client import FetchFailed, FetchLimits, StorageFull
@@ -94,7 +94,7 @@ class Holder:
 
     def take_in(self, folder: Path) -> None:
         zips = []
-        for path, release in offered_zips(folder):
+        for path, release in ((p, p.parent.name) for p in sorted(folder.rglob("*.zip"))):
             self.archive.keep(path, file_sha256(path))
             zips.append(inspect_zip(path, folder=release))
         self.archive.commit(self.archive.index().with_zips(zips))

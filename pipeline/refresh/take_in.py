@@ -1,0 +1,172 @@
+"""Looks into what is offered and keeps the bytes of what can be used; publishing commits the index later."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hcpcs.files import file_sha256
+from pipeline.orchestration.run_context import READERS, Tell
+from sources.archive.archive import Archive, ArchiveIndex, HeldZip, inspect_zip
+from sources.errors import NotHcpcs, ReleaseUnclear, SourceError, ZipRefused
+from sources.release.file_names import file_kind
+from sources.release.member_roles import UNREADABLE_ROLES
+from sources.release.offered import Offer, offers_in
+
+if TYPE_CHECKING:
+    from sources.site.fetch_new import FetchReport
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What came of an offer: zips that can be used, why others were refused or are left, what was packed.
+
+    ``came`` names zips and releases that may have been missing until now; no file of ``left`` is a fault.
+    """
+
+    zips: list[HeldZip] = field(default_factory=list)
+    refused: dict[str, Exception] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+    packed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    came: set[str] = field(default_factory=set)
+
+
+def take_in(
+    archive: Archive,
+    held: ArchiveIndex,
+    offered: Path,
+    workshop: Path,
+    *,
+    stated: str | None = None,
+    report: FetchReport | None = None,
+    tell: Tell = lambda text: None,
+) -> TakenIn:
+    """Look into every offered zip and keep the bytes of those that can be used.
+
+    What is no HCPCS release is left where it is, as on CMS's page, and so is a side file of a release that is neither
+    loaded nor offered. Raises ``SourceError`` where nothing that is offered is of HCPCS.
+    """
+    offers = offers_in(offered, workshop)
+    done = TakenIn()
+    looked: list[tuple[Offer, HeldZip]] = []
+    with ThreadPoolExecutor(READERS) as pool:
+
+        def look(number: int, offer: Offer) -> HeldZip | SourceError:
+            tell(f"looking into {offer.path.name} ({number} of {len(offers)})")
+            return _look(offer, held, stated, is_listed=report is not None)
+
+        def is_expected(offer: Offer) -> bool:
+            """Whether a zip that cannot be read would be of a release: by folder, name, or the offer itself."""
+            return bool(report or offered.is_file() or offer.folder or file_kind(offer.path.name))
+
+        for offer, found in zip(offers, pool.map(look, range(1, len(offers) + 1), offers), strict=True):
+            if isinstance(found, HeldZip):
+                found = _of_one_release(offer, found, held, looked, stated, tell)
+            if isinstance(found, HeldZip):
+                looked.append((offer, found))
+            elif isinstance(found, NotHcpcs) or (isinstance(found, ZipRefused) and not is_expected(offer)):
+                done.left[offer.name] = str(found).removeprefix(f"{offer.path.name}: ")
+            else:
+                done.refused[offer.name] = found
+    if not looked and not done.refused:
+        reasons = [f"{name}: {why}" for name, why in done.left.items()]
+        more = [f"… and {len(reasons) - 5} more"] if len(reasons) > 5 else []
+        raise SourceError("\n  ".join([f"{offered} holds nothing of HCPCS Level II:", *reasons[:5], *more]))
+    _keep(archive, held, looked, report, done)
+    return done
+
+
+def _look(offer: Offer, held: ArchiveIndex, stated: str | None, is_listed: bool) -> HeldZip | SourceError:
+    """What an offered zip is; CMS's page has judged one that it lists."""
+    try:
+        found = held.zips.get(sha256 := file_sha256(offer.path))
+        if found is None or stated or (offer.folder and offer.folder != found.release_id):
+            found = inspect_zip(offer.path, folder=offer.folder, stated=stated, is_listed=is_listed)
+        if sha256 not in held.zips:
+            _import_dagster_meanwhile()
+        return found
+    except ZipRefused as error:
+        return ZipRefused(f"{offer.folder}/{error}" if offer.folder else str(error))
+    except (ReleaseUnclear, NotHcpcs) as error:
+        return error
+
+
+def _of_one_release(
+    offer: Offer,
+    found: HeldZip,
+    held: ArchiveIndex,
+    looked: list[tuple[Offer, HeldZip]],
+    stated: str | None,
+    tell: Tell,
+) -> HeldZip | SourceError:
+    """The zip, unless its bytes are loaded or offered as another release."""
+    elsewhere = {t.release_id for _, t in looked if t.sha256 == found.sha256} - {found.release_id}
+    if elsewhere:
+        return ReleaseUnclear(
+            f"{offer.name} holds the same bytes as a zip that is offered as {elsewhere.pop()}: take it out of the"
+            " folder that is not its release's"
+        )
+    before = held.zips.get(found.sha256)
+    if before is None or before.release_id == found.release_id:
+        return found
+    if not stated:
+        return ReleaseUnclear(
+            f"{offer.name} holds the same bytes as a zip that is held as {before.release_id}, and here is offered as"
+            f" {found.release_id}: if that is right, offer it alone with --release {found.release_id}"
+        )
+    tell(f"{offer.name} is {found.release_id}'s from now on; it was held as {before.release_id}")
+    return found
+
+
+def _keep(
+    archive: Archive,
+    held: ArchiveIndex,
+    looked: list[tuple[Offer, HeldZip]],
+    report: FetchReport | None,
+    done: TakenIn,
+) -> None:
+    """Keep the bytes of what can be used, and note what is left."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    every = [*held.zips.values(), *(found for _, found in looked)]
+    # A release whose code file cannot be read is refused with its reason, when it is read.
+    coming = {z.release_id for z in every if z.code_members or any(m.role in UNREADABLE_ROLES for m in z.members)}
+    coming |= {found.release_id for offer, found in looked if file_kind(offer.path.name) == "release"}
+    for offer, found in looked:
+        if found.release_id not in coming:
+            done.left[offer.name] = f"waits until {found.release_id} is loaded: it holds no code file"
+            continue
+        if offer.packed and _is_packed_elsewhere(found, every):
+            continue
+        address = report.address_of(offer.path) if report else None
+        archive.keep(offer.path, found.sha256)
+        done.came.update({offer.name, found.release_id})
+        done.zips.append(replace(found, origins=({"from": address or offer.origin, "at": now},)))
+        if offer.packed and found.sha256 not in held.zips:
+            done.packed[offer.name] = offer.packed
+
+
+def _is_packed_elsewhere(found: HeldZip, every: list[HeldZip]) -> bool:
+    """Whether loose files are those of a zip of their release, which someone unpacked beside it."""
+    members = {m.sha256 for m in found.members}
+    others = (z for z in every if z.sha256 != found.sha256 and z.release_id == found.release_id)
+    return any(members <= {m.sha256 for m in z.members} for z in others)
+
+
+@functools.cache
+def _import_dagster_meanwhile() -> None:
+    """Begin to import what builds a version: that takes two seconds, and the zips are not all looked into yet."""
+    warnings.filterwarnings("ignore", module="dagster")
+
+    def import_definitions() -> None:
+        with contextlib.suppress(Exception):  # who needs it imports it again, and tells what is wrong
+            importlib.import_module("pipeline.definitions")
+
+    threading.Thread(target=import_definitions).start()
