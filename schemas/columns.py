@@ -15,9 +15,13 @@ LICENSE_CMS = "LicenseRef-US-Gov-Public-Domain-17USC105"
 LICENSE_CPT = "LicenseRef-AMA-CPT"
 LICENSE_CDT = "LicenseRef-ADA-CDT"
 LICENSE_OURS = "CC0-1.0"
+#: Codes whose owner no public file names; nobody may redistribute them on this project's word.
+LICENSE_UNKNOWN = "LicenseRef-Unknown"
 
-LICENSE_IDS = (LICENSE_CMS, LICENSE_CPT, LICENSE_CDT, LICENSE_OURS)
-STEWARDS = ("CMS", "AMA", "ADA")
+LICENSE_IDS = (LICENSE_CMS, LICENSE_CPT, LICENSE_CDT, LICENSE_OURS, LICENSE_UNKNOWN)
+#: Who maintains a code system; ``local`` are the states, contractors and insurers that wrote HCPCS Level III.
+STEWARDS = ("CMS", "AMA", "ADA", "local")
+CONFIDENCE = ("high", "medium", "low")
 RECORD_KINDS = ("procedure", "modifier")
 REDISTRIBUTION = ("open", "withheld")
 
@@ -60,6 +64,21 @@ def column(
         metadata={"source": source, "lineage": list(lineage), "license": license_id},
         **checks,
     )
+
+
+def curated(description: str, **checks: Any) -> Any:
+    """State a column of a curated table: this project wrote it, under its own license."""
+    return column(description, source=MADE_BY_US, license_id=LICENSE_OURS, **checks)
+
+
+def curated_source() -> Any:
+    """The URL where a curated row can be checked."""
+    return curated("URL where the row can be checked.", str_matches=r"^https?://\S+$")
+
+
+def curated_confidence() -> Any:
+    """How sure a curated row is."""
+    return curated("How sure the row is, which follows from its source: high, medium or low.", isin=CONFIDENCE)
 
 
 def table_facts(

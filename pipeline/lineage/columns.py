@@ -98,6 +98,11 @@ SOURCES: dict[str, Source] = {
             for file, description in {
                 "code_systems": "Code systems and categories, each with the address where it can be checked.",
                 "code_sections": "Sections as dated intervals of codes, each with its address.",
+                "code_families": "Blocks of codes and modifiers that coders know, as intervals.",
+                "code_lookalikes": "Formats of other code sets that look like procedure codes or modifiers.",
+                "code_system_identifiers": "What other standards call the code systems.",
+                "code_system_calendar": "When code systems are released, and when that takes effect.",
+                "ambulance_locations": "Origins and destinations, as the modifiers of ambulance lines spell them.",
                 "codebook": "The values of CMS's coded fields, in this project's words.",
                 "licenses": "Licenses, what they allow, and the notices to pass on.",
                 "license_policy": "What to keep, mask or drop, by table, column and condition.",

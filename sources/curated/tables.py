@@ -23,7 +23,7 @@ from sources.errors import CuratedFileError
 
 CURATED = Path(__file__).resolve().parent
 
-STEWARDS = ("CMS", "AMA", "ADA")
+STEWARDS = ("CMS", "AMA", "ADA", "local")
 CONFIDENCE = ("high", "medium", "low")
 #: Whether the children of a section fill it (`whole`) or leave codes that belong to the section alone (`part`).
 CHILDREN_COVER = ("whole", "part")
@@ -97,6 +97,70 @@ LICENSE_SCHEMA: dict[str, pl.DataType] = {
     "confidence": _TEXT,
 }
 
+_PROVENANCE: dict[str, pl.DataType] = {"source": _TEXT, "date_checked": _DATE, "confidence": _TEXT}
+
+AMBULANCE_LOCATION_SCHEMA: dict[str, pl.DataType] = {
+    "letter": _TEXT,
+    "is_origin": _FLAG,
+    "is_destination": _FLAG,
+    "meaning": _TEXT,
+    "valid_from": _DATE,
+    "valid_to": _DATE,
+    "note": _TEXT,
+    **_PROVENANCE,
+}
+
+CODE_FAMILY_SCHEMA: dict[str, pl.DataType] = {
+    "family_id": _TEXT,
+    "interval_number": _NUMBER,
+    "name": _TEXT,
+    "code_system_id": _TEXT,
+    "section_id": _TEXT,
+    "kind": _TEXT,
+    "first_code": _TEXT,
+    "last_code": _TEXT,
+    "valid_from": _DATE,
+    "valid_to": _DATE,
+    "note": _TEXT,
+    "license_id": _TEXT,
+    **_PROVENANCE,
+}
+
+CODE_LOOKALIKE_SCHEMA: dict[str, pl.DataType] = {
+    "lookalike_id": _TEXT,
+    "code_set": _TEXT,
+    "kind": _TEXT,
+    "code_shape": _TEXT,
+    "code_pattern": _TEXT,
+    "valid_from": _DATE,
+    "valid_to": _DATE,
+    "found_in": _TEXT,
+    "how_to_tell": _TEXT,
+    **_PROVENANCE,
+}
+
+CODE_SYSTEM_IDENTIFIER_SCHEMA: dict[str, pl.DataType] = {
+    "code_system_id": _TEXT,
+    "identifier_type": _TEXT,
+    "identifier": _TEXT,
+    "is_preferred": _FLAG,
+    "is_retired": _FLAG,
+    "note": _TEXT,
+    **_PROVENANCE,
+}
+
+CODE_SYSTEM_CALENDAR_SCHEMA: dict[str, pl.DataType] = {
+    "code_system_id": _TEXT,
+    "what": _TEXT,
+    "rule_number": _NUMBER,
+    "release_day": _TEXT,
+    "effective_day": _TEXT,
+    "valid_from": _DATE,
+    "valid_to": _DATE,
+    "note": _TEXT,
+    **_PROVENANCE,
+}
+
 CODEBOOK_SCHEMA: dict[str, pl.DataType] = {
     "field": _TEXT,
     "value": _TEXT,
@@ -151,7 +215,7 @@ def load_code_systems(path: Path | None = None, *, licenses: pl.DataFrame | None
     table = _Table.read(
         path or CURATED / "code_systems.csv",
         CODE_SYSTEM_SCHEMA,
-        optional=("parent_id", "category", "kind", "code_pattern", "valid_from", "valid_to"),
+        optional=("parent_id", "category", "kind", "code_pattern", "valid_from", "valid_to", "fhir_uri", "oid"),
     )
     table.check_unique("code_system_id")
     table.check_in("steward", STEWARDS)
@@ -161,9 +225,100 @@ def load_code_systems(path: Path | None = None, *, licenses: pl.DataFrame | None
     table.check_in("parent_id", [r["code_system_id"] for r in table.rows], "parent")
     table.check_spans()
     table.check_provenance()
-    for row in table.rows:
-        table.check(row, not row["code_pattern"] or _anchored(row["code_pattern"]), "code_pattern is no ^…$ pattern")
+    table.check_patterns()
     return table.frame()
+
+
+def load_ambulance_locations(path: Path | None = None) -> pl.DataFrame:
+    """Letters of origin and destination, columns of ``AMBULANCE_LOCATION_SCHEMA``.
+
+    Raises ``CuratedFileError`` with every broken line.
+    """
+    table = _Table.read(
+        path or CURATED / "ambulance_locations.csv",
+        AMBULANCE_LOCATION_SCHEMA,
+        optional=("valid_from", "valid_to", "note"),
+    )
+    table.check_unique("letter")
+    table.check_spans()
+    table.check_provenance()
+    return table.frame()
+
+
+def load_code_families(
+    path: Path | None = None, *, systems: pl.DataFrame | None = None, sections: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Families of codes and modifiers, columns of ``CODE_FAMILY_SCHEMA``.
+
+    Both ends of an interval have the shape of its code system. Raises ``CuratedFileError`` with every broken line.
+    """
+    systems = systems if systems is not None else load_code_systems()
+    sections = sections if sections is not None else load_code_sections(systems=systems)
+    table = _Table.read(
+        path or CURATED / "code_families.csv",
+        CODE_FAMILY_SCHEMA,
+        optional=("section_id", "valid_from", "valid_to", "note"),
+    )
+    table.check_unique("family_id", "interval_number")
+    table.check_in("code_system_id", _ids(systems, "code_system_id"), "code system")
+    table.check_in("section_id", _ids(sections, "section_id"), "section")
+    table.check_in("kind", ("procedure", "modifier"))
+    table.check_in("license_id", _ids(load_licenses(), "license_id"), "license")
+    table.check_spans()
+    table.check_provenance()
+    patterns = dict(systems.select("code_system_id", "code_pattern").iter_rows())
+    for row in table.rows:
+        for column in ("first_code", "last_code"):
+            pattern, code = patterns.get(row["code_system_id"]), row[column]
+            fits = pattern is None or code is None or re.match(pattern, code) is not None
+            table.check(row, fits, f"{column} {code!r} has another code system's shape")
+    return table.frame()
+
+
+def load_code_lookalikes(path: Path | None = None) -> pl.DataFrame:
+    """Formats of other code sets, columns of ``CODE_LOOKALIKE_SCHEMA``; raises ``CuratedFileError``."""
+    table = _Table.read(
+        path or CURATED / "code_lookalikes.csv", CODE_LOOKALIKE_SCHEMA, optional=("valid_from", "valid_to")
+    )
+    table.check_unique("lookalike_id")
+    table.check_in("kind", ("procedure", "modifier"))
+    table.check_spans()
+    table.check_provenance()
+    table.check_patterns()
+    return table.frame()
+
+
+def load_code_system_identifiers(path: Path | None = None, *, systems: pl.DataFrame | None = None) -> pl.DataFrame:
+    """What other standards call the code systems, columns of ``CODE_SYSTEM_IDENTIFIER_SCHEMA``.
+
+    Raises ``CuratedFileError`` with every broken line.
+    """
+    table = _Table.read(
+        path or CURATED / "code_system_identifiers.csv", CODE_SYSTEM_IDENTIFIER_SCHEMA, optional=("note",)
+    )
+    table.check_unique("code_system_id", "identifier_type", "identifier")
+    _check_system(table, systems)
+    table.check_provenance()
+    return table.frame()
+
+
+def load_code_system_calendar(path: Path | None = None, *, systems: pl.DataFrame | None = None) -> pl.DataFrame:
+    """When each code system changes, columns of ``CODE_SYSTEM_CALENDAR_SCHEMA``; raises ``CuratedFileError``."""
+    table = _Table.read(
+        path or CURATED / "code_system_calendar.csv",
+        CODE_SYSTEM_CALENDAR_SCHEMA,
+        optional=("release_day", "effective_day", "valid_from", "valid_to", "note"),
+    )
+    table.check_unique("code_system_id", "what", "rule_number")
+    _check_system(table, systems)
+    table.check_spans()
+    table.check_provenance()
+    return table.frame()
+
+
+def _check_system(table: _Table, systems: pl.DataFrame | None) -> None:
+    systems = systems if systems is not None else load_code_systems()
+    table.check_in("code_system_id", _ids(systems, "code_system_id"), "code system")
 
 
 def load_code_sections(
@@ -272,6 +427,12 @@ class _Table:
         for row in self.rows:
             source = row["source"]
             self.check(row, source is None or re.match(r"https?://\S+$", source) is not None, "source is no address")
+
+    def check_patterns(self) -> None:
+        """A pattern compiles and is of the whole code."""
+        for row in self.rows:
+            pattern = row["code_pattern"]
+            self.check(row, not pattern or _anchored(pattern), "code_pattern is no ^…$ pattern")
 
     def frame(self) -> pl.DataFrame:
         """The rows as a frame with the columns of the schema, or ``CuratedFileError`` with every problem."""

@@ -198,6 +198,8 @@ def test_a_column_says_in_words_what_its_checks_ask() -> None:
     columns = {c.name: c for c in THINGS.columns}
     assert columns["number"].constraints == ("at least 1",)
     assert columns["code"].constraints == (f"matches {CODE_OR_MODIFIER}",)
-    assert {c.name: c for c in contract("hcpcs_history").columns}["steward"].constraints == ("one of CMS, AMA, ADA",)
+    assert {c.name: c for c in contract("hcpcs_history").columns}["steward"].constraints == (
+        "one of CMS, AMA, ADA, local",
+    )
     assert THINGS.rules == ("Nothing ends before it begins.",)
     assert columns["added"].is_ours and not columns["number"].is_ours

@@ -8,11 +8,26 @@ import dagster as dg
 from pipeline.lineage.dictionary import dictionary
 from pipeline.orchestration import asset_metadata as shown
 from schemas.registry import contracts, enforce
-from sources.curated.tables import load_code_sections, load_code_systems, load_codebook, load_licenses
+from sources.curated.tables import (
+    load_ambulance_locations,
+    load_code_families,
+    load_code_lookalikes,
+    load_code_sections,
+    load_code_system_calendar,
+    load_code_system_identifiers,
+    load_code_systems,
+    load_codebook,
+    load_licenses,
+)
 
 _MADE = {
     "code_systems": load_code_systems,
+    "code_system_identifiers": load_code_system_identifiers,
+    "code_system_calendar": load_code_system_calendar,
     "code_sections": load_code_sections,
+    "code_families": load_code_families,
+    "code_lookalikes": load_code_lookalikes,
+    "ambulance_locations": load_ambulance_locations,
     "licenses": load_licenses,
     "hcpcs_codebook": load_codebook,
     "data_dictionary": dictionary,
@@ -30,6 +45,6 @@ _DICTIONARY = shown.outs(
     **shown.made_from(_MADE),
 )
 def reference() -> Iterator[dg.Output[Any]]:
-    """Code systems, sections, licenses, the codebook and the data dictionary."""
+    """Code systems with what belongs to them, licenses, the codebook and the data dictionary."""
     for table, make in _MADE.items():
         yield dg.Output(enforce(table, make()), output_name=table)

@@ -17,7 +17,12 @@ from conftest import REPOSITORY
 from schemas.registry import contract, enforce
 from sources.curated.tables import (
     CURATED,
+    load_ambulance_locations,
+    load_code_families,
+    load_code_lookalikes,
     load_code_sections,
+    load_code_system_calendar,
+    load_code_system_identifiers,
     load_code_systems,
     load_codebook,
     load_licenses,
@@ -27,6 +32,11 @@ from sources.errors import CuratedFileError
 LOADERS: dict[str, tuple[str, Callable[..., pl.DataFrame]]] = {
     "code_systems": ("code_systems.csv", load_code_systems),
     "code_sections": ("code_sections.csv", load_code_sections),
+    "code_families": ("code_families.csv", load_code_families),
+    "code_lookalikes": ("code_lookalikes.csv", load_code_lookalikes),
+    "code_system_identifiers": ("code_system_identifiers.csv", load_code_system_identifiers),
+    "code_system_calendar": ("code_system_calendar.csv", load_code_system_calendar),
+    "ambulance_locations": ("ambulance_locations.csv", load_ambulance_locations),
     "licenses": ("licenses.csv", load_licenses),
     "hcpcs_codebook": ("codebook.csv", load_codebook),
 }
@@ -92,7 +102,70 @@ def test_no_string_has_the_shape_of_two_code_systems() -> None:
     strings += [f"{first}123{last}" for first, last in itertools.product(signs, repeat=2)]
     matches = {s: sum(bool(re.fullmatch(p, s, re.ASCII)) for p in patterns) for s in strings}
     assert max(matches.values()) == 1
-    assert min(matches[m] for m in strings[: 36 * 36]) == 1, "every pair of letters and digits is a modifier by shape"
+    # No release has a code that begins with F, I, N or O, a modifier that begins with I or O, or P with a digit above 6.
+    # CPT's modifiers are 22 to 99 and, of P, 1P, 2P, 3P and 8P.
+    unused = {m for m in strings if not matches[m]}
+    assert unused == (
+        {f"{letter}123{digit}" for letter in "FINO" for digit in string.digits}
+        | {s for s in strings if len(s) == 5 and not re.fullmatch(r"[A-Z]1234?[0-9]|[0-9]123[0-9AFMTU]", s)}
+        | {f"{letter}{sign}" for letter in "IO" for sign in signs}
+        | {"P0", "P7", "P8", "P9"}
+        | {f"{letter}{digit}" for letter in "WXYZ" for digit in string.digits} - {"X1", "X2", "X3", "X4", "X5"}
+        | {"ZZ"}
+        | {f"{number:02}" for number in range(22)}
+        | {f"{digit}P" for digit in "045679"}
+    )
+
+
+def test_every_record_of_a_release_has_the_shape_of_a_code_system_of_cms_or_the_ama(shared_cms: Path) -> None:
+    patterns = load_code_systems().filter(pl.col("steward").is_in(["CMS", "AMA"])).drop_nulls("code_pattern")
+    known = re.compile("|".join(patterns["code_pattern"]))
+    codes = set()
+    for path in sorted(shared_cms.glob("*/*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                if re.search(r"(?i)an.?web.*\.txt$|a-n\.txt$", member):
+                    lines = archive.read(member).decode("latin-1").splitlines()
+                    codes |= {line[:5].strip(" `") for line in lines if line[10:11] in ("3", "7")}
+    assert len(codes) > 8_000
+    assert [code for code in sorted(codes) if not known.fullmatch(code)] == []
+
+
+def test_the_pattern_of_ambulance_pairs_is_that_of_the_letters() -> None:
+    letters = load_ambulance_locations().filter(pl.col("valid_to").is_null())
+    origins, destinations = (
+        letters.filter(pl.col(column))["letter"].to_list() for column in ("is_origin", "is_destination")
+    )
+    (pattern,) = load_code_lookalikes().filter(pl.col("lookalike_id") == "ambulance-pair")["code_pattern"]
+    pairs = {a + b for a, b in itertools.product(string.ascii_uppercase, repeat=2) if re.fullmatch(pattern, a + b)}
+    assert pairs == {a + b for a, b in itertools.product(origins, destinations)}
+    assert "".join(origins) == "DEGHIJNPRS" and set(destinations) - set(origins) == {"X"}
+
+
+def test_a_code_system_has_the_identifiers_that_it_prefers() -> None:
+    preferred = load_code_system_identifiers().filter("is_preferred")
+    names = {(r["code_system_id"], r["identifier_type"]): r["identifier"] for r in preferred.iter_rows(named=True)}
+    assert preferred.height == len(names), "one is preferred of each standard"
+    for system in load_code_systems().filter(pl.col("kind") == "procedure").iter_rows(named=True):
+        owner = system["code_system_id"] if system["steward"] != "AMA" else "hcpcs-level-1"
+        assert system["fhir_uri"] == names.get((owner, "fhir_uri"))
+        assert system["oid"] == names.get((owner, "oid"))
+
+
+def test_a_system_lies_within_the_days_of_the_one_it_is_part_of() -> None:
+    systems = {r["code_system_id"]: r for r in load_code_systems().iter_rows(named=True)}
+    for system in systems.values():
+        parent = systems.get(system["parent_id"])
+        if parent and parent["code_system_id"] != "hcpcs-level-1":  # CPT is older than HCPCS
+            for days in (system, parent):
+                assert not (days["valid_from"] and days["valid_to"]) or days["valid_from"] < days["valid_to"]
+            assert not parent["valid_to"] or system["valid_to"] <= parent["valid_to"]
+    assert {i for i, s in systems.items() if s["valid_to"]} == {
+        "cpt-covid-vaccine-administration",
+        "cpt-modifier-genetic-testing",
+        "hcpcs-level-3",
+        "hcpcs-level-3-modifier",
+    }
 
 
 def test_only_the_columns_of_intervals_hold_numbers_shaped_like_cpt_or_cdt() -> None:
@@ -136,7 +209,7 @@ def test_an_overlap_of_sections_is_refused(copy: Callable[[str], Copy]) -> None:
 
 def test_an_overlap_in_time_only_needs_the_same_codes(copy: Callable[[str], Copy]) -> None:
     file = copy("code_sections.csv")
-    line = file.change({"section_id": "cpt-medicine", "first_code": "98000"}, valid_to="2025-01-01")
+    line = file.change({"section_id": "cpt-medicine", "first_code": "99091"}, valid_to="2019-01-01")
     (refusal,) = file.refusal()
     assert "cpt-evaluation-management overlaps cpt-medicine" in refusal and f"on line {line}" in refusal
 
@@ -144,7 +217,7 @@ def test_an_overlap_in_time_only_needs_the_same_codes(copy: Callable[[str], Copy
 def test_a_gap_in_a_parent_that_is_filled_whole_is_refused(copy: Callable[[str], Copy]) -> None:
     file = copy("code_sections.csv")
     file.change({"section_id": "cpt-2-patient-safety"}, last_code="6998F")
-    parent = file.line(section_id="cpt-2")
+    parent = file.line(section_id="cpt-2", interval_number="1")
     assert file.refusal() == [f"code_sections.csv:{parent}: the children of cpt-2 leave a gap in it"]
 
 
