@@ -7,7 +7,6 @@ import polars as pl
 
 from schemas.columns import (
     LICENSE_IDS,
-    REDISTRIBUTION,
     STEWARDS,
     curated,
     curated_confidence,
@@ -70,7 +69,7 @@ class CodeSystems(pa.DataFrameModel):
         str_matches=r"^[0-9]+(\.[0-9]+)+$",
     )
     license_id: str = curated(
-        "License of its codes and descriptors, see `licenses`: open if it is CMS's, else withheld. This row is CC0-1.0.",
+        "License of its codes and descriptors, see `licenses`: open if it is CMS's, else withheld; this row: CC0.",
         isin=LICENSE_IDS,
     )
     source: str = curated_source()

@@ -102,8 +102,8 @@ def test_no_string_has_the_shape_of_two_code_systems() -> None:
     strings += [f"{first}123{last}" for first, last in itertools.product(signs, repeat=2)]
     matches = {s: sum(bool(re.fullmatch(p, s, re.ASCII)) for p in patterns) for s in strings}
     assert max(matches.values()) == 1
-    # No release has a code that begins with F, I, N or O, a modifier that begins with I or O, or P with a digit above 6.
-    # CPT's modifiers are 22 to 99 and, of P, 1P, 2P, 3P and 8P.
+    # No release has a code that begins with F, I, N or O, or a modifier that begins with I or O. CPT's modifiers are
+    # 22 to 99, of performance measures 1P, 2P, 3P and 8P, and P1 to P6.
     unused = {m for m in strings if not matches[m]}
     assert unused == (
         {f"{letter}123{digit}" for letter in "FINO" for digit in string.digits}
