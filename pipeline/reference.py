@@ -41,8 +41,9 @@ def tables_page() -> str:
 
 
 def _commands(group: click.Group, context: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
-    for name in sorted(group.commands):
-        command = group.commands[name]
+    for name in sorted(group.list_commands(context)):
+        command = group.get_command(context, name)
+        assert command is not None
         # A fixed width, so that the page does not depend on a terminal.
         inner = click.Context(command, info_name=name, parent=context, terminal_width=100, max_content_width=100)
         yield inner.command_path, command, inner

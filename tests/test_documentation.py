@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from hcpcs.cli.main import cli
+from hcpcs.cli.commands import COMMANDS
 from pipeline.reference import commands_page, tables_page
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -51,13 +51,15 @@ def test_links_between_pages_lead_somewhere(page: Path):
 
 def test_every_command_is_in_the_readme_or_the_commands_page():
     text = README + (DOCS / "commands.md").read_text("utf-8")
-    for name in cli.commands:
+    for name in COMMANDS:
         assert f"hcpcs {name}" in text
 
 
 def test_every_command_has_an_example_that_is_a_command():
-    for name, command in cli.commands.items():
+    for name, place in COMMANDS.items():
+        command = place.load(name)
         assert f"Example: hcpcs {name}" in (command.help or ""), name
+        assert place.help == command.get_short_help_str(200), name
 
 
 def test_the_readmes_queries_run_and_answer(sample):

@@ -105,6 +105,3 @@ def sql_annotate_command(dialect: str, **names: Any) -> None:
     from hcpcs.annotate.sql import SqlNames, annotate_sql
 
     click.echo(annotate_sql(dialect, SqlNames(**names)))
-
-
-COMMANDS = (annotate_command, sql_command)

@@ -57,6 +57,3 @@ def export_command(outputs: Outputs, version: str | None, overwrite: bool, as_js
         else:
             what = "tables" if form.name in ("csv", "duckdb") else "files"
             click.echo(f"wrote {len(written)} {what} of version {source.id} to {shown(destination.resolve())}")
-
-
-COMMANDS = (export_command,)

@@ -295,14 +295,3 @@ def licenses_command(outputs: Outputs, as_json: bool) -> None:
 
 def _counts(value: Any) -> Any:
     return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-
-
-COMMANDS = (
-    findings_command,
-    lookup_command,
-    search_command,
-    history_command,
-    changes_command,
-    classify_command,
-    licenses_command,
-)

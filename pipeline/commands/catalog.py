@@ -36,6 +36,3 @@ def catalog_command(outputs: Outputs, as_json: bool) -> None:
         return
     click.echo(f"wrote the catalog of version {done.version}: {done.files} files, {done.bytes / 1e6:,.1f} MB")
     click.echo(f"open {shown(done.index)} in a browser")
-
-
-COMMANDS = (catalog_command,)

@@ -319,6 +319,3 @@ def include_command(outputs: Outputs, which: str) -> None:
 
     include(outputs, which)
     click.echo(f"{which} is included; `hcpcs refresh` publishes with it")
-
-
-COMMANDS = (refresh_command, status_command, releases_command)

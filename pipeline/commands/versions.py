@@ -200,13 +200,3 @@ def publish_command(outputs: Outputs, target: str, version: str | None, as_json:
         return
     verb = "published" if done.is_new else "nothing new:"
     click.echo(f"{verb} {done.version} at {done.target}: {done.sent} files sent, {done.held} lay there")
-
-
-COMMANDS = (
-    versions_command,
-    verify_command,
-    rebuild_command,
-    diff_command,
-    prune_command,
-    publish_command,
-)

@@ -21,7 +21,10 @@ Hcpcs = Callable[..., Said]
 
 def commands(group: click.Group = cli, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Every command there is, as a person types it."""
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         yield (*before, name)
         if isinstance(command, click.Group):
             yield from commands(command, (*before, name))
@@ -48,7 +51,7 @@ def test_every_command_that_touches_outputs_takes_them_by_option(command: tuple[
     found: click.Command = cli
     for name in command:
         assert isinstance(found, click.Group)
-        found = found.commands[name]
+        found = found.get_command(click.Context(found), name) or cli
     options = {o for p in found.params for o in p.opts}
     for option in found.params:
         if isinstance(option, click.Option):
@@ -205,3 +208,35 @@ def test_a_fault_in_the_program_is_not_hidden_as_bad_data(hcpcs: Hcpcs, monkeypa
     monkeypatch.setattr("hcpcs.version.latest_version", broken)
     with pytest.raises(KeyError):
         hcpcs("status")
+
+
+def test_the_list_of_commands_imports_no_command(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['hcpcs', '--help']\n"
+        "from hcpcs.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as done: assert not done.code\n"
+        "heavy = {'pyarrow', 'numpy', 'polars', 'dagster', 'pandera', 'pipeline', 'sources', 'schemas'}\n"
+        "sys.exit(str(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "lookup" in done.stdout and "refresh" in done.stdout
+
+
+def test_without_the_pipeline_its_commands_say_where_it_is(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name.partition('.')[0] in ('pipeline', 'sources', 'schemas'):\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "sys.argv = ['hcpcs', 'refresh']\n"
+        "from hcpcs.cli.main import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("hcpcs: error: `hcpcs refresh` belongs to the pipeline")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,138 @@
+"""Which commands there are and where each lives; a command's module is imported when the command is used.
+
+The pipeline's commands live with the pipeline, which the library does not import: they are found by name at run time.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+import click
+
+from hcpcs.errors import HcpcsError
+
+_PIPELINE = ("pipeline", "sources", "schemas")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandPlace:
+    """Where a command lives (``module:attribute``) and its line in ``hcpcs --help``."""
+
+    target: str
+    help: str
+
+    @property
+    def needs_pipeline(self) -> bool:
+        """Whether the command is the pipeline's."""
+        return self.target.startswith("pipeline.")
+
+    def load(self, name: str) -> click.Command:
+        """Import the command; raises ``HcpcsError`` where the pipeline is not installed."""
+        module, _, attribute = self.target.partition(":")
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if not self.needs_pipeline or (error.name or "").partition(".")[0] not in _PIPELINE:
+                raise
+            raise HcpcsError(
+                f"`hcpcs {name}` belongs to the pipeline, which is not installed here: it runs from a clone of the"
+                " repository (`make setup` there) or from the container image"
+            ) from None
+        return command
+
+
+COMMANDS = {
+    "annotate": CommandPlace(
+        "hcpcs.cli.annotate:annotate_command",
+        "Add to claims what each code meant on its day; without OUT, only sum up.",
+    ),
+    "changes": CommandPlace(
+        "hcpcs.cli.query:changes_command", "List what a release changed against the release before it that is held."
+    ),
+    "classify": CommandPlace(
+        "hcpcs.cli.query:classify_command",
+        "Tell whose each code is by its shape: system, category, section, steward, license.",
+    ),
+    "export": CommandPlace(
+        "hcpcs.cli.export:export_command", "Write a version in other formats, each whole or not at all."
+    ),
+    "findings": CommandPlace(
+        "hcpcs.cli.query:findings_command",
+        "Show what was odd in CMS's files, and what was done about it; also for a release that was refused.",
+    ),
+    "history": CommandPlace(
+        "hcpcs.cli.query:history_command",
+        "Tell the life of a code or modifier: its meanings, what changed when, what came after.",
+    ),
+    "licenses": CommandPlace(
+        "hcpcs.cli.query:licenses_command",
+        "Tell by table and license what the latest version holds, and what is masked in it.",
+    ),
+    "lookup": CommandPlace("hcpcs.cli.query:lookup_command", "Tell what a code or modifier means, now or on a day."),
+    "search": CommandPlace(
+        "hcpcs.cli.query:search_command", "Find codes by the words of their descriptions, of any time."
+    ),
+    "sql": CommandPlace(
+        "hcpcs.cli.annotate:sql_command", "Print SQL over a version's tables, for engines that need no code of ours."
+    ),
+    "catalog": CommandPlace(
+        "pipeline.commands.catalog:catalog_command",
+        "Write the catalog of the latest version: pages that open from disk, without a server.",
+    ),
+    "diff": CommandPlace(
+        "pipeline.commands.versions:diff_command",
+        "Tell what differs between two versions; by default BEFORE and the latest.",
+    ),
+    "prune": CommandPlace(
+        "pipeline.commands.versions:prune_command",
+        "Remove old versions, never the latest; without --remove, say which.",
+    ),
+    "publish": CommandPlace(
+        "pipeline.commands.versions:publish_command",
+        "Publish a version where others read it: s3://, gs://, az:// or a folder.",
+    ),
+    "rebuild": CommandPlace(
+        "pipeline.commands.versions:rebuild_command",
+        "Build a version again from the archive and compare; by default the latest.",
+    ),
+    "refresh": CommandPlace(
+        "pipeline.commands.refresh:refresh_command",
+        "Take releases in, rebuild the tables, publish a version if anything changed.",
+    ),
+    "releases": CommandPlace(
+        "pipeline.commands.refresh:releases_command", "List the releases and revisions in the latest version."
+    ),
+    "status": CommandPlace("pipeline.commands.refresh:status_command", "Tell what is published and what is held."),
+    "ui": CommandPlace(
+        "pipeline.commands.ui:ui_command",
+        "Start Dagster's user interface on the loopback address: assets, runs, checks, lineage.",
+    ),
+    "verify": CommandPlace(
+        "pipeline.commands.versions:verify_command",
+        "Check that a version, or any copy of one, is what was published; by default the latest.",
+    ),
+    "versions": CommandPlace(
+        "pipeline.commands.versions:versions_command", "List the published versions, oldest first."
+    ),
+}
+
+
+class CommandGroup(click.Group):
+    """The commands of ``COMMANDS``, each imported when it is used: ``--help`` imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        place = COMMANDS.get(cmd_name)
+        return place.load(cmd_name) if place else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands in ``--help``: first the library's, then the pipeline's."""
+        for title, is_pipeline in (("Commands", False), ("Commands of the pipeline", True)):
+            rows = [(name, COMMANDS[name].help) for name in sorted(COMMANDS)]
+            with formatter.section(title):
+                formatter.write_dl([row for row in rows if COMMANDS[row[0]].needs_pipeline == is_pipeline])
