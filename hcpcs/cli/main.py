@@ -1,6 +1,7 @@
 """The command line: all commands together, the environment, exit statuses. What is done stands elsewhere.
 
-0: done, or nothing to do. 1: refused by the data. 2: wrong usage.
+0: done, or nothing to do. 1: refused by the data, or damage was found. 2: wrong usage. 130: interrupted by Ctrl-C.
+143: ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import click
 
 from hcpcs.cli.commands import CommandGroup
 from hcpcs.cli.console import is_refusal
+from hcpcs.cli.process import interrupts_end_the_process, survive_closed_pipes
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,27 +28,32 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; errors of the data become one message and exit status 1."""
+    """Run the command line: its result, an error of the data or an interrupt becomes the exit status."""
     # One write for all partitions of an asset: a database that syncs each event takes seconds for nothing.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
-    try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
+    survive_closed_pipes()
+    with interrupts_end_the_process() as interrupts:
+        try:
+            status = cli(standalone_mode=False)  # what `context.exit` was given, or None
+        except BaseException as error:
+            if interrupts.first is None:
+                status = _print_error(error)
+        if interrupts.first is not None:
+            interrupts.end()
+    sys.exit(status)
+
+
+def _print_error(error: BaseException) -> int:
+    """Print what ended a command and return the exit status; a fault in this program is raised again."""
+    if isinstance(error, click.ClickException):
         error.show()
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(0)
-    except Exception as error:
-        if not is_refusal(error):
-            raise
-        click.echo(f"hcpcs: error: {error}", err=True)
-        for line in getattr(error, "__notes__", ()):
-            click.echo(f"  {line}", err=True)
-        sys.exit(1)
+        return error.exit_code
+    if not isinstance(error, Exception) or not is_refusal(error):
+        raise error
+    click.echo(f"hcpcs: error: {error}", err=True)
+    for line in getattr(error, "__notes__", ()):
+        click.echo(f"  {line}", err=True)
+    return 1
 
 
 if __name__ == "__main__":

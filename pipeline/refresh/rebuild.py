@@ -5,7 +5,6 @@ The version's own manifest says which members it was made of; the zips that hold
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,11 +142,8 @@ def _workshop(into: Path | None) -> Iterator[Path]:
         into.mkdir(parents=True)
         yield into
         return
-    folder = Path(tempfile.mkdtemp(prefix="hcpcs-rebuild-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="hcpcs-rebuild-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def _other_libraries(then: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:

@@ -1,0 +1,169 @@
+"""Every command from outside, in a process of its own: exit status, stderr, no traceback, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from conftest import REPOSITORY, Version
+
+from hcpcs.cli.main import cli
+from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
+from pipeline.versions.store import all_versions
+from pipeline.versions.verify import verify
+
+#: What takes no outputs and cannot fail on data, or replaces the process.
+NEVER_FAIL = {("classify",), ("sql", "annotate"), ("sql",)}
+
+
+def hcpcs_process(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hcpcs.cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False, **options)  # type: ignore[call-overload]
+
+
+def commands(group: click.Group = cli, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        yield (*before, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*before, name))
+
+
+@pytest.fixture(scope="module")
+def damaged(sample: Version, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    """Outputs whose one version lacks half of a table's bytes."""
+    folder = tmp_path_factory.mktemp("damaged") / "outputs"
+    shutil.copytree(sample.outputs.folder, folder, symlinks=True)
+    table = Outputs(folder).version(sample.id) / "open" / "hcpcs_changes.parquet"
+    table.write_bytes(table.read_bytes()[: table.stat().st_size // 2])
+    zips = sorted((folder / "archive" / "zips").iterdir())
+    zips[0].write_bytes(b"not what it was")
+    return Outputs(folder)
+
+
+#: A way in which each command fails: arguments, a word of the error. {damaged}, {outputs}, {tmp} are folders.
+FAILING = {
+    ("verify",): (["--outputs", "{damaged}"], "hcpcs_changes.parquet"),
+    ("rebuild",): (["--outputs", "{damaged}"], "damaged"),
+    ("changes",): (["2017-01", "--outputs", "{tmp}/o"], "no version yet"),
+    ("history",): (["J9999", "--outputs", "{outputs}"], "J9999"),
+    ("catalog",): (["--outputs", "{damaged}"], "hcpcs_changes.parquet"),
+    ("diff",): (["2025.10.1", "2025.10.9", "--outputs", "{outputs}"], "2025.10.9"),
+    ("refresh",): (["--from", "{tmp}/nothing", "--outputs", "{tmp}/o"], "does not exist"),
+    ("status",): (["--outputs", "{cut}"], "latest.json"),
+    ("versions",): (["--outputs", "{cut}"], "latest.json"),
+    ("releases",): (["--outputs", "{tmp}/o"], "no version yet"),
+    ("releases", "exclude"): (["1999-01", "--reason", "x", "--outputs", "{outputs}"], "1999-01"),
+    ("releases", "include"): (["1999-01", "--outputs", "{outputs}"], "1999-01"),
+    ("findings",): (["--outputs", "{tmp}/o"], "no version yet"),
+    ("lookup",): (["Z9999", "--outputs", "{outputs}"], "Z9999"),
+    ("search",): (["bandage", "--outputs", "{tmp}/o"], "no version yet"),
+    ("licenses",): (["--outputs", "{tmp}/o"], "no version yet"),
+    ("prune",): (["--keep", "1", "--also", "1999.01.1", "--outputs", "{outputs}"], "1999.01.1"),
+    ("publish",): (["ftp://nowhere/x", "--outputs", "{outputs}"], "ftp://nowhere/x"),
+    ("export",): (["--csv", "{tmp}/o", "--version", "1999.01.1", "--outputs", "{outputs}"], "1999.01.1"),
+    ("annotate",): (["{tmp}/nothing.csv", "--code", "c", "--date", "d", "--outputs", "{outputs}"], "nothing.csv"),
+    ("ui",): (["--port", "1", "--outputs", "{file}/o"], "{file}"),
+}
+
+
+def test_every_command_has_a_failing_path_here() -> None:
+    assert set(commands()) - NEVER_FAIL == set(FAILING)
+
+
+@pytest.mark.parametrize("command", FAILING, ids=" ".join)
+def test_what_fails_exits_with_status_one_and_one_error(
+    command: tuple[str, ...], sample: Version, damaged: Outputs, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    (cut / "latest.json").write_text('{"version": "20')
+    (tmp_path / "file").write_text("a file")
+    arguments, word = FAILING[command]
+    names = {
+        "damaged": damaged.folder,
+        "outputs": sample.outputs.folder,
+        "tmp": tmp_path,
+        "cut": cut,
+        "file": tmp_path / "file",
+    }
+    done = hcpcs_process(*command, *(a.format(**names) for a in arguments))
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert word.format(**names) in done.stdout + done.stderr
+    if command != ("verify",):
+        assert done.stderr.startswith("hcpcs: error: ")
+
+
+def test_a_rebuild_that_differs_exits_with_status_one(own_sample: Outputs) -> None:
+    version = latest_version(own_sample)
+    assert version is not None
+    # The same version, made by code that cuts a description: stands in for another commit.
+    program = (
+        "import sys, pipeline.refresh.rebuild as r\n"
+        "r.compare_contents = lambda stated, made: (r.DIFFERENT, ['open/hcpcs_codes.parquet has other content'])\n"
+        "from hcpcs.cli.main import main\n"
+        f"sys.argv = ['hcpcs', 'rebuild', '--outputs', {str(own_sample.folder)!r}]\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "is not the same" in done.stdout
+
+
+@pytest.mark.parametrize("moment", [1.0, 3.0, *(pytest.param(m, marks=pytest.mark.slow) for m in (0.5, 1.5, 2.0, 2.5))])
+@pytest.mark.parametrize(("by", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
+def test_an_interrupted_refresh_ends_within_two_seconds_and_leaves_no_temporary_folder(
+    by: signal.Signals, status: int, moment: float, tmp_path: Path
+) -> None:
+    outputs, scratch = tmp_path / "outputs", tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-m", "hcpcs.cli.main", "refresh", "--sample", "--outputs", str(outputs)]
+    environment = os.environ | {"TMPDIR": str(scratch)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as run:
+        time.sleep(moment)
+        run.send_signal(by)
+        asked = time.monotonic()
+        _, err = run.communicate(timeout=30)
+        took = time.monotonic() - asked
+    assert run.returncode == status, err
+    assert took < 2
+    assert "Traceback" not in err and err.startswith("hcpcs: "), err
+    assert list(scratch.iterdir()) == []
+    for version in all_versions(Outputs(outputs)):
+        assert verify(Outputs(outputs).version(version)).ok
+
+
+def test_a_reader_that_leaves_costs_nothing(tmp_path: Path) -> None:
+    notices = tmp_path / "notices"
+    command = [sys.executable, "-m", "hcpcs.cli.main", "refresh", "--sample", "--outputs", str(tmp_path / "outputs")]
+    command += ["--notify-command", f"tee {notices}"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert latest_version(Outputs(tmp_path / "outputs")) is not None
+    assert '"published"' in notices.read_text()
+
+
+def test_a_full_disk_behind_the_output_is_an_error(sample: Version) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "hcpcs.cli.main", "releases", "--outputs", str(sample.outputs.folder)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=REPOSITORY,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("hcpcs: error: ") and "Traceback" not in done.stderr
