@@ -6,5 +6,11 @@ Library code raises these; only the command line turns one into a line on stderr
 from __future__ import annotations
 
 
+def in_one_line(error: BaseException) -> str:
+    """What a library's error says, as one line that can be printed: it may quote the bytes it stumbled on."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return (text if text.isprintable() else ascii(text))[:200].rstrip(".")
+
+
 class HcpcsError(Exception):
     """Something cannot be done with what was given; the message says what is wrong, where, and what helps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,15 +14,50 @@ from typing import Any
 import pyarrow.compute
 import pyarrow.parquet
 
-from hcpcs.errors import HcpcsError
-from hcpcs.manifest import NAME, load_manifest, tables_of
+from hcpcs.errors import HcpcsError, in_one_line
+from hcpcs.manifest import NAME, json_bytes, load_manifest, tables_of
 from hcpcs.paths import Outputs
 
 Rows = list[dict[str, Any]]
 
 
+#: The form of a version's id.
+VERSION_ID = re.compile(r"[0-9]{4}\.(?:0[1-9]|1[0-2])\.[0-9]+")
+
+
 class NothingPublished(HcpcsError):
     """There is no version to read."""
+
+
+class FileDamaged(HcpcsError):
+    """A file of ours is not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatestPointer:
+    """``latest.json``: which version is the newest, and its folder below the one of the pointer."""
+
+    version: str
+
+    @property
+    def path(self) -> str:
+        """The version's folder, by a path that is the same on every system and in every URL."""
+        return f"versions/{self.version}"
+
+    def to_json(self) -> bytes:
+        """The file's bytes."""
+        return json_bytes({"version": self.version, "path": self.path})
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> LatestPointer:
+        """The pointer that ``data`` holds; raises ``FileDamaged`` for what is none; ``where`` names the file."""
+        try:
+            version = json.loads(data)["version"]
+        except (ValueError, LookupError, TypeError):
+            version = None
+        if not isinstance(version, str) or VERSION_ID.fullmatch(version) is None:
+            raise FileDamaged(f"{where} is damaged: it names no version")
+        return cls(version)
 
 
 @dataclass(frozen=True)
@@ -53,15 +89,19 @@ class Version:
         """A published table, sorted by its key; raises ``HcpcsError`` for a table that the version does not have."""
         if name not in self.paths:
             raise HcpcsError(f"version {self.id} has no table {name!r}; it has {', '.join(sorted(self.paths))}")
-        return pyarrow.parquet.read_table(self.paths[name], columns=columns)
+        return _read_parquet(self.paths[name], columns=columns)
 
 
 def latest_version(outputs: Outputs) -> str | None:
-    """The id of the newest version, or None before the first."""
-    if not outputs.latest.exists():
+    """The id of the newest version, or None before the first; raises ``FileDamaged``."""
+    try:
+        data = outputs.latest.read_bytes()
+    except FileNotFoundError:
         return None
-    version: str = json.loads(outputs.latest.read_text("utf-8"))["version"]
-    return version
+    try:
+        return LatestPointer.from_json(data, str(outputs.latest)).version
+    except FileDamaged as error:
+        raise FileDamaged(f"{error}; `hcpcs refresh --offline` mends it") from None
 
 
 def version_folder(outputs: Outputs, version: str | None = None) -> Path:
@@ -82,9 +122,19 @@ def read_rows(
 ) -> Rows:
     """Rows of a published table that meet all conditions, in the file's order."""
     path = folder / "open" / f"{table}.parquet"
-    found = pyarrow.parquet.read_table(path, filters=list(where) if where else None, columns=columns)
-    rows: Rows = found.to_pylist()
+    rows: Rows = _read_parquet(path, filters=list(where) if where else None, columns=columns).to_pylist()
     return rows
+
+
+def _read_parquet(path: Path, **options: Any) -> pyarrow.Table:
+    """A whole Parquet file of a version; raises ``FileDamaged``."""
+    try:
+        return pyarrow.parquet.read_table(path, **options)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise FileDamaged(
+            f"{path} cannot be read: {in_one_line(error)}; `hcpcs verify` lists all damage, and"
+            " `hcpcs refresh --offline` publishes the same content anew"
+        ) from None
 
 
 def plain(value: Any) -> Any:

@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     from sources.findings import Finding
 
 
-def in_one_line(error: BaseException) -> str:
-    """What a library's error says, as one line that can be printed: it may quote the bytes it stumbled on."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return (text if text.isprintable() else ascii(text))[:200].rstrip(".")
-
-
 class SourceError(HcpcsError):
     """An input cannot be used as it is."""
 

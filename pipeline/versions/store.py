@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 from hcpcs.files import write_atomically
 from hcpcs.manifest import json_bytes
 from hcpcs.paths import Outputs
-from hcpcs.version import latest_version
+from hcpcs.version import VERSION_ID, LatestPointer, latest_version
 
 
 def all_versions(outputs: Outputs) -> list[str]:
     """Ids of the versions kept, oldest first, compared as numbers."""
     if not outputs.versions.is_dir():
         return []
-    return sorted((p.name for p in outputs.versions.iterdir() if _is_version(p.name)), key=version_key)
+    return sorted((p.name for p in outputs.versions.iterdir() if VERSION_ID.fullmatch(p.name)), key=version_key)
 
 
 def version_key(version: str) -> tuple[int, ...]:
@@ -42,7 +41,7 @@ def is_intact(folder: Path) -> bool:
 
 def point_latest_at(outputs: Outputs, version: str) -> None:
     """Make ``version`` the newest: first the file, which is the truth, then the symlink."""
-    write_json(outputs.latest, {"version": version, "path": f"versions/{version}"})
+    write_atomically(outputs.latest, LatestPointer(version).to_json())
     mend_latest_link(outputs)
 
 
@@ -69,10 +68,6 @@ def read_state(outputs: Outputs) -> dict[str, Any]:
 def write_state(outputs: Outputs, **changes: Any) -> None:
     """Change parts of the state, all at once."""
     write_json(outputs.state, read_state(outputs) | changes)
-
-
-def _is_version(name: str) -> bool:
-    return re.fullmatch(r"\d{4}\.\d{2}\.\d+", name) is not None
 
 
 def write_json(path: Path, content: Any) -> None:

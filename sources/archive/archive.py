@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hcpcs.errors import in_one_line
 from hcpcs.files import file_sha256, write_atomically
 from sources.archive.zips import ZipMember, read_zip
-from sources.errors import NotHcpcs, SourceError, ZipRefused, in_one_line
+from sources.errors import NotHcpcs, SourceError, ZipRefused
 from sources.release.member_roles import CODE_ROLES, member_role
 from sources.release.names import resolve_release
 from sources.release.offered import why_not_ours

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sources.errors import ZipRefused, in_one_line
+from hcpcs.errors import in_one_line
+from sources.errors import ZipRefused
 
 #: Bounds against bombs. CMS's largest member is 5 MB, its best compressed text 30 to 1.
 MOST_MEMBERS = 200

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import polars as pl
 
-from sources.errors import MemberError, in_one_line
+from hcpcs.errors import in_one_line
+from sources.errors import MemberError
 
 #: Bounds against damaged and crafted workbooks. CMS's largest has 450,000 cells and takes 0.2 s and 160 MB.
 MOST_CELLS = 5_000_000
