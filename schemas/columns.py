@@ -141,7 +141,7 @@ class LicenseColumns(pa.DataFrameModel):
         lineage=("code",),
     )
     steward: str = column(
-        "Who maintains the code: CMS, AMA or ADA.",
+        "Who maintains the code: CMS, AMA or ADA; `unknown` for a code that no release states.",
         source=MADE_BY_US,
         license_id=LICENSE_OURS,
         isin=STEWARDS,

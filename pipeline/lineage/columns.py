@@ -313,7 +313,8 @@ def _lineage_of(contract: Contract, stated: Column) -> tuple[str, ...]:
         policy = tuple(f"curated_license_policy.{c}" for c in ("table", "column", "condition", "action"))
         return (*masked, "license_id", *policy)
     # Where no column tells whose a row is, all rows are the same steward's.
-    return tuple(part for part in stated.lineage if part != "code" or contract.license_code is not None)
+    parts = (contract.license_code if part == "code" else part for part in stated.lineage)
+    return tuple(part for part in parts if part is not None)
 
 
 def _is_license_column(contract: Contract, name: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from schemas.columns import LICENSE_CDT, LICENSE_CMS, LICENSE_CPT
+from schemas.columns import LICENSE_CDT, LICENSE_CMS, LICENSE_CPT, LICENSE_UNKNOWN
 from schemas.registry import contract
 
 #: CPT's own modifiers: two digits, a digit and a letter (1P, 8P), the physical status modifiers P1 to P6.
@@ -84,16 +84,20 @@ _OF_THE_ROW = {"row_of_ama_or_ada"}
 def with_license_flags(
     table: str, frame: pl.DataFrame, policy: pl.DataFrame, *, code: pl.Expr | None = None, texts: tuple[str, ...] = ()
 ) -> pl.DataFrame:
-    """Add the license columns to ``frame``, unmasked as it is; ``texts`` are the columns that may cite a code."""
+    """Add the license columns to ``frame``, unmasked as it is; ``texts`` are the columns that may cite a code.
+
+    A row that states its ``license_id`` and ``steward`` already keeps them.
+    """
     cites = [_cites(pl.col(t)) for t in texts]
+    owner = _owner(pl.col("code") if code is None else code)
     owned = frame.with_columns(
-        license_id=_owner(pl.col("code") if code is None else code),
+        license_id=pl.coalesce("license_id", owner) if "license_id" in frame.columns else owner,
         cites_cpt=pl.any_horizontal(cites) if cites else pl.lit(False),
-    ).with_columns(
-        steward=pl.col("license_id").replace_strict(
-            {LICENSE_CPT: "AMA", LICENSE_CDT: "ADA"}, default="CMS", return_dtype=pl.String
-        )
     )
+    steward = pl.col("license_id").replace_strict(
+        {LICENSE_CPT: "AMA", LICENSE_CDT: "ADA"}, default="CMS", return_dtype=pl.String
+    )
+    owned = owned.with_columns(steward=pl.coalesce("steward", steward) if "steward" in frame.columns else steward)
     withheld = [
         pl.when(_falls_under(owned.schema, rule)).then(pl.lit(rule["column"]))
         for rule in _rules(table, policy, "mask")
@@ -105,7 +109,7 @@ def with_license_flags(
         else pl.lit([], pl.List(pl.String))
     )
     return owned.with_columns(withheld_fields=names).with_columns(
-        redistribution=pl.when(pl.col("license_id").is_in([LICENSE_CPT, LICENSE_CDT]))
+        redistribution=pl.when(pl.col("license_id").is_in([LICENSE_CPT, LICENSE_CDT, LICENSE_UNKNOWN]))
         .then(pl.lit("withheld"))
         .otherwise(pl.lit("open"))
     )

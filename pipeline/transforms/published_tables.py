@@ -7,6 +7,7 @@ import polars as pl
 from pipeline.transforms.classification import code_section
 from pipeline.transforms.crosswalk import replaced_by_lists
 from pipeline.transforms.license_flags import with_license_flags
+from pipeline.transforms.validity import curated_intervals, validity
 from schemas.registry import contract
 
 #: Of the rows of each release those of its newest revision.
@@ -68,6 +69,16 @@ def code_states(
 def flagged_history(spans: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
     """``hcpcs_history``: spans with their license columns, sorted by key."""
     return _flagged("hcpcs_history", spans, policy).sort(*contract("hcpcs_history").key)
+
+
+def code_validity(
+    history: pl.DataFrame, codes: pl.DataFrame, modifiers: pl.DataFrame, policy: pl.DataFrame
+) -> pl.DataFrame:
+    """``hcpcs_validity``: what every code of every system means on every day, sorted by key."""
+    rows = validity(history, codes, modifiers, curated_intervals())
+    flagged = _flagged("hcpcs_validity", rows, policy)
+    table = contract("hcpcs_validity")
+    return flagged.select(list(table.polars_schema)).sort(*table.key)
 
 
 def flagged_changes(changes: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:

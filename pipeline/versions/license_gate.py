@@ -457,11 +457,12 @@ class _Gate:
 
     def _look_at_flags(self, table: _Table) -> None:
         """A row about another owner's code says so: whoever filters by the flag must be safe."""
-        if not {"code", "redistribution"} <= table.schema.keys():
+        name = next((c for c in ("code", "first_code") if {c, "redistribution"} <= table.schema.keys()), None)
+        if name is None:
             return
-        rows = table.read(["code", "redistribution"]).with_row_index("row")
-        unflagged = rows.filter(pl.col("code").str.contains(_FOREIGN_CODE) & (pl.col("redistribution") != "withheld"))
-        for row, code in unflagged.select("row", "code").iter_rows():
+        rows = table.read([name, "redistribution"]).with_row_index("row")
+        unflagged = rows.filter(pl.col(name).str.contains(_FOREIGN_CODE) & (pl.col("redistribution") != "withheld"))
+        for row, code in unflagged.select("row", name).iter_rows():
             self.leak(
                 table.name, "redistribution", table.row_keys([row])[0], code, "another owner's, but not marked withheld"
             )

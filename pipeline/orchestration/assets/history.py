@@ -24,11 +24,12 @@ _MOST_SHOWN = 20
 Made = Iterator[dg.Output[Any] | dg.AssetCheckResult]
 
 
-def _checks(table: str, *, blocking: bool = True, **descriptions: str) -> list[dg.AssetCheckSpec]:
+def check_specs(table: str, *, blocking: bool = True, **descriptions: str) -> list[dg.AssetCheckSpec]:
+    """Checks of a table by name, each with its description."""
     return [dg.AssetCheckSpec(name, asset=table, description=d, blocking=blocking) for name, d in descriptions.items()]
 
 
-def _result(name: str, violations: pl.DataFrame, what: str, measured: int, **more: Any) -> dg.AssetCheckResult:
+def check_result(name: str, violations: pl.DataFrame, what: str, measured: int, **more: Any) -> dg.AssetCheckResult:
     """A check that passes without violations; the first of them become metadata."""
     shown_first = violations.head(_MOST_SHOWN).write_json() if violations.height else "[]"
     return dg.AssetCheckResult(
@@ -53,12 +54,12 @@ def _first(violations: pl.DataFrame) -> str:
         "sources.curated.episode_overrides",
     ),
     check_specs=[
-        *_checks(
+        *check_specs(
             "staged_episodes",
             sections_keep_their_codes="No section of note loses a quarter of its codes, nor the file a tenth, other"
             " than by due purges.",
         ),
-        *_checks(
+        *check_specs(
             "staged_episodes",
             blocking=False,
             codes_vanish_only_by_purge="A code goes only by a purge that it was due for.",
@@ -70,10 +71,10 @@ def staged_episodes(staged_records: pl.DataFrame) -> Made:
     yield dg.Output(records)
     losses = section_losses(records)
     too_many = losses.filter("is_too_many").drop("is_too_many")
-    result = _result("sections_keep_their_codes", too_many, "sections that lost too many codes", losses.height)
+    result = check_result("sections_keep_their_codes", too_many, "sections that lost too many codes", losses.height)
     yield result._replace(metadata={**result.metadata, "counts": dg.MetadataValue.text(losses.write_json())})
     vanished = history.vanished_codes(records).filter(pl.col("severity") == "warning")
-    yield _result(
+    yield check_result(
         "codes_vanish_only_by_purge",
         vanished,
         "codes vanished",
@@ -84,7 +85,7 @@ def staged_episodes(staged_records: pl.DataFrame) -> Made:
 
 @dg.asset(
     **shown.asset("hcpcs_history", "pipeline.transforms.history", "pipeline.transforms.published_tables"),
-    check_specs=_checks(
+    check_specs=check_specs(
         "hcpcs_history",
         spans_do_not_overlap="Spans of one code never overlap.",
         every_record_in_one_span="Exactly one span covers each record of each release.",
@@ -96,22 +97,22 @@ def hcpcs_history(staged_episodes: pl.DataFrame) -> Made:
     spans = enforce("hcpcs_history", tables.flagged_history(spans, load_license_policy()))
     yield dg.Output(spans)
     overlapping = history.overlapping_spans(spans)
-    yield _result("spans_do_not_overlap", overlapping, "overlapping spans", spans.height)
+    yield check_result("spans_do_not_overlap", overlapping, "overlapping spans", spans.height)
     uncovered = history.uncovered_records(staged_episodes, spans)
-    yield _result("every_record_in_one_span", uncovered, "records not in one span", staged_episodes.height)
+    yield check_result("every_record_in_one_span", uncovered, "records not in one span", staged_episodes.height)
     unlike = history.records_unlike_span(staged_episodes, spans)
-    yield _result("spans_say_what_releases_say", unlike, "records unlike their span", staged_episodes.height)
+    yield check_result("spans_say_what_releases_say", unlike, "records unlike their span", staged_episodes.height)
 
 
 @dg.asset(
     **shown.asset("staged_states", "pipeline.transforms.history"),
-    check_specs=_checks("staged_states", one_current_episode="Every code has exactly one current meaning."),
+    check_specs=check_specs("staged_states", one_current_episode="Every code has exactly one current meaning."),
 )
 def staged_states(staged_episodes: pl.DataFrame, hcpcs_history: pl.DataFrame) -> Made:
     states = history.latest_states(staged_episodes, hcpcs_history)
     yield dg.Output(states)
     without = history.codes_without_one_current_episode(states)
-    yield _result("one_current_episode", without, "codes without one current meaning", states.height)
+    yield check_result("one_current_episode", without, "codes without one current meaning", states.height)
 
 
 @dg.asset(
@@ -126,14 +127,14 @@ def hcpcs_changes(staged_records: pl.DataFrame, staged_episodes: pl.LazyFrame) -
 
 @dg.asset(
     **shown.asset("hcpcs_crosswalk", "pipeline.transforms.crosswalk", "pipeline.transforms.published_tables"),
-    check_specs=_checks("hcpcs_crosswalk", targets_known_or_explained="Every target is known or explained."),
+    check_specs=check_specs("hcpcs_crosswalk", targets_known_or_explained="Every target is known or explained."),
 )
 def hcpcs_crosswalk(staged_episodes: pl.DataFrame, staged_states: pl.DataFrame) -> Made:
     targets = crosswalk.crosswalk_from_records(staged_episodes, staged_states)
     targets = enforce("hcpcs_crosswalk", tables.flagged_crosswalk(targets, load_license_policy()))
     yield dg.Output(targets)
     unexplained = crosswalk.unexplained_targets(targets)
-    yield _result("targets_known_or_explained", unexplained, "targets not explained", targets.height)
+    yield check_result("targets_known_or_explained", unexplained, "targets not explained", targets.height)
 
 
 @dg.asset(

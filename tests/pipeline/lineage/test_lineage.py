@@ -170,7 +170,7 @@ CUTS = {*CONTENT_COLUMNS, "added_date", "termination_date", "action_effective_da
 
 def decides_rows(table: str) -> set[str]:
     """The columns of records that decide which rows a table has, or which records a row of it gathers."""
-    if table in ("hcpcs_history", "hcpcs_changes", "hcpcs_findings"):
+    if table in ("hcpcs_history", "hcpcs_validity", "hcpcs_changes", "hcpcs_findings"):
         return CUTS
     by_episode = {"added_date", "termination_date"} if "episode" in contract(table).key else set()
     return by_episode | ({"crosswalk_targets"} if table == "hcpcs_crosswalk" else set())

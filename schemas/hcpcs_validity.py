@@ -1,0 +1,193 @@
+"""Contract of ``hcpcs_validity``: what any code of any system means on any day. Nothing here reads or writes."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandera.polars as pa
+import polars as pl
+
+from schemas.columns import (
+    CODE_OR_MODIFIER,
+    LICENSE_OURS,
+    MADE_BY_US,
+    LicenseColumns,
+    column,
+    record_kind,
+    table_facts,
+    text_list,
+)
+
+#: The ends of SQL's calendar, for spans without a beginning or an end.
+FIRST_DAY, LAST_DAY = dt.date(1, 1, 1), dt.date(9999, 12, 31)
+STATUSES = (
+    "valid",
+    "not_yet_valid",
+    "expired",
+    "purged_unknown",
+    "system_ended",
+    "not_loaded",
+    "unknown_code",
+)
+
+_SECTIONS = tuple(
+    f"curated_code_sections.{c}"
+    for c in ("code_system_id", "depth", "first_code", "last_code", "valid_from", "valid_to")
+)
+_SYSTEM = ("hcpcs_history.code", "curated_code_systems.code_pattern")
+_CODES = (*_SYSTEM, "curated_code_sections.first_code", "curated_code_sections.last_code")
+_DAYS = (
+    "hcpcs_history.valid_from",
+    "hcpcs_history.valid_to",
+    "curated_code_systems.valid_from",
+    "curated_code_systems.valid_to",
+    "curated_code_sections.valid_from",
+    "curated_code_sections.valid_to",
+)
+
+
+class HcpcsValidity(LicenseColumns):
+    """One row per code, or interval of codes that no release states, and span of days: what it means on those days.
+
+    A code that a release states has rows of its own; any other is answered by the interval of its kind and shape that
+    contains it. The spans of each cover all days without gap or overlap, so exactly one row answers for a code and day.
+    """
+
+    kind: str = record_kind(source=MADE_BY_US, lineage=("hcpcs_history.kind", "curated_code_systems.kind"))
+    code_shape: str = column(
+        "Shape of the codes: digits as #, a first letter as A (`A####`, `#####`, `####U`; modifiers `AT`, `##`). "
+        "Within a shape, codes sort like numbers.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        str_matches=r"^[A#](###)?[A-Z#]$",
+        lineage=_CODES,
+    )
+    first_code: str = column(
+        "The code; of an interval, its first code.",
+        source=MADE_BY_US,
+        str_matches=CODE_OR_MODIFIER,
+        lineage=_CODES,
+    )
+    last_code: str = column(
+        "The code; of an interval, its last code.",
+        source=MADE_BY_US,
+        str_matches=CODE_OR_MODIFIER,
+        lineage=_CODES,
+    )
+    is_interval: bool = column(
+        "Whether the row answers for all codes from `first_code` to `last_code` that have `code_shape` and no rows of "
+        "their own.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        lineage=_CODES,
+    )
+    from_day: pl.Date = column(
+        "First day of the span; 0001-01-01 where it has no beginning.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        lineage=_DAYS,
+    )
+    to_day: pl.Date = column(
+        "Last day of the span; 9999-12-31 where it has no end.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        lineage=_DAYS,
+    )
+    status: str = column(
+        "What a code is on these days: `valid`; `not_yet_valid`, before its first day or its system's; `expired`, "
+        "after an end that CMS states; `purged_unknown`, after it left CMS's file with no end stated; `system_ended`, "
+        "after the last day of its system; `not_loaded`, a code of a system whose codes are not in CMS's file; "
+        "`unknown_code`, the shape of HCPCS Level II and in no release.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        isin=STATUSES,
+        lineage=(*_DAYS, "hcpcs_history.valid_to_basis", *_SYSTEM, "curated_code_systems.level"),
+    )
+    code_system: str = column(
+        "Code system by the code's shape, see `code_systems`.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        lineage=(*_SYSTEM, "curated_code_systems.code_system_id"),
+    )
+    code_category: str = column(
+        "Category within CPT, or the sort of modifier.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        nullable=True,
+        lineage=("code_system", "curated_code_systems.category"),
+    )
+    section_id: str = column(
+        "Deepest section that contains the code on these days, see `code_sections`.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        nullable=True,
+        lineage=("code_system", "curated_code_sections.section_id", *_SECTIONS),
+    )
+    undated_section_id: str = column(
+        "Deepest and newest section that contains the code on any day: for lines without a date.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        nullable=True,
+        lineage=("code_system", "curated_code_sections.section_id", *_SECTIONS),
+    )
+    episode: pl.Int32 = column(
+        "The code's episode; after an end, the one that ended. Null before the first and for intervals.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        nullable=True,
+        ge=1,
+        lineage=("hcpcs_history.episode",),
+    )
+    span_number: pl.Int32 = column(
+        "The episode's span: with `kind`, the code and `episode` the key of `hcpcs_history`.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        nullable=True,
+        ge=1,
+        lineage=("hcpcs_history.span_number",),
+    )
+    short_description: str = column(
+        "Short description in that span.",
+        source="CMS record, positions 92-119",
+        nullable=True,
+        lineage=("hcpcs_history.short_description",),
+    )
+    long_description: str = column(
+        "Long description in that span.",
+        source="CMS record, positions 12-91",
+        nullable=True,
+        lineage=("hcpcs_history.long_description",),
+    )
+    replaced_by: pl.List = text_list(
+        "Codes that CMS names for the episode, if it has ended; those of other owners are left out.",
+        source="CMS record, positions 205-229",
+        lineage=("hcpcs_codes.replaced_by", "hcpcs_modifiers.replaced_by"),
+    )
+    is_unlisted: bool = column(
+        "Whether a list of unlisted (NOC) codes that CMS posted in the episode's time names the code; null for "
+        "modifiers and where there is no episode.",
+        source=MADE_BY_US,
+        nullable=True,
+        lineage=("hcpcs_codes.is_unlisted",),
+    )
+    observed_gap: bool = column(
+        "Whether CMS posted releases in this period that are not loaded, so that the wording may have changed in "
+        "between; null where the code is not valid.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        nullable=True,
+        lineage=("hcpcs_history.observed_gap",),
+    )
+
+    @pa.dataframe_check(name="days_in_order")
+    def days_in_order(cls, data: pa.PolarsData) -> pl.LazyFrame:  # noqa: N805
+        """A span ends on or after the day on which it begins."""
+        return data.lazyframe.select(pl.col("to_day") >= pl.col("from_day"))
+
+    class Config:
+        """Strict, ordered, keyed."""
+
+        strict, ordered, unique = True, True, ["kind", "is_interval", "first_code", "from_day"]
+        metadata = table_facts(
+            "codes", made_from="hcpcs_history", code="first_code", texts=("short_description", "long_description")
+        )
