@@ -165,6 +165,8 @@ def _print_refreshed(outputs: Outputs, done: Refreshed, as_json: bool) -> None:
         print_json(done.summary())
         return
     click.echo(_paragraph(done))
+    for address, why in (done.fetched.unclear if done.fetched else {}).items():
+        click.echo(f"not fetched: {address}: {why}")
     for name, why in done.left.items():
         click.echo(f"not loaded: {name}: {why}")
     for name, files in done.packed.items():

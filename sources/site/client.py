@@ -70,6 +70,8 @@ class FetchLimits:
     longest_wait: float = 60
     pause: float = 1
     redirects: int = 5
+    #: Parts of a page with a pager.
+    pages: int = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from sources.site.polling import (
     held_zip,
     longest_unasked,
     news_of,
+    overdue,
     read_site_state,
     releases_with_code,
     remember,
@@ -61,6 +62,7 @@ class FetchReport:
     unclear: Mapping[str, str] = field(default_factory=dict)
     requests: int = 0
     seconds: float = 0.0
+    overdue: str | None = None
 
     def address_of(self, path: Path) -> str | None:
         """Where a zip in the folder came from."""
@@ -78,6 +80,7 @@ class FetchReport:
             "skipped": dict(self.skipped),
             "left": dict(self.left),
             "unclear": dict(self.unclear),
+            "overdue": self.overdue,
             "requests": self.requests,
             "seconds": round(self.seconds, 1),
         }
@@ -92,6 +95,7 @@ class FetchReport:
         parts += [f"{len(self.refused)} refused"] if self.refused else []
         parts += [f"{len(self.skipped)} known older releases not to be had"] if self.skipped else []
         parts += [f"{len(self.unclear)} link{'s' * (len(self.unclear) > 1)} unclear"] if self.unclear else []
+        parts += [self.overdue] if self.overdue else []
         return "; ".join(parts) + f" ({self.requests} requests, {self.seconds:.1f} s)"
 
 
@@ -124,6 +128,9 @@ def fetch_new(
             raise
         remember(state_path, state, run.asked)
         addresses = {link.address for link in known}
+        # What only a link's text calls a file is unclear and no fault when something else comes.
+        unclear = unclear_links(replace(state, files={**state.files, **run.asked}))
+        run.refused = {a: why for a, why in run.refused.items() if a not in unclear}
         return FetchReport(
             site.address,
             tuple(run.fetched),
@@ -131,9 +138,10 @@ def fetch_new(
             {a: why for a, why in run.refused.items() if a not in addresses},
             {a: why for a, why in run.refused.items() if a in addresses},
             left,
-            unclear_links(state),
+            unclear,
             client.requests,
             time.monotonic() - started,
+            overdue(state, datetime.now(UTC).date()),
         )
 
 
@@ -193,6 +201,7 @@ class _Run:
         folder = self.folder / link.release_id
         folder.mkdir(parents=True, exist_ok=True)
         name = "".join(c if c.isalnum() or c in "-_. ()" else "_" for c in link.name).lstrip(".") or "release.zip"
+        name = name if name.lower().endswith(".zip") else f"{name}.zip"
         number = 1
         while (target := folder / (name if number == 1 else f"{number}-{name}")).exists():
             number += 1

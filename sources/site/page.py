@@ -6,7 +6,7 @@ Links are read from the page, never built from a pattern. Nothing here opens a s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
@@ -24,6 +24,14 @@ LinkKind = Literal["release", "side", "other", "unclear"]
 _DAY = re.compile(r"\b\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}\b|\b[a-z]{3,9}\.? \d{1,2},? (?:19|20)\d\d\b")
 _MONTH_AND_YEAR = re.compile(r"\b([a-z]{3,9})\.?,? +((?:19|20)\d\d)\b")
 _BARE_YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
+
+#: CMS's names also end in ``.zip-0`` where a file was posted again.
+_ZIP_NAME = re.compile(r"\.zip(?:[-_.]\d+)?$", re.IGNORECASE)
+_YEAR_OR_MONTH = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)|[a-z]{3}")
+_BEHIND_LICENSE = (
+    "behind a page that asks for the AMA's license: accept it in a browser, then load the file with"
+    " `hcpcs refresh --from FILE`"
+)
 
 #: Since 2020-04 releases take effect on the first day of a quarter.
 _QUARTERS = ("01", "04", "07", "10")
@@ -45,45 +53,75 @@ class SiteLink:
     why: str | None = None
 
 
-def read_links(page: str, address: str) -> list[SiteLink]:
+@dataclass(frozen=True, slots=True)
+class PageRead:
+    """What a page has: its links, the further pages that its pager leads to, its title."""
+
+    links: tuple[SiteLink, ...]
+    further: tuple[str, ...]
+    title: str | None
+
+
+def read_page(page: str, address: str) -> PageRead:
     """The links to zips on a page that was fetched from ``address``, in the page's order, each address once.
 
-    Raises ``PageUnclear`` with the page's title where none leads to a release.
+    A link that is not named ``.zip`` counts where its text names a release's file: what comes decides what it is.
     """
     tree = LexborHTMLParser(page)
     base_node = tree.css_first("base[href]")
     base = urljoin(address, (base_node.attributes.get("href") or "").strip()) if base_node else address
     texts: dict[str, str] = {}
+    further: dict[str, None] = {}
     for node in tree.css("a[href]"):
         href = (node.attributes.get("href") or "").strip()
+        text = " ".join(node.text(deep=True, separator=" ").split())
         try:
             target = urljoin(base, href).split("#", 1)[0]
-            is_zip = urlsplit(target).scheme in ("http", "https") and _zip_name(target) is not None
+            is_web = urlsplit(target).scheme in ("http", "https")
+            is_file = is_web and (_zip_name(target) is not None or _is_file_by_text(target, text))
+            is_page = is_web and not is_file and _is_further_page(target, address)
         except ValueError:  # an href that is no address, such as an open bracket for a host
             continue
-        if is_zip:
-            text = " ".join(node.text(deep=True, separator=" ").split())
+        if is_file:
             texts[target] = max(texts.get(target, ""), text, key=len)
-    links = [classify_link(target, text) for target, text in texts.items()]
+        elif is_page:
+            further[target] = None
+    title = tree.css_first("title")
+    return PageRead(
+        tuple(classify_link(target, text) for target, text in texts.items()),
+        tuple(further),
+        " ".join(title.text().split())[:80] if title else None,
+    )
+
+
+def read_links(page: str, address: str) -> list[SiteLink]:
+    """The links of a page that stands alone; raises ``PageUnclear`` with the page's title where no release is on it."""
+    read = read_page(page, address)
+    check_for_releases(read.links, address, read.title)
+    return list(read.links)
+
+
+def check_for_releases(links: Sequence[SiteLink], address: str, title: str | None) -> None:
+    """Raise ``PageUnclear``, naming page and title, where none of the links leads to a release."""
     if not any(link.kind == "release" for link in links):
-        title = tree.css_first("title")
-        named = f" titled {' '.join(title.text().split())[:80]!r}" if title else ""
+        named = f" titled {title!r}" if title else ""
         raise PageUnclear(
             f"the page{named} at {address} has {_counted(links)} and none to a release; if CMS moved it, give the new"
             " address with --site"
         )
-    return links
 
 
 def classify_link(address: str, text: str) -> SiteLink:
     """What a link to a zip is, by the file's name and the link's text; where both leave it open, ``unclear``."""
-    name = _zip_name(address) or ""
+    name = _zip_name(address) or _name_by_text(address, text)
     low_name, low_text = unquote(name).lower(), text.lower()
-    if not urlsplit(address).path.lower().endswith(".zip"):
-        return SiteLink(address, name, text, "other", None, "behind a page that asks for a license")
     kind = file_kind(low_name) or file_kind(low_text)
+    if _asks_for_license(address):
+        if kind in ("release", "side") or (kind is None and (mentions_hcpcs(low_name) or mentions_hcpcs(low_text))):
+            return SiteLink(address, name, text, "unclear", None, _BEHIND_LICENSE)
+        return SiteLink(address, name, text, "other", None, "behind a page that asks for a license")
     if kind is None:
-        if mentions_hcpcs(low_name) or mentions_hcpcs(low_text):
+        if mentions_hcpcs(low_name) or mentions_hcpcs(low_text) or not is_named_zip(address):
             return SiteLink(address, name, text, "unclear", None, "neither name nor text says what it is")
         return SiteLink(address, name, text, "other", None, "not a HCPCS file")
     if kind == "other":
@@ -121,13 +159,50 @@ def _said_in_text(text: str) -> list[str]:
     return [f"{years.pop()} text"] if len(years) == 1 else []
 
 
+def is_named_zip(address: str) -> bool:
+    """Whether an address itself says that a zip comes; else what comes has to tell."""
+    return _ZIP_NAME.search(urlsplit(address).path) is not None
+
+
 def _zip_name(address: str) -> str | None:
     """The name of the zip that an address leads to, by its path or, behind a license page, by its query."""
     parts = urlsplit(address)
     for path in (parts.path, *(value for _, value in parse_qsl(parts.query))):
-        if path.lower().endswith(".zip"):
-            return unquote(path).rsplit("/", 1)[-1]
+        if (found := _ZIP_NAME.search(path)) is not None:
+            return unquote(path[: found.start()]).rsplit("/", 1)[-1] + path[found.start() : found.start() + 4]
     return None
+
+
+def _is_file_by_text(address: str, text: str) -> bool:
+    """Whether a link that is not named ``.zip`` may be a release's file, such as ``/media/12345``, by its text."""
+    last = urlsplit(address).path.rsplit("/", 1)[-1]
+    if "." in last and not last.rsplit(".", 1)[-1].isdigit() and not _asks_for_license(address):
+        return False  # a page or a document
+    kind = file_kind(text)
+    is_zip = re.search(r"\bzip\b", text, re.IGNORECASE) is not None
+    return bool(_said_in_text(text)) and (kind in ("release", "side") or (kind is None and is_zip))
+
+
+def _name_by_text(address: str, text: str) -> str:
+    """A file's name for a link whose address has none: the words of its text, and the address's last part."""
+    words = re.sub(r"\W+", "-", re.sub(r"\(?\bzip\b\)?", "", text, flags=re.IGNORECASE)).strip("-").lower()
+    last = urlsplit(address).path.rstrip("/").rsplit("/", 1)[-1]
+    return f"{words[:100]}-{last}.zip" if not _YEAR_OR_MONTH.search(last) else f"{words[:100]}.zip"
+
+
+def _asks_for_license(address: str) -> bool:
+    parts = urlsplit(address)
+    if "license" in parts.path.lower():
+        return True
+    return not _ZIP_NAME.search(parts.path) and any(_ZIP_NAME.search(value) for _, value in parse_qsl(parts.query))
+
+
+def _is_further_page(target: str, address: str) -> bool:
+    """Whether a link of a pager leads to another part of the same page: ``?page=1``."""
+    here, there = urlsplit(address), urlsplit(target)
+    number = dict(parse_qsl(there.query)).get("page", "")
+    same_place = (here.scheme, here.netloc, here.path) == (there.scheme, there.netloc, there.path)
+    return same_place and number.isascii() and number.isdigit() and here.query != there.query
 
 
 def _counted(links: Iterable[SiteLink]) -> str:

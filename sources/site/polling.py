@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +17,10 @@ from filelock import FileLock
 
 from hcpcs.files import write_atomically
 from sources.archive.archive import Archive, ArchiveIndex, HeldZip
+from sources.release.calendar import expected_release
 from sources.site.client import FetchFailed, FetchLimits, SiteClient, Tell, Validators
 from sources.site.known_releases import KnownRelease, load_known_releases
-from sources.site.page import QUARTERLY_UPDATE, SiteLink, read_links
+from sources.site.page import QUARTERLY_UPDATE, SiteLink, check_for_releases, is_named_zip, read_page
 
 _STATE_FORMAT = 1
 #: The newest release is asked after so much oftener than an older one: that is the one CMS corrects.
@@ -155,8 +156,35 @@ def ask_page(client: SiteClient, state: SiteState, tell: Tell) -> SiteState:
     """The state with the page as it is now, asked for only if it has changed since."""
     tell("asking the site what is new")
     page = client.get_page(state.site, state.page)
-    links = state.links if page.text is None else tuple(read_links(page.text, page.address))
-    return replace(state, page=page.validators, links=links, polled_at=_now())
+    if page.text is None:
+        return replace(state, page=page.validators, polled_at=_now())
+    first = read_page(page.text, page.address)
+    links, further, read = [*first.links], [*first.further], {page.address}
+    for address in further:  # grows while it is read: each part may lead to more
+        if address in read:
+            continue
+        if len(read) >= client.limits.pages:
+            why = f"not read: the page goes on past the bound of {client.limits.pages} parts"
+            links.append(SiteLink(address, address, "", "unclear", None, why))
+            break
+        read.add(address)
+        part = client.get_page(address)
+        more = read_page(part.text or "", part.address)
+        links += [link for link in more.links if link.address not in {x.address for x in links}]
+        further += [a for a in more.further if a not in further]
+    check_for_releases(links, page.address, first.title)
+    # A page of several parts is asked for anew each time: the first one's validators say nothing of the others.
+    validators = page.validators if len(read) == 1 else Validators()
+    return replace(state, page=validators, links=tuple(links), polled_at=_now())
+
+
+def overdue(state: SiteState, today: date) -> str | None:
+    """The quarter that CMS's calendar expects and the page does not list, in words; None where it is there."""
+    newest = max((link.release_id or "" for link in state.links if link.kind == "release"), default="")
+    expected = expected_release(today)
+    if newest >= expected:
+        return None
+    return f"{expected} should be posted by CMS's calendar, and the page lists none after {newest}"
 
 
 def news_of(state: SiteState, index: ArchiveIndex) -> tuple[list[News], dict[str, str]]:
@@ -180,7 +208,17 @@ def news_of(state: SiteState, index: ArchiveIndex) -> tuple[list[News], dict[str
 
 def unclear_links(state: SiteState) -> dict[str, str]:
     """Links that may be of use, by address, and what is not clear about them."""
-    return {link.address: link.why or "" for link in state.links if link.kind == "unclear"}
+    found = {link.address: link.why or "" for link in state.links if link.kind == "unclear"}
+    for link in state.links:
+        asked = state.files.get(link.address)
+        if asked is not None and _came_as_no_zip(link, asked):
+            found[link.address] = asked.why or ""
+    return found
+
+
+def _came_as_no_zip(link: SiteLink, asked: AskedFile) -> bool:
+    """Whether a link that only its text calls a file led to something else, and reads as it did then."""
+    return asked.outcome == "refused" and asked.text == link.text and not is_named_zip(link.address)
 
 
 def releases_with_code(index: ArchiveIndex) -> set[str]:
@@ -191,6 +229,8 @@ def releases_with_code(index: ArchiveIndex) -> set[str]:
 def _why_new(link: SiteLink, asked: AskedFile | None, index: ArchiveIndex) -> str | None:
     if asked is None:
         return None if held_zip(link, None, index) else "new on the page"
+    if _came_as_no_zip(link, asked):
+        return None
     if asked.outcome in ("refused", "failed"):
         return f"{asked.outcome} before: {asked.why}"
     if held_zip(link, asked, index) is None:

@@ -42,7 +42,7 @@ def contents(outputs: Outputs) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def never_disturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The content of the version made of January and October alone."""
-    from pipeline.refresh import refresh
+    from pipeline.refresh.refresh import refresh
 
     folder = tmp_path_factory.mktemp("undisturbed")
     refresh(Outputs(folder / "outputs"), offered=offered(folder / "in", JANUARY, OCTOBER))

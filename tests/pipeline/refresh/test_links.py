@@ -1,0 +1,127 @@
+"""Links of CMS's page in all the forms it has used: each is followed, or reported. From the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Said
+from made_up import posting, record
+from site_server import PAGE, SiteServer, html_with_200
+
+from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
+from pipeline.versions.store import read_manifest
+from sources.sample.writer import release_zip
+
+NAME = "{}-alpha-numeric-hcpcs-file.zip"
+JULY = "/files/zip/july-2026-alpha-numeric-hcpcs-file.zip"
+
+
+def zip_of(release_id: str) -> bytes:
+    made = posting(release_id, record("A0001"), record("J1000"))
+    return release_zip(made.members, comment=b"")
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[SiteServer]:
+    monkeypatch.setattr("sources.site.polling.load_known_releases", lambda: ())
+    with SiteServer() as server:
+        server.put(JULY, zip_of("2026-07"))
+        yield server
+
+
+@pytest.fixture
+def refreshed(site: SiteServer, hcpcs: Callable[..., Said], tmp_path: Path) -> Callable[..., Said]:
+    def call(*options: object) -> Said:
+        return hcpcs("refresh", "--site", site.url, "--outputs", tmp_path / "outputs", *options)
+
+    return call
+
+
+def releases(folder: Path) -> set[str]:
+    outputs = Outputs(folder / "outputs")
+    version = latest_version(outputs)
+    assert version is not None
+    content: dict[str, Any] = read_manifest(outputs.version(version))["content"]
+    return {r["release_id"] for r in content["releases"]}
+
+
+@pytest.mark.parametrize(
+    ("href", "text"),
+    [
+        ("/files/zip/october-2026-alpha-numeric-hcpcs-file.zip-0", "October 2026 File (ZIP)"),
+        ("/files/zip/october-2026-alpha-numeric-hcpcs-file_0.zip", ""),
+        ("/files/zip/OCTOBER-2026-ALPHA-NUMERIC-HCPCS-FILE.ZIP", ""),
+        ("/media/493046", "October 2026 Alpha-Numeric HCPCS File (ZIP)"),
+        ("/media/2019", "October 2026 Alpha-Numeric HCPCS File (ZIP)"),
+    ],
+)
+def test_a_link_whose_name_or_text_is_a_releases_is_followed(
+    site: SiteServer, refreshed: Callable[..., Said], tmp_path: Path, href: str, text: str
+) -> None:
+    site.list_links([(JULY, "July 2026 file"), (href, text)])
+    site.put(href, zip_of("2026-10"))
+    done = refreshed()
+    assert done.status == 0, done.err
+    assert releases(tmp_path) == {"2026-07", "2026-10"}
+    asked = len(site.requests)
+    assert json.loads(refreshed("--json").out)["is_new"] is False
+    assert len(site.requests) - asked <= 2
+
+
+def test_a_text_that_names_a_release_and_leads_to_a_page_is_reported_once_and_fails_nothing(
+    site: SiteServer, refreshed: Callable[..., Said], tmp_path: Path
+) -> None:
+    site.list_links([(JULY, "July 2026 file"), ("/about/hcpcs", "October 2026 Alpha-Numeric HCPCS File")])
+    site.always("/about/hcpcs", html_with_200("About"))
+    done = refreshed()
+    assert done.status == 0, done.err
+    assert f"not fetched: {site.root}/about/hcpcs: " in done.out and "About" in done.out
+    again = json.loads(refreshed("--json").out)
+    assert list(again["fetched"]["unclear"]) == [f"{site.root}/about/hcpcs"]
+    assert len(site.asked_for("/about/hcpcs")) == 1 and releases(tmp_path) == {"2026-07"}
+
+
+def test_a_release_behind_a_license_page_is_reported_and_never_followed(
+    site: SiteServer, refreshed: Callable[..., Said]
+) -> None:
+    behind = "/license/ama?file=/files/zip/october-2026-alpha-numeric-hcpcs-file.zip"
+    site.list_links([(JULY, "July 2026 file"), (behind, "October 2026 file")])
+    done = refreshed()
+    assert done.status == 0 and f"not fetched: {site.root}{behind}: behind a page" in done.out
+    assert "--from FILE" in done.out
+    assert f"{site.root}{behind}" in json.loads(refreshed("--json").out)["fetched"]["unclear"]
+    assert not site.asked_for(behind)
+
+
+def test_a_pager_is_followed_within_bounds(site: SiteServer, refreshed: Callable[..., Said], tmp_path: Path) -> None:
+    october = "/files/zip/october-2026-alpha-numeric-hcpcs-file.zip"
+    site.put(october, zip_of("2026-10"))
+    site.list_links([("?page=1", "Next"), ("?page=1", "Last"), ("?sort=desc", "Sort")])
+    next_part = f'<a href="{JULY}">July 2026</a><a href="{october}">October 2026</a><a href="?page=0">First</a>'
+    site._put(f"{PAGE}?page=1", next_part.encode(), "text/html")
+    site._put(f"{PAGE}?page=0", b"<html>again</html>", "text/html")
+    assert refreshed().status == 0
+    assert releases(tmp_path) == {"2026-07", "2026-10"}
+    for number in range(40):
+        site._put(f"{PAGE}?page={number}", f'<a href="?page={number + 1}">Next</a>'.encode(), "text/html")
+    site.list_links([(JULY, "July 2026"), ("?page=1", "Next")])
+    asked = len(site.requests)
+    endless = refreshed()
+    assert endless.status == 0 and "past the bound of 10 parts" in endless.out
+    assert len(site.requests) - asked <= 11
+
+
+def test_a_quarter_that_the_calendar_expects_and_the_page_lacks_is_reported(
+    site: SiteServer, refreshed: Callable[..., Said]
+) -> None:
+    old = "/files/zip/july-2024-alpha-numeric-hcpcs-file.zip"
+    site.put(old, zip_of("2024-07"))
+    site.list_links([(old, "July 2024 file")])
+    done = refreshed()
+    assert done.status == 0 and "the page lists none after 2024-07" in done.out
+    assert "2024-07" in json.loads(refreshed("--json").out)["fetched"]["overdue"]
