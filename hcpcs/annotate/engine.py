@@ -211,7 +211,7 @@ class Annotator:
         self._open = np.array(self.lookup.column("redistribution").cast(pa.string()).to_pylist()) == "open"
         self._unknown = self.lookup.status == UNKNOWN_CODE
         self.after_newest = _end_of_quarter(tables)
-        self._claims_schema = claims.schema
+        self.claims = claims
         self.tally = Tally(self.lookup.answer_count, request)
 
     @cached_property
@@ -222,7 +222,7 @@ class Annotator:
     @cached_property
     def schema(self) -> pa.Schema:
         """The claims' columns and the added ones, with what is told of the version in the metadata."""
-        given = self._claims_schema
+        given = self.claims.schema
         text = pa.dictionary(pa.int32(), pa.string())
         added = [pa.field(c, self.columns[c].type if c in self.columns else text) for c in self.request.columns]
         added += [pa.field(f"{m}_status", text) for m in self.request.modifiers]

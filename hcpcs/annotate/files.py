@@ -9,7 +9,8 @@ import base64
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,8 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from hcpcs.annotate.csv_text import Block, ClaimsUnreadable, Dialect, TextOptions, blocks, find_dialect
+from hcpcs.annotate.csv_text import Block, ClaimsUnreadable, Dialect, TextOptions, blocks, find_dialect, kind_of_bytes
+from hcpcs.annotate.lake import live_files, tables_in
 from hcpcs.annotate.parsing import is_text
 from hcpcs.errors import HcpcsError
 
@@ -26,7 +28,7 @@ from hcpcs.errors import HcpcsError
 _PART_BYTES = 48 << 20
 _PART_LINES = 1 << 20
 _FILE_LINES = 8 << 20
-_PARQUET, _CSV = (".parquet", ".pq", ".parq"), (".csv", ".tsv", ".txt")
+_PARQUET, _CSV = (".parquet", ".pq", ".parq"), (".csv", ".tsv", ".tab", ".psv", ".txt")
 _PACKED = (".gz", ".bz2", ".zst")
 _WILD = re.compile(r"[*?\[]")
 
@@ -68,6 +70,7 @@ class Claims:
     files: tuple[ClaimFile, ...]
     schema: pa.Schema
     is_csv: bool
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lines(self) -> int:
@@ -108,23 +111,23 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
     """
     text = str(place)
     filesystem, base, pattern = _resolved(text)
-    names = _names(filesystem, base, pattern)
-    kinds = {n: _kind(n) for n in names}
-    if pattern is None and not names and filesystem.get_file_info(base).type == pyarrow.fs.FileType.File:
-        names, base = [PurePosixPath(base).name], str(PurePosixPath(base).parent)
-        kinds = {names[0]: _kind(names[0]) or "parquet"}
-    names = [n for n in names if kinds[n]]
-    if not names:
-        raise ClaimsUnreadable(f"{text}: there is no Parquet or CSV file")
-    if len({kinds[n] for n in names}) > 1:
+    if filesystem.get_file_info(base).type == pyarrow.fs.FileType.File:
+        found, base = _Found([PurePosixPath(base).name], {}), str(PurePosixPath(base).parent)
+        kinds = {_kind(found.names[0]) or _kind_by_content(filesystem, f"{base}/{found.names[0]}")}
+    else:
+        found = _find(text, filesystem, base, pattern)
+        kinds = {kind for n in found.names if (kind := _kind(n))}
+    if not kinds:
+        raise ClaimsUnreadable(f"{text}: there is no Parquet or CSV file{found.others}")
+    if len(kinds) > 1:
         raise ClaimsUnreadable(f"{text}: holds Parquet and CSV; name one kind, as in '{text}/**/*.parquet'")
-    if kinds[names[0]] == "csv":
-        return _open_csv(text, filesystem, base, names, options)
+    if kinds == {"csv"}:
+        return _open_csv(text, filesystem, base, found, options)
     files, schema = [], None
-    for name in names:
+    for name in found.names:
         path = f"{base}/{name}"
         with _reading(path):
-            metadata = pq.read_metadata(path, filesystem=filesystem)
+            metadata = _parquet_metadata(filesystem, path)
             own = metadata.schema.to_arrow_schema()
             groups = tuple(
                 RowGroup(i, g.num_rows, g.total_byte_size)
@@ -132,10 +135,28 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
             )
         if schema is None:
             schema = own
-        _check_alike(names[0], schema, name, own)
+        _check_alike(found.names[0], schema, name, own)
         files.append(ClaimFile(path, name, groups))
     assert schema is not None
-    return Claims(text, filesystem, tuple(files), schema, is_csv=False)
+    return Claims(text, filesystem, tuple(files), schema, is_csv=False, left_out=found.left_out)
+
+
+def _parquet_metadata(filesystem: pyarrow.fs.FileSystem, path: str) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(path, filesystem=filesystem)
+    except pa.ArrowInvalid as error:
+        with filesystem.open_input_stream(path, compression=None) as stream:
+            begin = stream.read(1 << 10)
+        if begin.startswith(b"PAR1"):
+            raise
+        kind = kind_of_bytes(begin) if begin else "empty"
+        kind = kind or "perhaps delimited text, which is read by the ending .csv"
+        raise pa.ArrowInvalid(f"it is no Parquet file, but {kind}") from error
+
+
+def _kind_by_content(filesystem: pyarrow.fs.FileSystem, path: str) -> str:
+    with _reading(path), filesystem.open_input_stream(path, compression=None) as stream:
+        return "parquet" if stream.read(4) == b"PAR1" else "csv"
 
 
 def jobs(claims: Claims, reading: Reading, *, lines_per_job: int, share: int) -> Iterator[Job]:
@@ -264,20 +285,57 @@ def _resolved(place: str) -> tuple[pyarrow.fs.FileSystem, str, str | None]:
     return pyarrow.fs.LocalFileSystem(), fixed.as_posix(), path.relative_to(fixed).as_posix()
 
 
-def _names(filesystem: pyarrow.fs.FileSystem, base: str, pattern: str | None) -> list[str]:
-    """Paths of files below ``base``, sorted; those that start with a point or an underscore are not data."""
-    info = filesystem.get_file_info(base)
-    if info.type == pyarrow.fs.FileType.NotFound:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Files to read, by their paths below a folder, and why others are left out."""
+
+    names: list[str]
+    left_out: dict[str, str]
+
+    @property
+    def others(self) -> str:
+        few = ", ".join(f"{name} ({why})" for name, why in list(self.left_out.items())[:3])
+        return f"; {len(self.left_out)} others: {few}" if few else ""
+
+
+def _find(place: str, filesystem: pyarrow.fs.FileSystem, base: str, pattern: str | None) -> _Found:
+    """The files below ``base``, sorted. A table that has a log consists of the files that its log names."""
+    if filesystem.get_file_info(base).type == pyarrow.fs.FileType.NotFound:
         raise ClaimsUnreadable(f"{base}: there is no such file or folder")
-    if info.type == pyarrow.fs.FileType.File:
-        return []
     found = filesystem.get_file_info(pyarrow.fs.FileSelector(base, recursive=True))
-    names = sorted(f.path[len(base) :].lstrip("/") for f in found if f.type == pyarrow.fs.FileType.File)
-    names = [n for n in names if not any(part[0] in "._" for part in n.split("/"))]
-    if pattern is None:
-        return names
-    matches = re.compile(_regex_of_glob(pattern)).fullmatch
-    return [n for n in names if matches(n)]
+    every = sorted(f.path[len(base) :].lstrip("/") for f in found if f.type == pyarrow.fs.FileType.File)
+    tables = tables_in(every)
+    matches = re.compile(_regex_of_glob(pattern)).fullmatch if pattern is not None else None
+    chosen = [n for n in every if matches is None or matches(n)]
+    left_out: dict[str, str] = {}
+    names = []
+    for name in chosen:
+        if any(part[0] in "._" for part in name.split("/")):
+            left_out[name] = "hidden"
+        elif _kind(name) is None:
+            left_out[name] = f"ending {PurePosixPath(name).suffix or 'none'}"
+        else:
+            names.append(name)
+    if list(tables) == [""] and matches is None:
+        live = live_files(tables[""], place if "://" in place else base, every)
+        dead = sorted(set(names) - set(live))
+        return _Found(live, dict.fromkeys(dead, f"not in the current state of {tables['']}"))
+    within = [table for table in tables if any(not table or n.startswith(f"{table}/") for n in names)]
+    for table in within + _tables_above(filesystem, base):
+        raise ClaimsUnreadable(
+            f"{place}: {table or base} is a table with a log ({tables.get(table, 'above it')}), which says which files "
+            "are its current state; name the folder of one table by itself"
+        )
+    return _Found(names, left_out)
+
+
+def _tables_above(filesystem: pyarrow.fs.FileSystem, base: str) -> list[str]:
+    """Folders above ``base`` that are tables with a log."""
+    if not isinstance(filesystem, pyarrow.fs.LocalFileSystem):
+        return []
+    above = [folder for folder in Path(base).parents if any((folder / m).is_dir() for m in ("_delta_log", ".hoodie"))]
+    above += [folder for folder in Path(base).parents if next(folder.glob("metadata/*.metadata.json"), None)]
+    return [folder.as_posix() for folder in above]
 
 
 def _regex_of_glob(pattern: str) -> str:
@@ -329,21 +387,19 @@ def _reading(path: str, groups: Sequence[int] = ()) -> Iterator[None]:
         raise ClaimsUnreadable(f"{path}{where}: cannot be read: {str(error).strip().splitlines()[0]}") from error
 
 
-def _open_csv(
-    place: str, filesystem: pyarrow.fs.FileSystem, base: str, names: list[str], options: TextOptions
-) -> Claims:
+def _open_csv(place: str, filesystem: pyarrow.fs.FileSystem, base: str, found: _Found, options: TextOptions) -> Claims:
     files, header = [], None
-    for name in names:
+    for name in found.names:
         path = f"{base}/{name}"
         with _reading(path):
             dialect = find_dialect(filesystem, path, options)
         schema = pa.schema([(c, pa.string()) for c in dialect.columns])
         if header is None:
             header = schema
-        _check_alike(names[0], header, name, schema)
+        _check_alike(found.names[0], header, name, schema)
         files.append(ClaimFile(path, name, dialect=dialect))
     assert header is not None
-    return Claims(place, filesystem, tuple(files), header, is_csv=True)
+    return Claims(place, filesystem, tuple(files), header, is_csv=True, left_out=found.left_out)
 
 
 def _csv_blocks(claims: Claims, file: ClaimFile) -> Iterator[Block | None]:
@@ -369,6 +425,7 @@ class Output:
         self._schema = schema
         self._statistics = list(statistics)
         self._single: pq.ParquetWriter | None = None
+        self._stems = _output_stems(f.name for f in claims.files)
         if self.out.exists() or self.out.is_symlink():
             raise OutputRefused(f"{out} exists; name another OUT, or remove it first")
         self._refuse_within(claims, out)
@@ -409,11 +466,7 @@ class Output:
 
     def file_of(self, job: Job) -> Path:
         """The file of a job in a folder: like the claims' file, numbered."""
-        name = PurePosixPath(job.file.name)
-        stem = name.name
-        while (suffix := PurePosixPath(stem).suffix.lower()) in (*_PARQUET, *_CSV, *_PACKED):
-            stem = stem[: -len(suffix)]
-        return self._partial / name.parent / f"{stem}-{job.number:05}.parquet"
+        return self._partial / f"{self._stems[job.file.name]}-{job.number:05}.parquet"
 
     def write_job(self, job: Job, tables: Iterator[pa.Table]) -> None:
         """Write a job's lines to its file; several may be written at a time."""
@@ -470,6 +523,18 @@ def _abandon(writer: pq.ParquetWriter) -> None:
     """Close a file that will be removed: that it cannot be finished is no news."""
     with suppress(pa.ArrowException, OSError):
         writer.close()
+
+
+def _output_stems(names: Iterable[str]) -> dict[str, str]:
+    """Names of files in OUT by those of the claims: without ending, but where two would be the same on some disk."""
+    stems = {}
+    for name in names:
+        stem = name
+        while (suffix := PurePosixPath(stem).suffix) and suffix.lower() in (*_PARQUET, *_CSV, *_PACKED):
+            stem = stem[: -len(suffix)]
+        stems[name] = stem
+    used = Counter(stem.casefold() for stem in stems.values())
+    return {name: stem if used[stem.casefold()] == 1 else name for name, stem in stems.items()}
 
 
 def text_columns(schema: pa.Schema, names: Sequence[str]) -> list[str]:

@@ -154,6 +154,11 @@ def summary_of(annotator: Annotator, claims: str, out: str | None) -> dict[str, 
         "claims": claims,
         "out": out,
         "lines": tally.lines,
+        "files": {
+            "read": len(annotator.claims.files),
+            "left_out": len(annotator.claims.left_out),
+            "left_out_names": [{"name": n, "why": w} for n, w in list(annotator.claims.left_out.items())[:_SHOWN]],
+        },
         "by_code_system": _grouped(lookup.column("code_system"), tally.answers, amount),
         "by_status": _grouped(lookup.column("code_status_on_date"), tally.answers, amount),
         "by_section": _grouped(lookup.column("section_id"), tally.answers, amount),
@@ -269,6 +274,9 @@ def summary_tables(summary: dict[str, Any]) -> Iterator[tuple[str, list[str], li
     found += [["dated after the newest release's quarter", odd["after_newest_release"]]]
     found += [[f"no code: {r['value']!r}", r["lines"]] for r in odd["no_code"][:5]]
     yield "null and odd", ["what", "lines"], [[what, f"{n:,}"] for what, n in found if n]
+    if left := summary["files"]["left_out_names"]:
+        title = f"{summary['files']['read']:,} files read, {summary['files']['left_out']:,} left out"
+        yield title, ["left out", "why"], [[f["name"], f["why"]] for f in left]
     if summary["text_read_as"]:
         read = [[repr(r["delimiter"]), r["quote"], r["encoding"], f"{r['lines']:,}"] for r in summary["text_read_as"]]
         yield "text read as", ["delimiter", "quote", "encoding", "lines"], read
