@@ -6,7 +6,7 @@ The environment is read here and in ``hcpcs.cli.main`` only.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from pipeline.orchestration.io_manager import ParquetIOManager
 from pipeline.orchestration.openlineage import OpenLineageSettings, build_openlineage_resource
 from pipeline.orchestration.run_context import Intake
 from pipeline.orchestration.sensors import build_refresh_from_site_job, build_site_schedule, build_site_sensor
+from pipeline.versions.publish import sweep
+from pipeline.versions.writer import only_writer
 from sources.site.polling import Poller, Site
 
 DEFAULT_OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
@@ -38,7 +40,6 @@ def build_definitions(
     CMS's page; ``openlineage`` says how runs are told, by default to a file.
     """
     layout = Outputs(outputs)
-    intake = intake or Intake.of_archive(layout)
     site = site or Site()
     from_site = build_refresh_from_site_job()
 
@@ -49,9 +50,19 @@ def build_definitions(
             layout, site=site, dagster_home=dagster_home, tell=tell, sends_lineage=openlineage is not None
         ).summary()
 
-    @dg.io_manager(required_resource_keys={"openlineage"})
+    @dg.resource(description="What the run takes in. The run is the one that writes, unless its caller is.")
+    def intake_of_run(context: dg.InitResourceContext) -> Iterator[Intake]:
+        if intake is not None:
+            yield intake
+            return
+        log = context.log
+        with only_writer(layout, tell=log.info if log else lambda text: None):
+            sweep(layout)
+            yield Intake.of_archive(layout)
+
+    @dg.io_manager(required_resource_keys={"intake", "openlineage"})
     def io_of_told_runs(_: dg.InitResourceContext) -> ParquetIOManager:
-        # Every step reads or writes tables, so that every run has the resource that tells it.
+        # Every step reads or writes tables, so that every run is the one that writes, and is told.
         return ParquetIOManager(
             folder=str(layout.work), catalog=str(layout.folder / "catalog"), latest=str(layout.latest_link)
         )
@@ -71,8 +82,8 @@ def build_definitions(
         executor=dg.in_process_executor,
         resources={
             "tables": io_of_told_runs,
-            "intake": intake,
-            "openlineage": build_openlineage_resource(openlineage or OpenLineageSettings(), layout, intake),
+            "intake": intake_of_run,
+            "openlineage": build_openlineage_resource(openlineage or OpenLineageSettings(), layout),
             "poller": Poller(site, layout.archive, layout.site_state),
             "refresher": refresher,
         },

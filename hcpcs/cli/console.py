@@ -37,6 +37,14 @@ def outputs_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long another process that writes to the same outputs may take to end.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from types import ModuleType
 
 import polars as pl
-from filelock import FileLock, Timeout
 
 from hcpcs.paths import Outputs
 from pipeline.catalog import codes, findings, licenses, lineage, releases, start, tables
 from pipeline.catalog.held import Held, read_held
 from pipeline.catalog.site import STATIC, Site
 from pipeline.versions.license_gate import check_version
+from pipeline.versions.writer import WAIT, only_writer
 from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError
 
@@ -46,21 +46,18 @@ class CatalogWritten:
         return self.folder / INDEX
 
 
-def write_catalog(outputs: Outputs, *, tell: Callable[[str], None] = lambda _: None) -> CatalogWritten:
+def write_catalog(
+    outputs: Outputs, *, wait: float = WAIT, tell: Callable[[str], None] = lambda _: None
+) -> CatalogWritten:
     """Write the catalog of the latest version to ``catalog/`` below ``outputs``, in place of the one before.
 
     It is made beside it, passes the license gate, and is then swapped in by two renames; an error leaves the one before
     as it was. Raises ``NothingPublished`` before the first version, ``LicenseLeak`` if a page shows what is withheld,
-    ``SourceError`` if something that is no catalog lies in its place or another process is making one.
+    ``SourceError`` if something that is no catalog lies in its place, ``BeingWritten`` while another process makes one.
     """
     held = read_held(outputs)
     target = outputs.folder / FOLDER
-    lock = FileLock(outputs.folder / ".catalog.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise SourceError(f"another process is writing {target}; wait for it to end") from None
-    try:
+    with only_writer(outputs, wait=wait, tell=tell, lock=outputs.folder / ".catalog.lock"):
         _mend(outputs.folder)
         _refuse_what_is_not_a_catalog(target)
         partial = outputs.folder / _PARTIAL
@@ -75,8 +72,6 @@ def write_catalog(outputs: Outputs, *, tell: Callable[[str], None] = lambda _: N
             raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    finally:
-        lock.release()
     return CatalogWritten(
         held.latest.version, target, len(site.files), sum((target / name).stat().st_size for name in site.files)
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, shown
+from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, shown, wait_option
 from hcpcs.paths import Outputs
 
 
 @click.command("catalog")
+@wait_option
 @json_option
 @outputs_option
-def catalog_command(outputs: Outputs, as_json: bool) -> None:
+def catalog_command(outputs: Outputs, wait: float, as_json: bool) -> None:
     """Write the catalog of the latest version: pages that open from disk, without a server.
 
     It goes to catalog/ below the folder of outputs, in place of the one before.
@@ -22,7 +23,7 @@ def catalog_command(outputs: Outputs, as_json: bool) -> None:
     from pipeline.catalog.build import write_catalog
 
     with Progress(quiet=as_json) as tell:
-        done = write_catalog(outputs, tell=tell)
+        done = write_catalog(outputs, wait=wait, tell=tell)
     if as_json:
         print_json(
             {

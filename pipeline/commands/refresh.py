@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from hcpcs.cli.console import Progress, is_refusal, json_option, outputs_option, print_json, print_table, shown
+from hcpcs.cli.console import (
+    Progress,
+    is_refusal,
+    json_option,
+    outputs_option,
+    print_json,
+    print_table,
+    shown,
+    wait_option,
+)
 from hcpcs.paths import Outputs
 
 if TYPE_CHECKING:
@@ -50,6 +59,7 @@ if TYPE_CHECKING:
     envvar="DAGSTER_HOME",
     help="Folder of Dagster's runs; also DAGSTER_HOME. By default below --outputs.",
 )
+@wait_option
 @json_option
 @outputs_option
 def refresh_command(
@@ -66,6 +76,7 @@ def refresh_command(
     cpt: tuple[Path, ...],
     accept: str | None,
     dagster_home: Path | None,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Take releases in, rebuild the tables, publish a version if anything changed.
@@ -110,6 +121,7 @@ def refresh_command(
                     dagster_home=dagster_home,
                     tell=tell,
                     sends_lineage=True,
+                    wait=wait,
                 )
         except Exception as error:
             if is_refusal(error):
@@ -295,8 +307,9 @@ def releases_command(context: click.Context, outputs: Outputs, as_json: bool) ->
 @releases_command.command("exclude")
 @click.argument("which", metavar="ID[/REVISION]")
 @click.option("--reason", required=True, help="Why; it goes into the manifest.")
+@wait_option
 @outputs_option
-def exclude_command(outputs: Outputs, which: str, reason: str) -> None:
+def exclude_command(outputs: Outputs, which: str, reason: str, wait: float) -> None:
     """Keep a release, or one revision of it, in the archive and out of the tables.
 
     \b
@@ -304,14 +317,16 @@ def exclude_command(outputs: Outputs, which: str, reason: str) -> None:
     """
     from pipeline.refresh.exclusions import exclude
 
-    exclude(outputs, which, reason)
+    with Progress(quiet=False) as tell:
+        exclude(outputs, which, reason, wait=wait, tell=tell)
     click.echo(f"{which} is excluded; `hcpcs refresh` publishes without it")
 
 
 @releases_command.command("include")
 @click.argument("which", metavar="ID[/REVISION]")
+@wait_option
 @outputs_option
-def include_command(outputs: Outputs, which: str) -> None:
+def include_command(outputs: Outputs, which: str, wait: float) -> None:
     """Take an excluded release or revision back into the tables.
 
     \b
@@ -319,5 +334,6 @@ def include_command(outputs: Outputs, which: str) -> None:
     """
     from pipeline.refresh.exclusions import include
 
-    include(outputs, which)
+    with Progress(quiet=False) as tell:
+        include(outputs, which, wait=wait, tell=tell)
     click.echo(f"{which} is included; `hcpcs refresh` publishes with it")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, print_table
+from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, print_table, wait_option
 from hcpcs.paths import Outputs
 
 
@@ -156,9 +156,10 @@ def diff_command(outputs: Outputs, before: str, after: str | None, markdown: boo
 @click.option("--keep", type=int, required=True, help="How many of the newest versions stay.")
 @click.option("--also", multiple=True, metavar="VERSION", help="A version that stays as well; may be repeated.")
 @click.option("--remove", is_flag=True, help="Remove them; without this, only tell.")
+@wait_option
 @json_option
 @outputs_option
-def prune_command(outputs: Outputs, keep: int, also: tuple[str, ...], remove: bool, as_json: bool) -> None:
+def prune_command(outputs: Outputs, keep: int, also: tuple[str, ...], remove: bool, wait: float, as_json: bool) -> None:
     """Remove old versions, never the latest; without --remove, say which.
 
     \b
@@ -166,7 +167,8 @@ def prune_command(outputs: Outputs, keep: int, also: tuple[str, ...], remove: bo
     """
     from pipeline.versions.prune import prune
 
-    pruned = prune(outputs, keep=keep, also=also, remove=remove)
+    with Progress(quiet=as_json) as tell:
+        pruned = prune(outputs, keep=keep, also=also, remove=remove, wait=wait, tell=tell)
     if as_json:
         print_json({"removed": pruned.removed, "kept": pruned.kept, "is_done": pruned.is_done})
         return

@@ -109,17 +109,16 @@ class OpenLineageSettings:
         )
 
 
-def build_openlineage_resource(
-    settings: OpenLineageSettings, outputs: Outputs, intake: Intake
-) -> dg.ResourceDefinition:
+def build_openlineage_resource(settings: OpenLineageSettings, outputs: Outputs) -> dg.ResourceDefinition:
     """A resource that tells the run in which it is made, whoever started it: it listens to the run's events."""
 
-    @dg.resource(description="Tells each run as OpenLineage events.")
+    @dg.resource(required_resource_keys={"intake"}, description="Tells each run as OpenLineage events.")
     def openlineage(context: dg.InitResourceContext) -> None:
         if settings.is_disabled or context.run is None or context.instance is None:
             return
         # Only `hcpcs refresh` has somebody to tell; a run that the UI started has its log.
         warn = context.log.warning if context.log else lambda text: None
+        intake: Intake = context.resources.intake
         told = RunTold(settings, outputs, intake, context.run.run_id, context.run.job_name, warn)
         told.begin()
         context.instance.add_event_listener(context.run.run_id, told.take)

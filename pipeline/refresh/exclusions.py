@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
-from filelock import FileLock
-
 from hcpcs.paths import Outputs
+from pipeline.versions.writer import WAIT, only_writer
 from sources.archive.archive import Archive
 from sources.errors import SourceError
 from sources.release.revisions import revisions_of
 
 
-def exclude(outputs: Outputs, which: str, reason: str) -> None:
+def exclude(
+    outputs: Outputs, which: str, reason: str, *, wait: float = WAIT, tell: Callable[[str], None] = lambda text: None
+) -> None:
     """Exclude a release (``2019-01``) or one revision (``2019-01/2``); the next refresh publishes without it.
 
     A release that is not loaded is left out when it comes: one that a refresh refused is loaded nowhere. Raises
     ``SourceError`` for a revision that is not loaded, and where nothing would be left.
     """
-    with FileLock(outputs.lock):
+    with only_writer(outputs, wait=wait, tell=tell):
         archive = Archive(outputs.archive)
         index = archive.index()
         release_id, number = _parsed(which)
@@ -38,9 +40,11 @@ def exclude(outputs: Outputs, which: str, reason: str) -> None:
         archive.commit(replace(index, excluded=excluded))
 
 
-def include(outputs: Outputs, which: str) -> None:
+def include(
+    outputs: Outputs, which: str, *, wait: float = WAIT, tell: Callable[[str], None] = lambda text: None
+) -> None:
     """Take an exclusion back, named as it was or as the manifest names it; raises ``SourceError`` for none."""
-    with FileLock(outputs.lock):
+    with only_writer(outputs, wait=wait, tell=tell):
         archive = Archive(outputs.archive)
         index = archive.index()
         release_id, number = (which, None) if which in index.excluded else _parsed(which)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from filelock import FileLock, Timeout
 
 from hcpcs.errors import HcpcsError
 from hcpcs.files import write_atomically
@@ -38,6 +37,7 @@ from pipeline.versions.store import (
     write_json,
     write_state,
 )
+from pipeline.versions.writer import WAIT, only_writer
 from sources.archive.archive import Archive, ArchiveIndex, HeldZip
 from sources.errors import SourceError
 
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
 
     from sources.site.fetch_new import FetchReport
     from sources.site.polling import Site
-
-#: How long a refresh waits for another one to end, in seconds.
-_WAIT_FOR_LOCK = 600
 
 #: What the system says where nothing more can be written: no room, a quota, a limit on the size of files.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -122,15 +119,17 @@ def refresh(
     dagster_home: Path | None = None,
     tell: Tell = lambda text: None,
     sends_lineage: bool = False,
+    wait: float = WAIT,
 ) -> Refreshed:
     """Build and publish from what is held and what is ``offered`` (a folder of releases, or a zip) or new on ``site``.
 
     ``stated`` names the release of everything offered; ``skip_bad`` leaves out what cannot be used instead of
-    refusing all; ``sends_lineage`` also sends the run's lineage where the environment says. Raises ``SourceError``,
-    ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was published and held stays as it was then.
+    refusing all; ``sends_lineage`` also sends the run's lineage where the environment says; ``wait`` is how many
+    seconds another writer may take to end. Raises ``SourceError``, ``BeingWritten``, ``ContractViolation``,
+    ``ChecksFailed`` or ``LicenseLeak``; what was published and held stays as it was then.
     """
     home = dagster_home or outputs.dagster_home
-    with _failed_writes_told(outputs, home):
+    with _failed_writes_told(outputs, home), only_writer(outputs, wait=wait, tell=tell):
         return _refresh_alone(outputs, offered, stated, skip_bad, site, home, tell, sends_lineage)
 
 
@@ -175,24 +174,15 @@ def _refresh_alone(
     sends_lineage: bool,
 ) -> Refreshed:
     """Refresh as the only one that writes."""
-    outputs.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(outputs.lock, timeout=_WAIT_FOR_LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        tell("waiting for another refresh to end")
-        lock.acquire()
-    with lock:
-        lock.release()  # the first acquire; `with` holds a second
-        sweep(outputs)
-        mend_latest_link(outputs)
-        with tempfile.TemporaryDirectory(prefix=FETCHING, dir=outputs.folder) as folder:
-            report = _fetch(outputs, site, Path(folder), tell) if site is not None else None
-            if report is not None:
-                offered = Path(folder) if report.fetched else None
-            done = _refresh(outputs, offered, stated, skip_bad, report, home, tell, sends_lineage)
-        _write_run_summary(outputs, done)
-        return done
+    sweep(outputs)
+    mend_latest_link(outputs)
+    with tempfile.TemporaryDirectory(prefix=FETCHING, dir=outputs.folder) as folder:
+        report = _fetch(outputs, site, Path(folder), tell) if site is not None else None
+        if report is not None:
+            offered = Path(folder) if report.fetched else None
+        done = _refresh(outputs, offered, stated, skip_bad, report, home, tell, sends_lineage)
+    _write_run_summary(outputs, done)
+    return done
 
 
 def _fetch(outputs: Outputs, site: Site, folder: Path, tell: Tell) -> FetchReport | None:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.versions.store import all_versions
+from pipeline.versions.writer import WAIT, only_writer
 from sources.errors import SourceError
 
 _REMOVED = ".partial-removed-"
@@ -37,21 +36,23 @@ class Pruned:
         return sum(self.removed.values())
 
 
-def prune(outputs: Outputs, *, keep: int, also: Iterable[str] = (), remove: bool = False) -> Pruned:
+def prune(
+    outputs: Outputs,
+    *,
+    keep: int,
+    also: Iterable[str] = (),
+    remove: bool = False,
+    wait: float = WAIT,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Pruned:
     """Remove all versions but the newest ``keep``, the latest and those in ``also``; without ``remove``, only tell.
 
     A version goes by a rename first, so that no reader meets half of one. Raises ``SourceError`` for ``keep`` below
-    1, for a version in ``also`` that is not there, and while another process writes.
+    1, for a version in ``also`` that is not there, and ``BeingWritten``.
     """
     if keep < 1:
         raise SourceError(f"--keep {keep} would keep nothing; keep at least 1 version")
-    lock = FileLock(outputs.lock)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise SourceError(f"{outputs.folder} is being written to; prune when the refresh has ended") from None
-    with lock:
-        lock.release()  # the first acquire; `with` holds a second
+    with only_writer(outputs, wait=wait, tell=tell):
         versions = all_versions(outputs)
         unknown = sorted(set(also) - set(versions))
         if unknown:

@@ -612,10 +612,8 @@ def test_settings_are_found_where_openlineages_client_looks(environment: pytest.
 
 
 def test_a_resource_that_is_made_outside_of_a_run_tells_nothing(tmp_path: Path) -> None:
-    from pipeline.orchestration.run_context import Intake
-
     outputs = Outputs(tmp_path)
-    resource = build_openlineage_resource(OpenLineageSettings(), outputs, Intake.of_archive(outputs))
-    with dg.build_resources({"openlineage": resource}):
+    resource = build_openlineage_resource(OpenLineageSettings(), outputs)
+    with dg.build_resources({"openlineage": resource, "intake": dg.ResourceDefinition.none_resource()}):
         pass
     assert events_of(outputs) == []

@@ -15,16 +15,16 @@ import polars as pl
 import pyarrow.parquet
 import pytest
 from conftest import Version, persistent_instance, published
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from made_up import Posting, posting, record
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
-from pipeline.refresh import refresh as refreshing
 from pipeline.refresh.refresh import refresh
 from pipeline.versions import publish as publishing
 from pipeline.versions import store as publish_state
 from pipeline.versions.store import all_versions, read_manifest
+from pipeline.versions.writer import BeingWritten
 from schemas.registry import contracts
 from sources.archive.archive import Archive
 from sources.curated.license_policy import load_license_policy
@@ -312,14 +312,11 @@ def test_version_ids_are_compared_as_numbers() -> None:
     assert sorted(ids, key=publish_state.version_key) == ["2025.01.11", "2025.10.2", "2025.10.9", "2025.10.10"]
 
 
-def test_two_refreshes_at_once_wait_for_each_other(
-    own_sample: Outputs, sample: Version, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(refreshing, "_WAIT_FOR_LOCK", 0.2)
+def test_two_refreshes_at_once_wait_for_each_other(own_sample: Outputs, sample: Version) -> None:
     told: list[str] = []
-    with FileLock(own_sample.lock), pytest.raises(Timeout):
-        refresh(own_sample, tell=told.append)
-    assert told == ["waiting for another refresh to end"]
+    with FileLock(own_sample.lock), pytest.raises(BeingWritten, match=r"0\.2 seconds.*--wait"):
+        refresh(own_sample, tell=told.append, wait=0.2)
+    assert told == [f"waiting for another process that writes to {own_sample.folder}, for at most 0.2 seconds"]
     assert not refresh(own_sample).is_new
 
 

@@ -200,7 +200,7 @@ def _both_at_once(outputs: Outputs, *arguments: tuple[object, ...]) -> list[str]
     """What two processes said that were both there before either could begin."""
     with FileLock(outputs.lock):
         waiting = [
-            held_up(outputs, "pipeline.refresh.refresh:FileLock.acquire", 2, "count", *a) for a in arguments
+            held_up(outputs, "pipeline.versions.writer:FileLock.acquire", 2, "count", *a) for a in arguments
         ]  # the second try is the one that waits
         for process in waiting:
             assert process.stdout is not None and process.stdout.readline() == "reached\n"
@@ -226,6 +226,41 @@ def test_two_processes_at_once_with_a_release_each_lose_none(undisturbed: Undist
     july, october = (folder_of(tmp_path / r, r, b) for r, b in (("2026-07", JULYS), ("2026-10", OCTOBERS)))
     _both_at_once(outputs, ("--from", july), ("--from", october))
     assert content_of(outputs) == undisturbed.content
+
+
+#: What Dagster's UI runs when somebody materializes every asset of what is loaded.
+JOB = """
+import dagster as dg
+from pipeline.definitions import defs
+job = defs.resolve_job_def("refresh")
+with dg.DagsterInstance.get() as instance:
+    keys = instance.get_dynamic_partitions("releases")
+    ends = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+    print("success" if job.execute_in_process(instance=instance, tags=ends, raise_on_error=False).success else "failed")
+"""
+
+
+def test_the_job_waits_for_a_refresh_and_builds_from_what_that_one_loaded(
+    server: SiteServer, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    outputs = undisturbed.copy(tmp_path / "outputs")
+    environment = os.environ | {"HCPCS_OUTPUTS": str(outputs.folder), "DAGSTER_HOME": str(outputs.dagster_home)}
+    with FileLock(outputs.lock):
+        job = subprocess.Popen(
+            [sys.executable, "-c", JOB],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while "waiting for another process" not in (line := job.stderr.readline()):
+            assert line, "the job did not wait"
+        partial = outputs.versions / ".partial-other"
+        partial.mkdir()
+    out, err = job.communicate(timeout=120)
+    assert (job.returncode, out) == (0, "success\n"), err
+    assert not partial.exists(), "what an interrupted writer left is swept, once nobody writes"
 
 
 # --- killed ----------------------------------------------------------------------------------------------------------

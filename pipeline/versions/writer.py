@@ -1,0 +1,47 @@
+"""One writer at a time below a folder of outputs, whoever starts it: a command, or a run of Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from hcpcs.errors import HcpcsError
+from hcpcs.paths import Outputs
+
+#: How long a writer waits for another one to end, in seconds.
+WAIT = 600.0
+
+
+class BeingWritten(HcpcsError):
+    """Another process writes to the folder of outputs, and did not end in time."""
+
+
+@contextmanager
+def only_writer(
+    outputs: Outputs, *, wait: float = WAIT, tell: Callable[[str], None] = lambda text: None, lock: Path | None = None
+) -> Iterator[None]:
+    """Be the one process that writes to ``outputs``; first wait, at most ``wait`` seconds, for another one to end.
+
+    The system frees the lock of a process that dies. ``lock`` is another lock's file, for what is written apart from
+    versions. Raises ``BeingWritten``.
+    """
+    outputs.folder.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock or outputs.lock)
+    try:
+        try:
+            held.acquire(timeout=0)
+        except Timeout:
+            tell(f"waiting for another process that writes to {outputs.folder}, for at most {wait:g} seconds")
+            held.acquire(timeout=wait)
+    except Timeout:
+        raise BeingWritten(
+            f"{outputs.folder} is being written to by another process, which did not end within {wait:g} seconds;"
+            " try again when it has ended, or wait longer with --wait SECONDS"
+        ) from None
+    try:
+        yield
+    finally:
+        held.release()
