@@ -253,10 +253,16 @@ def _days(span: dict[str, Any]) -> str:
 
 @click.command("classify")
 @click.argument("codes", nargs=-1, required=True)
-@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="Sections as of that day.")
+@click.option(
+    "--on",
+    "day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="Sections, and whether the code system was in effect, as of that day.",
+)
 @json_option
 def classify_command(codes: tuple[str, ...], day: datetime | None, as_json: bool) -> None:
-    """Tell whose each code is by its shape: system, category, section, steward, license. Needs no version.
+    """Say what each code is by its format: code system, section, license, and what else it may be. Needs no version.
 
     \b
     Example: hcpcs classify 99213 0001U U0001 J1100 D0120 W1234 0042T 4004F 99
@@ -270,7 +276,17 @@ def classify_command(codes: tuple[str, ...], day: datetime | None, as_json: bool
     if as_json:
         print_json(rows)
         return
-    print_table(list(rows[0]), [list(row.values()) for row in rows])
+    shown = ("code", "code_system", "level", "category", "section", "family", "steward", "license_id", "system_status")
+    print_table(
+        [*shown, "system_days", "may_also_be"],
+        [[*(row[c] for c in shown), _system_days(row), ", ".join(row["may_also_be"] or []) or None] for row in rows],
+    )
+
+
+def _system_days(row: dict[str, Any]) -> str | None:
+    if row["system_status"] is None:
+        return None
+    return f"{row['system_valid_from'] or '…'} to {row['system_valid_to'] or '…'}"
 
 
 @click.command("licenses")

@@ -21,7 +21,7 @@ from hcpcs.files import file_sha256
 from hcpcs.manifest import SCHEMA_VERSION
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
-from pipeline.transforms.classification import classify
+from pipeline.transforms.classification import CLASS_COLUMNS, classify
 from pipeline.transforms.license_flags import masked
 from pipeline.versions.parquet import logical_sha256, write_published_table
 from pipeline.versions.publish import licenses_folder
@@ -173,7 +173,7 @@ def cpt_codes(listed: CptCodeList) -> pl.DataFrame:
     frame = pl.concat(by_day)
     return enforce_contract(
         CPT_CODES,
-        frame.drop("system", "level").with_columns(
+        frame.drop(c for c in CLASS_COLUMNS if c not in CPT_CODES.polars_schema).with_columns(
             valid_to=pl.lit(None, pl.Date),
             valid_from_basis=pl.when(pl.col("valid_from").is_null())
             .then(pl.lit("not_stated"))

@@ -272,7 +272,24 @@ def load_code_families(
             pattern, code = patterns.get(row["code_system_id"]), row[column]
             fits = pattern is None or code is None or re.match(pattern, code) is not None
             table.check(row, fits, f"{column} {code!r} has another code system's shape")
+    for number, one in enumerate(table.rows):
+        for other in table.rows[number + 1 :]:
+            apart = one["family_id"] == other["family_id"] or one["code_system_id"] != other["code_system_id"]
+            if not apart and _meets(one, other):
+                what = f"{other['family_id']} overlaps {one['family_id']} on line {one['line']}"
+                table.check(other, False, what)
     return table.frame()
+
+
+def _meets(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two rows share a code on a day."""
+    early, late = dt.date.min, dt.date.max
+    return (
+        one["first_code"] <= other["last_code"]
+        and other["first_code"] <= one["last_code"]
+        and (one["valid_from"] or early) <= (other["valid_to"] or late)
+        and (other["valid_from"] or early) <= (one["valid_to"] or late)
+    )
 
 
 def load_code_lookalikes(path: Path | None = None) -> pl.DataFrame:

@@ -101,20 +101,22 @@ def test_a_line_before_the_code_began_has_no_meaning(tmp_path: Path, version: Pa
 
 
 def test_a_section_is_that_of_the_day(tmp_path: Path, version: Path) -> None:
-    assert one(tmp_path, version, "98000", dt.date(2024, 12, 31))["section_id"] == "cpt-medicine"
+    assert one(tmp_path, version, "98000", dt.date(2024, 12, 31))["section_id"] is None
+    assert one(tmp_path, version, "99091", dt.date(2018, 12, 31))["section_id"] == "cpt-medicine"
+    assert one(tmp_path, version, "99091", dt.date(2019, 1, 1))["section_id"] == "cpt-evaluation-management"
     assert one(tmp_path, version, "98000", dt.date(2025, 1, 1))["section_id"] == "cpt-evaluation-management"
 
 
 def test_what_is_not_cms_may_not_be_passed_on(tmp_path: Path, version: Path) -> None:
     claims = claims_of(tmp_path / "c.parquet", ["99213", "D0120", "J1100", "W0001", "?"], [DAY] * 5)
     rows = annotated(claims, version)[0]
-    assert [r["redistribution"] for r in rows] == ["withheld", "withheld", "open", "open", "withheld"]
+    assert [r["redistribution"] for r in rows] == ["withheld", "withheld", "open", "withheld", "withheld"]
     assert rows[4]["license_id"] is None
 
 
 def test_modifiers_have_a_status_each_and_blank_ones_none(tmp_path: Path, version: Path) -> None:
     claims = claims_of(
-        tmp_path / "c.parquet", ["J1100"] * 6, [DAY] * 6, mod_1=["RT", "xe", "25", "P1", "ZZ", None], mod_2=[""] * 6
+        tmp_path / "c.parquet", ["J1100"] * 6, [DAY] * 6, mod_1=["RT", "xe", "25", "P1", "ZB", None], mod_2=[""] * 6
     )
     rows, summary = annotated(claims, version, modifiers=["mod_*"])
     assert [r["mod_1_status"] for r in rows] == ["valid", "expired", "not_held", "valid", "unknown_code", None]
