@@ -13,13 +13,13 @@ from schemas.columns import (
     MADE_BY_US,
     LicenseColumns,
     column,
-    record_kind,
     table_facts,
     text_list,
 )
 
 #: The ends of SQL's calendar, for spans without a beginning or an end.
 FIRST_DAY, LAST_DAY = dt.date(1, 1, 1), dt.date(9999, 12, 31)
+KINDS = ("procedure", "modifier", "ambulance_modifier")
 STATUSES = (
     "valid",
     "not_yet_valid",
@@ -35,7 +35,11 @@ _SECTIONS = tuple(
     for c in ("code_system_id", "depth", "first_code", "last_code", "valid_from", "valid_to")
 )
 _SYSTEM = ("hcpcs_history.code", "curated_code_systems.code_pattern")
-_CODES = (*_SYSTEM, "curated_code_sections.first_code", "curated_code_sections.last_code")
+_CODES = (
+    *_SYSTEM,
+    *(f"curated_{table}.{c}" for table in ("code_sections", "code_families") for c in ("first_code", "last_code")),
+    "curated_ambulance_locations.letter",
+)
 _DAYS = (
     "hcpcs_history.valid_from",
     "hcpcs_history.valid_to",
@@ -43,6 +47,8 @@ _DAYS = (
     "curated_code_systems.valid_to",
     "curated_code_sections.valid_from",
     "curated_code_sections.valid_to",
+    "curated_ambulance_locations.valid_from",
+    "curated_ambulance_locations.valid_to",
 )
 
 
@@ -53,7 +59,14 @@ class HcpcsValidity(LicenseColumns):
     contains it. The spans of each cover all days without gap or overlap, so exactly one row answers for a code and day.
     """
 
-    kind: str = record_kind(source=MADE_BY_US, lineage=("hcpcs_history.kind", "curated_code_systems.kind"))
+    kind: str = column(
+        "`procedure`; `modifier`; or `ambulance_modifier`, a modifier on a line whose procedure code says so by "
+        "`modifier_kind`: a pair of origin and destination, or else what the modifier is elsewhere.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        isin=KINDS,
+        lineage=("hcpcs_history.kind", "curated_code_systems.kind", "curated_ambulance_locations.letter"),
+    )
     code_shape: str = column(
         "Shape of the codes: digits as #, a first letter as A (`A####`, `#####`, `####U`; modifiers `AT`, `##`). "
         "Within a shape, codes sort like numbers.",
@@ -130,6 +143,14 @@ class HcpcsValidity(LicenseColumns):
         nullable=True,
         lineage=("code_system", "curated_code_sections.section_id", *_SECTIONS),
     )
+    modifier_kind: str = column(
+        "The `kind` of the modifiers on lines with this procedure code; null for modifiers.",
+        source=MADE_BY_US,
+        license_id=LICENSE_OURS,
+        nullable=True,
+        isin=KINDS[1:],
+        lineage=("first_code", *(f"curated_code_families.{c}" for c in ("family_id", "first_code", "last_code"))),
+    )
     episode: pl.Int32 = column(
         "The code's episode; after an end, the one that ended. Null before the first and for intervals.",
         source=MADE_BY_US,
@@ -153,10 +174,10 @@ class HcpcsValidity(LicenseColumns):
         lineage=("hcpcs_history.short_description",),
     )
     long_description: str = column(
-        "Long description in that span.",
+        "Long description in that span; of an ambulance's pair, origin and destination in this project's words.",
         source="CMS record, positions 12-91",
         nullable=True,
-        lineage=("hcpcs_history.long_description",),
+        lineage=("hcpcs_history.long_description", "curated_ambulance_locations.meaning"),
     )
     replaced_by: pl.List = text_list(
         "Codes that CMS names for the episode, if it has ended; those of other owners are left out.",

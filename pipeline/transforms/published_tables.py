@@ -9,6 +9,7 @@ from pipeline.transforms.crosswalk import replaced_by_lists
 from pipeline.transforms.license_flags import with_license_flags
 from pipeline.transforms.validity import curated_intervals, validity
 from schemas.registry import contract
+from sources.curated.tables import load_ambulance_locations
 
 #: Of the rows of each release those of its newest revision.
 _IS_NEWEST = pl.col("revision") == pl.col("revision").max().over("release_id")
@@ -75,7 +76,7 @@ def code_validity(
     history: pl.DataFrame, codes: pl.DataFrame, modifiers: pl.DataFrame, policy: pl.DataFrame
 ) -> pl.DataFrame:
     """``hcpcs_validity``: what every code of every system means on every day, sorted by key."""
-    rows = validity(history, codes, modifiers, curated_intervals())
+    rows = validity(history, codes, modifiers, curated_intervals(), load_ambulance_locations())
     flagged = _flagged("hcpcs_validity", rows, policy)
     table = contract("hcpcs_validity")
     return flagged.select(list(table.polars_schema)).sort(*table.key)

@@ -13,13 +13,22 @@ import polars as pl
 
 from schemas.columns import LICENSE_UNKNOWN
 from schemas.hcpcs_validity import FIRST_DAY, LAST_DAY
-from sources.curated.tables import load_code_sections, load_code_systems
+from sources.curated.tables import load_code_families, load_code_sections, load_code_systems
 
 _DAY = pl.duration(days=1)
 _SIGNS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CODE = ("kind", "code")
 #: What an interval says of its codes on all days.
-_OF_INTERVAL = ("kind", "code_shape", "first_code", "last_code", "code_system", "code_category", "undated_section_id")
+_OF_INTERVAL = (
+    *("kind", "code_shape", "first_code", "last_code", "code_system", "code_category"),
+    *("undated_section_id", "modifier_kind"),
+)
+_OF_ROW = (
+    *("from_day", "to_day", "status", "section_id", "episode", "span_number"),
+    *("short_description", "long_description", "replaced_by", "is_unlisted", "observed_gap"),
+)
+#: On lines of this family's codes a modifier is a pair of origin and destination.
+_AMBULANCE = "ambulance"
 
 
 def code_shape(code: pl.Expr) -> pl.Expr:
@@ -30,18 +39,27 @@ def code_shape(code: pl.Expr) -> pl.Expr:
 @cache
 def curated_intervals() -> pl.DataFrame:
     """``code_intervals`` of the curated tables."""
-    return code_intervals(load_code_systems(), load_code_sections())
+    return code_intervals(load_code_systems(), load_code_sections(), load_code_families())
 
 
-def code_intervals(systems: pl.DataFrame, sections: pl.DataFrame) -> pl.DataFrame:
+def code_intervals(systems: pl.DataFrame, sections: pl.DataFrame, families: pl.DataFrame) -> pl.DataFrame:
     """The rows of ``hcpcs_validity`` for codes that no release states: by interval of codes and span of days.
 
     Columns: those of ``_OF_INTERVAL``, ``from_day``, ``to_day``, ``status``, ``section_id`` (the deepest on these days,
     then the newest; ``undated_section_id`` is that of all days), ``license_id``, ``steward``. No code is
     in two intervals, and none that has the shape of no system is in one.
     """
-    pieces = _pieces(systems, sections)
-    found = _sections_of(pieces, sections)
+    ambulance = families.filter(family_id=_AMBULANCE)
+    pieces = _pieces(systems, [sections, ambulance])
+    found = _held_by(pieces, sections).sort(
+        "piece", "depth", "valid_from", descending=[False, True, True], nulls_last=True
+    )
+    modifier_kind = (
+        pl.when(pl.col("piece").is_in(_held_by(pieces, ambulance)["piece"].implode()))
+        .then(pl.lit("ambulance_modifier"))
+        .when(kind="procedure")
+        .then(pl.lit("modifier"))
+    )
     days = (
         pl.concat(
             [
@@ -72,7 +90,8 @@ def code_intervals(systems: pl.DataFrame, sections: pl.DataFrame) -> pl.DataFram
         pieces.join(said.with_columns(pl.col("said").list.join(" ")), on="piece")
         .join(newest.select("piece", undated_section_id="section_id"), on="piece", how="left")
         .sort("kind", "code_shape", "first_code")
-        .with_columns(run=pl.struct("kind", "code_shape", "code_system", "said", "undated_section_id").rle_id())
+        .with_columns(modifier_kind=modifier_kind)
+        .with_columns(run=pl.struct(pl.all().exclude("piece", "first_code", "last_code")).rle_id())
         .group_by("run", maintain_order=True)
         .agg(pl.all().exclude("last_code").first(), pl.last("last_code"))
         .join(
@@ -90,11 +109,16 @@ def code_intervals(systems: pl.DataFrame, sections: pl.DataFrame) -> pl.DataFram
 
 
 def validity(
-    history: pl.DataFrame, codes: pl.DataFrame, modifiers: pl.DataFrame, intervals: pl.DataFrame
+    history: pl.DataFrame,
+    codes: pl.DataFrame,
+    modifiers: pl.DataFrame,
+    intervals: pl.DataFrame,
+    locations: pl.DataFrame,
 ) -> pl.DataFrame:
     """``hcpcs_validity`` but for license flags: ``license_id`` and ``steward`` are null where a row is about one code.
 
-    ``history``, ``codes`` and ``modifiers`` are the published tables, unmasked; ``intervals`` are ``code_intervals``.
+    ``history``, ``codes`` and ``modifiers`` are the published tables, unmasked; ``intervals`` are ``code_intervals``,
+    ``locations`` the table ``ambulance_locations``.
     """
     by_section = _spans(
         intervals.drop("to_day", "status", "license_id", "steward"), ["kind", "first_code"], "section_id"
@@ -120,8 +144,54 @@ def validity(
         .join(texts, on=[*_CODE, "episode", "span_number"], how="left")
         .with_columns(first_code="code", last_code="code", is_interval=False)
     )
-    rows = pl.concat([known, intervals.with_columns(is_interval=True)], how="diagonal")
-    return rows.with_columns(pl.col("replaced_by").fill_null([]))
+    rows = pl.concat([known, intervals.with_columns(is_interval=True)], how="diagonal").select(
+        *_OF_INTERVAL, *_OF_ROW, "is_interval", "license_id", "steward"
+    )
+    on_ambulance = _ambulance_modifiers(rows.filter(kind="modifier"), locations)
+    return pl.concat([rows, on_ambulance], how="diagonal_relaxed").with_columns(pl.col("replaced_by").fill_null([]))
+
+
+def _ambulance_modifiers(modifiers: pl.DataFrame, locations: pl.DataFrame) -> pl.DataFrame:
+    """What modifiers mean on an ambulance's line: pairs of origin and destination on their days, else the usual."""
+    days = locations.with_columns(pl.col("valid_from").fill_null(FIRST_DAY), pl.col("valid_to").fill_null(LAST_DAY))
+    of_pair = days.filter("is_origin").join(days.filter("is_destination"), how="cross", suffix="_2")
+    code = pl.col("letter") + pl.col("letter_2")
+    pairs = of_pair.select(
+        first_code=code,
+        from_day=pl.max_horizontal("valid_from", "valid_from_2"),
+        to_day=pl.min_horizontal("valid_to", "valid_to_2"),
+        long_description=pl.format("Ambulance. Origin: {}. Destination: {}.", "meaning", "meaning_2"),
+    )
+    other_days = pl.concat(
+        [
+            pairs.select("first_code", from_day=pl.lit(FIRST_DAY), to_day=pl.col("from_day") - _DAY),
+            pairs.select("first_code", from_day=pl.col("to_day") + _DAY, to_day=pl.lit(LAST_DAY)),
+        ]
+    ).filter(pl.col("from_day") <= pl.col("to_day"))
+    stated = modifiers.filter(~pl.col("is_interval"))
+    pair_rows = pl.concat(
+        [
+            pairs.with_columns(status=pl.lit("valid")),
+            other_days.join(stated, on="first_code", how="anti").with_columns(
+                status=pl.lit("unknown_code"), license_id=pl.lit(LICENSE_UNKNOWN), steward=pl.lit("CMS")
+            ),
+        ],
+        how="diagonal",
+    ).with_columns(
+        code_shape=code_shape(pl.col("first_code")),
+        last_code="first_code",
+        code_system=pl.lit("hcpcs-level-2-modifier"),
+        code_category=pl.lit("modifier"),
+        is_interval=False,
+    )
+    usual = pl.concat(
+        [
+            modifiers.filter("is_interval"),
+            stated.join(pairs, on="first_code", how="anti"),
+            _overlaps(stated, other_days, ["first_code"]).select(modifiers.columns),
+        ]
+    )
+    return pl.concat([pair_rows, usual], how="diagonal_relaxed").with_columns(kind=pl.lit("ambulance_modifier"))
 
 
 def days_not_answered_once(rows: pl.DataFrame) -> pl.DataFrame:
@@ -199,8 +269,8 @@ def _spans_of_systems(systems: pl.DataFrame) -> pl.DataFrame:
     return _spans(starts.drop_nulls("from_day"), ["code_system"], "status")
 
 
-def _pieces(systems: pl.DataFrame, sections: pl.DataFrame) -> pl.DataFrame:
-    """All possible codes, cut where another system or section may begin; ``code_system`` is null where none's."""
+def _pieces(systems: pl.DataFrame, ranges: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """All possible codes, cut where a system or one of ``ranges`` may begin; ``code_system`` is null where none's."""
     signs = pl.DataFrame({"prefix": list(_SIGNS)})
     ends = pl.DataFrame({"suffix": ["", *_SIGNS[10:]]})
     # No pattern tells one inner digit, or one last digit, of a procedure code from another.
@@ -216,7 +286,9 @@ def _pieces(systems: pl.DataFrame, sections: pl.DataFrame) -> pl.DataFrame:
     blocks = blocks.with_columns(first_code=_code("number")).with_columns(
         code_system=system_of(pl.col("first_code"), systems)
     )
-    bounds = pl.concat([_bounds(sections, "first_code", 0), _bounds(sections, "last_code", 1)])
+    bounds = pl.concat(
+        [_bounds(r, bound, more) for r in ranges for bound, more in (("first_code", 0), ("last_code", 1))]
+    )
     cuts = blocks.drop("number").join(bounds, on=["prefix", "suffix", "code_system"])
     return (
         pl.concat([blocks, cuts.filter(pl.col("number") < pl.col("end")).select(blocks.columns)])
@@ -241,9 +313,9 @@ def _code(number: str) -> pl.Expr:
     return pl.concat_str("prefix", digits.otherwise(pl.lit("")), "suffix")
 
 
-def _bounds(sections: pl.DataFrame, bound: str, more: int) -> pl.DataFrame:
+def _bounds(ranges: pl.DataFrame, bound: str, more: int) -> pl.DataFrame:
     code = pl.col(bound)
-    return sections.select(
+    return ranges.select(
         code_system="code_system_id",
         prefix=code.str.head(1),
         suffix=code.str.extract("([A-Z]?)$"),
@@ -251,17 +323,13 @@ def _bounds(sections: pl.DataFrame, bound: str, more: int) -> pl.DataFrame:
     ).drop_nulls()
 
 
-def _sections_of(pieces: pl.DataFrame, sections: pl.DataFrame) -> pl.DataFrame:
-    """The sections that hold each piece: the deepest first, of these the newest."""
-    found = pieces.join(sections, left_on="code_system", right_on="code_system_id", suffix="_of_section")
-    return (
-        found.filter(
-            pl.col("code_shape") == code_shape(pl.col("first_code_of_section")),
-            pl.col("first_code") >= pl.col("first_code_of_section"),
-            (pl.col("last_code") <= pl.col("last_code_of_section")).fill_null(True),
-        )
-        .select("piece", "depth", "valid_from", "valid_to", "section_id")
-        .sort("piece", "depth", "valid_from", descending=[False, True, True], nulls_last=True)
+def _held_by(pieces: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
+    """``ranges`` of a system's codes, by each piece that lies within them."""
+    found = pieces.join(ranges, left_on="code_system", right_on="code_system_id", suffix="_of_range")
+    return found.filter(
+        pl.col("code_shape") == code_shape(pl.col("first_code_of_range")),
+        pl.col("first_code") >= pl.col("first_code_of_range"),
+        (pl.col("last_code") <= pl.col("last_code_of_range")).fill_null(True),
     )
 
 

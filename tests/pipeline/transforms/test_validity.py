@@ -11,7 +11,7 @@ import pytest
 from conftest import Version
 
 from pipeline.transforms.validity import code_intervals, code_shape, curated_intervals, days_not_answered_once
-from sources.curated.tables import load_code_sections, load_code_systems
+from sources.curated.tables import load_code_families, load_code_sections, load_code_systems
 
 SIGNS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: A code of every pair of first and last character, and every modifier.
@@ -39,8 +39,10 @@ def database(sample: Version) -> duckdb.DuckDBPyConnection:
     connection.sql("create view known as select distinct kind, first_code from validity where not is_interval")
     codes = pl.DataFrame(
         {
-            "kind": ["procedure"] * len(PROCEDURES) + ["modifier"] * len(MODIFIERS),
-            "code": PROCEDURES + MODIFIERS,
+            "kind": ["procedure"] * len(PROCEDURES)
+            + ["modifier"] * len(MODIFIERS)
+            + ["ambulance_modifier"] * len(MODIFIERS),
+            "code": PROCEDURES + MODIFIERS + MODIFIERS,
         }
     )
     listed = connection.sql("select kind, first_code as code from known").pl()
@@ -54,7 +56,13 @@ def test_each_code_that_has_a_systems_shape_is_answered_and_no_other(database: d
     assert database.sql("select count(*) from asked").fetchall() == [(len(rows),)]
     shaped = load_code_systems().filter(pl.col("code_pattern").is_not_null())
     systems = shaped.select("kind", "code_pattern", "code_system_id").rows()
+    pairs = re.compile("[DEGHIJNPRS][CDEFGHIJNOPRSUWX]")
     for kind, code, found in rows:
+        if kind == "ambulance_modifier":
+            kind = "modifier"
+            if pairs.fullmatch(code):
+                assert found == "hcpcs-level-2-modifier"
+                continue
         assert [s for k, pattern, s in systems if k == kind and re.search(pattern, code)] == ([found] if found else [])
 
 
@@ -88,7 +96,7 @@ def test_a_span_of_the_history_is_valid_on_its_days_and_on_no_other(database: du
         """
         with days as (
             select kind, first_code as code, episode, span_number, min(from_day) as from_day, max(to_day) as to_day
-            from validity where status = 'valid' group by all
+            from validity where status = 'valid' and kind <> 'ambulance_modifier' group by all
         )
         select * from history full join days using (kind, code, episode, span_number)
         where from_day is distinct from valid_from or to_day is distinct from coalesce(valid_to, date '9999-12-31')
@@ -178,7 +186,7 @@ def test_a_section_is_the_deepest_and_newest_of_the_day() -> None:
             for name, depth, first, last, valid_from, valid_to in stated
         ]
     ).with_columns(pl.col("valid_from", "valid_to").str.to_date(), pl.col("depth").cast(pl.Int32))
-    intervals = code_intervals(load_code_systems(), pl.concat([sections, made], how="diagonal"))
+    intervals = code_intervals(load_code_systems(), pl.concat([sections, made], how="diagonal"), load_code_families())
     ours = intervals.filter(pl.col("first_code").str.starts_with("J"), kind="procedure", status="unknown_code")
     assert ours.select(
         "first_code", "last_code", pl.col("to_day").cast(pl.String), "section_id", "undated_section_id"
@@ -192,6 +200,47 @@ def test_a_section_is_the_deepest_and_newest_of_the_day() -> None:
         ("J2000", "J2999", "9999-12-31", "new", "new"),
         ("J3000", "J9999", "9999-12-31", "all", "all"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("code", "day", "status"),
+    [
+        ("RH", "1995-01-01", "valid"),
+        ("IH", "2020-01-01", "valid"),
+        ("SX", "2020-01-01", "valid"),
+        ("RW", "2020-12-31", "unknown_code"),
+        ("RW", "2021-01-01", "valid"),
+        ("RW", "2024-01-01", "unknown_code"),
+        ("BZ", "2020-01-01", "unknown_code"),
+        ("25", "2020-01-01", "not_loaded"),
+    ],
+)
+def test_on_an_ambulances_line_two_letters_are_origin_and_destination(
+    sample: Version, code: str, day: str, status: str
+) -> None:
+    rows = sample.open("hcpcs_validity").filter(
+        pl.lit(day).str.to_date().is_between(pl.col("from_day"), pl.col("to_day")), kind="ambulance_modifier"
+    )
+    own = rows.filter(~pl.col("is_interval"), first_code=code)
+    shape = re.sub("^[A-Z]", "A", re.sub("[0-9]", "#", code))
+    within = rows.filter(pl.lit(code).is_between("first_code", "last_code"), is_interval=True, code_shape=shape)
+    (row,) = (own if own.height else within).to_dicts()
+    assert row["status"] == status
+    assert (row["long_description"] is not None) == (status == "valid")
+
+
+def test_a_modifier_that_is_no_pair_is_on_an_ambulances_line_what_it_is_elsewhere(sample: Version) -> None:
+    by_kind = sample.open("hcpcs_validity").filter(~pl.col("is_interval")).partition_by("kind", as_dict=True)
+    usual, on_ambulance = by_kind["modifier",], by_kind["ambulance_modifier",]
+    no_pairs = usual.filter(~pl.col("first_code").str.contains("^[DEGHIJNPRS][CDEFGHIJNOPRSUWX]$"))
+    same = on_ambulance.filter(pl.col("first_code").is_in(no_pairs["first_code"].implode()))
+    assert no_pairs.height and same.drop("kind").equals(no_pairs.drop("kind"))
+
+
+def test_the_codes_of_ambulances_say_so(sample: Version) -> None:
+    rows = sample.open("hcpcs_validity").filter(modifier_kind="ambulance_modifier", is_interval=True)
+    assert {"A0021", "Q3019", "S9960"} <= set(rows["first_code"])
+    assert set(sample.open("hcpcs_validity").filter(kind="modifier")["modifier_kind"]) == {None}
 
 
 def _broken(rows: pl.DataFrame, change: str) -> pl.DataFrame:
