@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
 @click.option("--offline", is_flag=True, help="Ask no site: build from what is held.")
 @click.option("--site", metavar="URL", envvar="HCPCS_SITE", help="Page of CMS's releases; also HCPCS_SITE.")
 @click.option(
+    "--page",
+    "saved_page",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="CMS's page as a browser saved it, read instead of asking the site for it.",
+)
+@click.option("--zip", "addresses", multiple=True, metavar="URL", help="Fetch this zip; may be repeated.")
+@click.option(
     "--notify-command",
     envvar="HCPCS_NOTIFY_COMMAND",
     help="Run this, with JSON on its input, when a version is published or something refused.",
@@ -69,6 +77,8 @@ def refresh_command(
     stated: str | None,
     offline: bool,
     site: str | None,
+    saved_page: Path | None,
+    addresses: tuple[str, ...],
     notify_command: str | None,
     notify_webhook: str | None,
     skip_bad: bool,
@@ -91,8 +101,9 @@ def refresh_command(
 
     if stated is not None and not re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", stated):
         raise click.BadParameter(f"{stated!r} is not of the form YYYY-MM", param_hint="--release")
-    if sample and offered is not None:
-        raise click.UsageError("--sample and --from exclude each other")
+    sources = {"--sample": sample, "--from": offered, "--offline": offline, "--page": saved_page, "--zip": addresses}
+    if len(given := [name for name, value in sources.items() if value]) > 1:
+        raise click.UsageError(f"{' and '.join(given)} exclude each other")
     if restricted is None and (cpt or accept):
         raise click.UsageError("--cpt and --accept go with --restricted")
     from pipeline.refresh.refresh import refresh
@@ -109,7 +120,7 @@ def refresh_command(
         if offered is None and not offline:
             from sources.site.polling import Site
 
-            asked = Site(site) if site else Site()
+            asked = replace(Site(site) if site else Site(), saved_page=saved_page)
         try:
             with Progress(quiet=as_json) as tell:
                 done = refresh(
@@ -118,6 +129,7 @@ def refresh_command(
                     stated=stated,
                     skip_bad=skip_bad,
                     site=asked,
+                    addresses=addresses,
                     dagster_home=dagster_home,
                     tell=tell,
                     sends_lineage=True,

@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,6 +116,7 @@ def refresh(
     stated: str | None = None,
     skip_bad: bool = False,
     site: Site | None = None,
+    addresses: Sequence[str] = (),
     dagster_home: Path | None = None,
     tell: Tell = lambda text: None,
     sends_lineage: bool = False,
@@ -123,6 +124,7 @@ def refresh(
 ) -> Refreshed:
     """Build and publish from what is held and what is ``offered`` (a folder of releases, or a zip) or new on ``site``.
 
+    ``addresses`` are URLs of zips to fetch instead of asking the site's page.
     ``stated`` names the release of everything offered; ``skip_bad`` leaves out what cannot be used instead of
     refusing all; ``sends_lineage`` also sends the run's lineage where the environment says; ``wait`` is how many
     seconds another writer may take to end. Raises ``SourceError``, ``BeingWritten``, ``ContractViolation``,
@@ -130,7 +132,7 @@ def refresh(
     """
     home = dagster_home or outputs.dagster_home
     with _failed_writes_told(outputs, home), only_writer(outputs, wait=wait, tell=tell):
-        return _refresh_alone(outputs, offered, stated, skip_bad, site, home, tell, sends_lineage)
+        return _refresh_alone(outputs, offered, stated, skip_bad, site, addresses, home, tell, sends_lineage)
 
 
 @contextlib.contextmanager
@@ -169,6 +171,7 @@ def _refresh_alone(
     stated: str | None,
     skip_bad: bool,
     site: Site | None,
+    addresses: Sequence[str],
     home: Path,
     tell: Tell,
     sends_lineage: bool,
@@ -177,7 +180,7 @@ def _refresh_alone(
     sweep(outputs)
     mend_latest_link(outputs)
     with tempfile.TemporaryDirectory(prefix=FETCHING, dir=outputs.folder) as folder:
-        report = _fetch(outputs, site, Path(folder), tell) if site is not None else None
+        report = _fetch(outputs, site, addresses, Path(folder), tell) if site is not None else None
         if report is not None:
             offered = Path(folder) if report.fetched else None
         done = _refresh(outputs, offered, stated, skip_bad, report, home, tell, sends_lineage)
@@ -185,18 +188,20 @@ def _refresh_alone(
     return done
 
 
-def _fetch(outputs: Outputs, site: Site, folder: Path, tell: Tell) -> FetchReport | None:
-    """Fetch what is new on the site, unless what is held is the made-up sample, which no site has."""
+def _fetch(outputs: Outputs, site: Site, addresses: Sequence[str], folder: Path, tell: Tell) -> FetchReport | None:
+    """Fetch what is named, or new on the site, unless what is held is the made-up sample, which no site has."""
     archive = Archive(outputs.archive)
     held = archive.index()
-    if any(z.is_sample for z in held.zips.values()):
+    if not addresses and site.saved_page is None and any(z.is_sample for z in held.zips.values()):
         tell("what is held is the made-up sample: the site is not asked")
         return None
-    from sources.site.fetch_new import fetch_new
+    from sources.site.fetch_new import fetch_named, fetch_new
 
     # A zip whose bytes are damaged is fetched anew where the site has it.
     damaged = archive.damaged(held)
     held = replace(held, zips={sha: z for sha, z in held.zips.items() if sha not in damaged})
+    if addresses:
+        return fetch_named(addresses, site, held, folder, outputs.site_state, tell)
     return fetch_new(site, held, folder, outputs.site_state, tell)
 
 
@@ -235,7 +240,8 @@ def _refresh(
     if not index.zips:
         if refused:
             raise RefreshRefused(refused)
-        why = f"; the site gave none: {report.words()}" if report is not None else ""
+        why = "".join(f"\n  {address}: {text}" for address, text in report.refused.items()) if report else ""
+        why = f"; the site gave none: {report.words()}{why}" if report is not None else ""
         raise SourceError(f"nothing is held and nothing is offered; `hcpcs refresh --from DIR` takes releases in{why}")
     if not index.releases_to_build():
         raise SourceError("every release is excluded; `hcpcs releases include YYYY-MM` takes one back")

@@ -5,6 +5,7 @@ One connection, one request at a time, a pause between them; every wait, size an
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import email.utils
 import ipaddress
@@ -37,7 +38,12 @@ _SECONDS_BETWEEN_PROGRESS = 0.5
 
 
 class FetchFailed(SourceError):
-    """A page or file could not be fetched; the message says what came instead, and after how many attempts."""
+    """A page or file could not be fetched; the message says what came instead, and after how many attempts.
+
+    ``status`` is the HTTP status, where that is the reason.
+    """
+
+    status: int | None = None
 
 
 class StorageFull(SourceError):
@@ -169,8 +175,7 @@ class SiteClient:
                     return Page(None, str(response.url), known)
                 self._check_status(address, response)
                 body = b"".join(self._chunks(address, response, end, self.limits.page_bytes, 0))
-                text = body.decode(response.charset_encoding or "utf-8", errors="replace")
-                return Page(text, str(response.url), Validators.of(response))
+                return Page(page_text(body, response.charset_encoding), str(response.url), Validators.of(response))
 
         return self._with_attempts(address, attempt)
 
@@ -364,13 +369,30 @@ class SiteClient:
                 head += chunk
                 if len(head) >= 2048:
                     break
-        raise FetchFailed(f"{_name(address)}: {text}" + (f", {described(head)}" if head else ""))
+        failed = FetchFailed(f"{_name(address)}: {text}" + (f", {described(head)}" if head else ""))
+        failed.status = status
+        raise failed
 
 
 @cache
 def _tls() -> ssl.SSLContext:
     """Certificates are loaded once: that takes longer than a poll's two requests."""
     return httpx.create_ssl_context()
+
+
+def page_text(body: bytes, charset: str | None) -> str:
+    """A page's bytes as text: by its byte order mark, by the stated charset if that is one, else as UTF-8."""
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if body.startswith(mark):
+            return body.decode(encoding, errors="replace")
+    try:
+        return body.decode(charset or "utf-8", errors="replace")
+    except (LookupError, ValueError):  # no text encoding of Python's, such as `x-unknown` or `zlib`
+        return body.decode("utf-8", errors="replace")
 
 
 def described(head: bytes) -> str:

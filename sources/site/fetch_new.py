@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from sources.archive.zips import read_zip
 from sources.errors import SourceError
 from sources.site.client import Fetched, FetchFailed, SiteClient, StorageFull, Tell, Validators
 from sources.site.known_releases import check_members
-from sources.site.page import SiteLink
+from sources.site.page import SiteLink, classify_link
 from sources.site.polling import (
     AskedFile,
     News,
@@ -26,6 +26,7 @@ from sources.site.polling import (
     longest_unasked,
     news_of,
     overdue,
+    read_saved_page,
     read_site_state,
     releases_with_code,
     remember,
@@ -88,7 +89,7 @@ class FetchReport:
     def words(self) -> str:
         """The report in one paragraph."""
         revised = sorted({f.release_id for f in self.fetched if f.is_revision})
-        new = sorted({f.release_id for f in self.fetched} - set(revised))
+        new = sorted({f.release_id or f.name for f in self.fetched} - set(revised))
         parts = [f"fetched {_list(new)}"] if new else []
         parts += [f"fetched {_list(revised)} again, changed"] if revised else []
         parts += [] if parts else ["nothing new on the site"]
@@ -110,7 +111,10 @@ def fetch_new(
     started = time.monotonic()
     with SiteClient(site.address, site.limits, tell) as client:
         before = read_site_state(state_path, site)
-        state = ask_page(client, before, tell)
+        if site.saved_page is not None:
+            state = read_saved_page(site, site.saved_page, before)
+        else:
+            state = ask_page(client, before, tell)
         news, left = news_of(state, index)
         known = _known_to_try(client, site, state, index, news)
         if not news and not known and (link := longest_unasked(state, index)) is not None:
@@ -145,10 +149,39 @@ def fetch_new(
         )
 
 
+def fetch_named(
+    addresses: Sequence[str],
+    site: Site,
+    index: ArchiveIndex,
+    folder: Path,
+    state_path: Path,
+    tell: Tell = lambda text: None,
+) -> FetchReport:
+    """Fetch the zips at these URLs, whatever the page says, each within its own site; no page is asked for.
+
+    A file that cannot be had or is no zip is in the report's ``refused``. Raises ``FetchFailed`` for what is no URL,
+    ``StorageFull``.
+    """
+    started = time.monotonic()
+    state = read_site_state(state_path, site)
+    run = _Run(site, index, folder, None, tell)
+    requests = 0
+    for number, address in enumerate(addresses, 1):
+        with SiteClient(address, site.limits, tell) as client:
+            run.client = client
+            link = classify_link(address, "")
+            tell(f"fetching {link.name} ({number} of {len(addresses)})")
+            run.fetch(link, state.files.get(address))
+            requests += client.requests
+    remember(state_path, state, run.asked)
+    seconds = time.monotonic() - started
+    return FetchReport(site.address, tuple(run.fetched), run.unchanged, run.refused, requests=requests, seconds=seconds)
+
+
 class _Run:
     """One run's fetching: what came of each file, gathered."""
 
-    def __init__(self, site: Site, index: ArchiveIndex, folder: Path, client: SiteClient, tell: Tell) -> None:
+    def __init__(self, site: Site, index: ArchiveIndex, folder: Path, client: SiteClient | None, tell: Tell) -> None:
         self.index, self.folder, self.client, self.tell = index, folder, client, tell
         self.known = {k.address: k for k in site.known}
         self.fetched: list[FetchedZip] = []
@@ -159,7 +192,7 @@ class _Run:
 
     def fetch(self, link: SiteLink, before: AskedFile | None) -> None:
         """Fetch one file and note what came of it."""
-        assert link.release_id is not None
+        assert self.client is not None
         if link.kind == "side" and link.release_id in self.failed_releases:
             self.refused[link.address] = f"{link.name}: not fetched, its release {link.release_id} could not be had"
             return
@@ -180,7 +213,7 @@ class _Run:
             lasting = before if before is not None and held is not None else failed
             self.asked[link.address] = replace(lasting, asked_at=_now(), why=str(error))
             if link.kind == "release" and link.release_id not in releases_with_code(self.index):
-                self.failed_releases.add(link.release_id)
+                self.failed_releases.add(link.release_id or "")
             return
         seen = came.validators
         if twin is not None:
@@ -191,14 +224,13 @@ class _Run:
         assert came.path is not None and came.sha256 is not None
         is_revision = link.kind == "release" and link.release_id in releases_with_code(self.index)
         self.fetched.append(
-            FetchedZip(link.release_id, link.name, link.address, came.path, came.bytes, came.sha256, is_revision)
+            FetchedZip(link.release_id or "", link.name, link.address, came.path, came.bytes, came.sha256, is_revision)
         )
         self.asked[link.address] = AskedFile(_now(), "fetched", link.text, came.sha256, seen.etag, seen.last_modified)
 
     def _target(self, link: SiteLink) -> Path:
         """A path that is free: two addresses of one release may end alike."""
-        assert link.release_id is not None
-        folder = self.folder / link.release_id
+        folder = self.folder / (link.release_id or "named")
         folder.mkdir(parents=True, exist_ok=True)
         name = "".join(c if c.isalnum() or c in "-_. ()" else "_" for c in link.name).lstrip(".") or "release.zip"
         name = name if name.lower().endswith(".zip") else f"{name}.zip"

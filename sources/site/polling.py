@@ -17,8 +17,9 @@ from filelock import FileLock
 
 from hcpcs.files import write_atomically
 from sources.archive.archive import Archive, ArchiveIndex, HeldZip
+from sources.errors import SourceError
 from sources.release.calendar import expected_release
-from sources.site.client import FetchFailed, FetchLimits, SiteClient, Tell, Validators
+from sources.site.client import FetchFailed, FetchLimits, SiteClient, Tell, Validators, page_text
 from sources.site.known_releases import KnownRelease, load_known_releases
 from sources.site.page import QUARTERLY_UPDATE, SiteLink, check_for_releases, is_named_zip, read_page
 
@@ -31,17 +32,28 @@ _NEVER = "1970-01-01T00:00:00+00:00"
 #: `changed`: held, and since posted again; `fetched`: it came, and the archive's index tells whether it was taken in.
 Outcome = Literal["held", "changed", "fetched", "refused", "failed"]
 
+#: How a site answers that does not want scripts: its zips may come all the same.
+_REFUSES_SCRIPTS = (401, 403, 406, 429, 451)
+_BY_HAND = (
+    "where the page refuses scripts, save it in a browser and run `hcpcs refresh --page SAVED.html`, or name the zips:"
+    " `hcpcs refresh --zip URL`"
+)
+
 #: What a sensor may take; Dagster gives it 60 s.
 _POLL_SECONDS = 45
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The site to ask: its page, bounds, and the older releases known to lie on it."""
+    """The site to ask: its page, bounds, and the older releases known to lie on it.
+
+    ``saved_page`` is the page as a browser saved it, read instead of asking for it.
+    """
 
     address: str = QUARTERLY_UPDATE
     limits: FetchLimits = field(default_factory=FetchLimits)
     known: tuple[KnownRelease, ...] = field(default_factory=load_known_releases)
+    saved_page: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +164,32 @@ def _asked_after(client: SiteClient, link: SiteLink, before: AskedFile | None, i
     return AskedFile(_now(), "held", link.text, held.sha256, seen.etag, seen.last_modified)
 
 
+def read_saved_page(site: Site, path: Path, state: SiteState) -> SiteState:
+    """The state with the links of a page that was saved by hand; relative ones lead to the site.
+
+    Raises ``SourceError`` for a file that cannot be read, ``PageUnclear`` where no release is on it.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(site.limits.page_bytes + 1)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if len(data) > site.limits.page_bytes:
+        raise SourceError(f"{path}: more than {site.limits.page_bytes:,} bytes, the bound of a page")
+    read = read_page(page_text(data, None), site.address)
+    check_for_releases(read.links, str(path), read.title)
+    return replace(state, page=Validators(), links=read.links, polled_at=_now())
+
+
 def ask_page(client: SiteClient, state: SiteState, tell: Tell) -> SiteState:
     """The state with the page as it is now, asked for only if it has changed since."""
     tell("asking the site what is new")
-    page = client.get_page(state.site, state.page)
+    try:
+        page = client.get_page(state.site, state.page)
+    except FetchFailed as error:
+        if error.status in _REFUSES_SCRIPTS:
+            raise FetchFailed(f"{error}; {_BY_HAND}") from None
+        raise
     if page.text is None:
         return replace(state, page=page.validators, polled_at=_now())
     first = read_page(page.text, page.address)

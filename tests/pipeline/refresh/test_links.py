@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import Said
 from made_up import posting, record
-from site_server import PAGE, SiteServer, html_with_200
+from site_server import PAGE, SiteServer, html_with_200, status
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
@@ -125,3 +125,67 @@ def test_a_quarter_that_the_calendar_expects_and_the_page_lacks_is_reported(
     done = refreshed()
     assert done.status == 0 and "the page lists none after 2024-07" in done.out
     assert "2024-07" in json.loads(refreshed("--json").out)["fetched"]["overdue"]
+
+
+# --- a page that refuses scripts -------------------------------------------------------------------------------------
+
+
+def test_a_page_that_refuses_scripts_names_the_two_ways_by_hand(
+    site: SiteServer, refreshed: Callable[..., Said]
+) -> None:
+    site.always(PAGE, status(403, body=b"<html><title>Access Denied</title></html>"))
+    said = refreshed()
+    assert said.status == 1 and "403" in said.err and "Traceback" not in said.err
+    assert "`hcpcs refresh --page SAVED.html`" in said.err and "`hcpcs refresh --zip URL`" in said.err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_saved_page_is_read_instead_and_its_relative_links_lead_to_the_site(
+    site: SiteServer, refreshed: Callable[..., Said], tmp_path: Path, encoding: str
+) -> None:
+    site.always(PAGE, status(403))
+    saved = tmp_path / "saved.html"
+    saved.write_bytes(f'<title>Quarterly Update</title><a href="{JULY}">July 2026</a>'.encode(encoding))
+    done = refreshed("--page", saved)
+    assert done.status == 0, done.err
+    assert releases(tmp_path) == {"2026-07"} and not site.asked_for(PAGE)
+
+
+def test_a_saved_page_without_releases_is_refused_by_name(refreshed: Callable[..., Said], tmp_path: Path) -> None:
+    (tmp_path / "robot.html").write_text("<title>Are you human?</title>")
+    said = refreshed("--page", tmp_path / "robot.html")
+    assert said.status == 1 and "robot.html" in said.err and "Are you human?" in said.err
+
+
+def test_zips_that_are_named_are_fetched_and_no_page_is_asked_for(
+    site: SiteServer, refreshed: Callable[..., Said], tmp_path: Path
+) -> None:
+    site.put("/media/5", zip_of("2026-04"))
+    site.put("/mirror/october-2026-alpha-numeric-hcpcs-file.zip", zip_of("2026-10"))
+    named = refreshed(
+        "--zip", site.root + JULY, "--zip", site.root + "/mirror/october-2026-alpha-numeric-hcpcs-file.zip"
+    )
+    assert named.status == 0, named.err
+    assert releases(tmp_path) == {"2026-07", "2026-10"} and not site.asked_for(PAGE)
+    # What has no name of a release is what its members' names say.
+    assert refreshed("--zip", site.root + "/media/5").status == 0
+    assert releases(tmp_path) == {"2026-04", "2026-07", "2026-10"}
+
+
+def test_a_named_zip_that_cannot_be_had_is_one_error_with_its_url(
+    site: SiteServer, refreshed: Callable[..., Said]
+) -> None:
+    said = refreshed("--zip", f"{site.root}/files/zip/october-2026-alpha-numeric-hcpcs-file.zip")
+    assert said.status == 1 and "october-2026" in said.err and "404" in said.err and "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    "options", [("--page", "x.html"), ("--zip", "https://x.example/a.zip"), ("--from", "in"), ("--sample",)]
+)
+def test_ways_to_name_what_is_loaded_exclude_each_other(
+    hcpcs: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.html").write_text("")
+    said = hcpcs("refresh", "--offline", *options, "--outputs", tmp_path / "outputs")
+    assert said.status == 2 and "exclude each other" in said.err
