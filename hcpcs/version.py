@@ -25,6 +25,9 @@ Rows = list[dict[str, Any]]
 VERSION_ID = re.compile(r"[0-9]{4}\.(?:0[1-9]|1[0-2])\.[0-9]+")
 
 
+_FINDING = {"finding", "severity", "member", "line", "code", "field", "raw_value", "message", "action", "occurrences"}
+
+
 class NothingPublished(HcpcsError):
     """There is no version to read."""
 
@@ -102,6 +105,23 @@ def latest_version(outputs: Outputs) -> str | None:
         return LatestPointer.from_json(data, str(outputs.latest)).version
     except FileDamaged as error:
         raise FileDamaged(f"{error}; `hcpcs refresh --offline` mends it") from None
+
+
+def refused_findings(outputs: Outputs) -> dict[str, Rows]:
+    """The findings of each release that refreshes refused; raises ``FileDamaged``."""
+    try:
+        refused = json.loads(outputs.refused.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        refused = None
+    rows = refused.values() if isinstance(refused, dict) else [None]
+    if not all(
+        isinstance(found, list) and all(isinstance(f, dict) and f.keys() >= _FINDING for f in found) for found in rows
+    ):
+        raise FileDamaged(f"{outputs.refused} is damaged; the next `hcpcs refresh` writes it anew")
+    loaded: dict[str, Rows] = refused
+    return loaded
 
 
 def version_folder(outputs: Outputs, version: str | None = None) -> Path:

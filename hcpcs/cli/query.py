@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -23,11 +22,11 @@ def findings_command(outputs: Outputs, release: str | None, severity: str | None
     \b
     Example: hcpcs findings 2012-01
     """
-    from hcpcs.version import NothingPublished, read_rows, version_folder
+    from hcpcs.version import NothingPublished, read_rows, refused_findings, version_folder
 
     where = [("release_id", "=", release)] if release else []
     where += [("severity", "=", severity)] if severity else []
-    refused = json.loads(outputs.refused.read_text("utf-8")) if outputs.refused.exists() else {}
+    refused = refused_findings(outputs)
     rows = [
         {"release_id": r, "revision": None, **f}
         for r, found in refused.items()

@@ -25,6 +25,7 @@ from hcpcs.paths import Outputs
 
 if TYPE_CHECKING:
     from pipeline.refresh.refresh import Refreshed
+    from sources.archive.archive import ArchiveIndex
 
 
 @click.command("refresh")
@@ -275,6 +276,17 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
         click.echo(f"archive damaged: {why}")
 
 
+def _site_rows(outputs: Outputs, index: ArchiveIndex) -> list[dict[str, Any]]:
+    """What the site had when it was last asked; nothing where that is not known."""
+    from sources.site.polling import Site, read_site_state, site_rows
+
+    try:
+        address = str(json.loads(outputs.site_state.read_bytes())["site"])
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        return []
+    return site_rows(read_site_state(outputs.site_state, Site(address, known=())), index)
+
+
 @click.group("releases", invoke_without_command=True)
 @click.pass_context
 @json_option
@@ -291,12 +303,7 @@ def releases_command(context: click.Context, outputs: Outputs, as_json: bool) ->
     from sources.archive.archive import Archive
 
     index = Archive(outputs.archive).index()
-    on_site = []
-    if outputs.site_state.exists():
-        from sources.site.polling import Site, read_site_state, site_rows
-
-        address = json.loads(outputs.site_state.read_text("utf-8"))["site"]
-        on_site = site_rows(read_site_state(outputs.site_state, Site(address, known=())), index)
+    on_site = _site_rows(outputs, index)
     try:
         rows = read_rows(version_folder(outputs), "hcpcs_releases")
     except NothingPublished:

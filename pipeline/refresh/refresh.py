@@ -23,6 +23,7 @@ import polars as pl
 from hcpcs.errors import HcpcsError
 from hcpcs.files import write_atomically
 from hcpcs.paths import Outputs
+from hcpcs.version import FileDamaged, latest_version, refused_findings
 from pipeline.lineage.columns import tables
 from pipeline.orchestration.fingerprints import build_fingerprint, staged_fingerprint
 from pipeline.orchestration.run_context import Intake, RefreshRefused, Tell
@@ -30,8 +31,7 @@ from pipeline.refresh.take_in import TakenIn, take_in
 from pipeline.versions.publish import FETCHING, Published, sweep
 from pipeline.versions.store import (
     is_intact,
-    latest_version,
-    mend_latest_link,
+    mend_small_files,
     read_manifest,
     read_state,
     write_json,
@@ -138,7 +138,10 @@ def refresh(
 @contextlib.contextmanager
 def _failed_writes_told(outputs: Outputs, home: Path) -> Iterator[None]:
     """Say of a full disk or a failing database which it is and what was published, whichever write met it."""
-    before = latest_version(outputs)
+    try:
+        before = latest_version(outputs)
+    except FileDamaged:  # the refresh mends it
+        before = None
     try:
         yield
     except Exception as error:
@@ -177,8 +180,8 @@ def _refresh_alone(
     sends_lineage: bool,
 ) -> Refreshed:
     """Refresh as the only one that writes."""
+    mend_small_files(outputs)
     sweep(outputs)
-    mend_latest_link(outputs)
     with tempfile.TemporaryDirectory(prefix=FETCHING, dir=outputs.folder) as folder:
         report = _fetch(outputs, site, addresses, Path(folder), tell) if site is not None else None
         if report is not None:
@@ -247,7 +250,7 @@ def _refresh(
         raise SourceError("every release is excluded; `hcpcs releases include YYYY-MM` takes one back")
     count = len(set(index.zips) - set(held.zips))
     fingerprint = build_fingerprint(index)
-    if read_state(outputs).get("fingerprint") == fingerprint and (latest := _intact_latest(outputs)) is not None:
+    if read_state(outputs).fingerprint == fingerprint and (latest := _intact_latest(outputs)) is not None:
         archive.commit(index)
         refusals = {k: str(v) for k, v in refused.items()}
         return Refreshed(latest, False, count, (), refusals, report, taken.left, taken.packed)
@@ -354,7 +357,7 @@ def instance_partitions_of_held(instance: dg.DagsterInstance, intake: Intake) ->
 
 def _stale(outputs: Outputs, intake: Intake) -> list[str]:
     """Releases whose staged tables are missing, damaged, or were made from other members or by other code."""
-    made_from: dict[str, str] = read_state(outputs).get("releases", {})
+    made_from = read_state(outputs).releases
     return [
         release_id
         for release_id, zips in intake.releases().items()
@@ -402,8 +405,7 @@ def _raise_cause(outputs: Outputs, errors: list[BaseException], result: Any, int
 
 def _note_refused_findings(outputs: Outputs, intake: Intake) -> None:
     """Keep the findings of refused releases where ``hcpcs findings`` looks for them, those of earlier runs too."""
-    noted = json.loads(outputs.refused.read_text("utf-8")) if outputs.refused.exists() else {}
-    noted = {release_id: found for release_id, found in noted.items() if release_id in intake.index.refused}
+    noted = {r: found for r, found in refused_findings(outputs).items() if r in intake.index.refused}
     for release_id, refusal in intake.refused.items():
         noted[release_id] = [{s: getattr(f, s) for s in f.__slots__} for f in refusal.findings]
     write_json(outputs.refused, noted)

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet
 
+from hcpcs.errors import HcpcsError
 from hcpcs.manifest import NAME, load_manifest, tables_of
 from pipeline.versions.store import read_manifest
 from schemas.columns import LICENSE_CMS
@@ -187,7 +188,7 @@ def changes_markdown(before: Path | None, folder: Path, content: Mapping[str, An
         # Leniently: what became of the predecessor since must not keep a new version from being published.
         previous = _Side(before.name, read_manifest(before)["content"], before)
         return _diff(previous, after).as_markdown()
-    except (OSError, ValueError, KeyError, pl.exceptions.PolarsError):
+    except (HcpcsError, OSError, ValueError, KeyError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return f"# Version {version}\n\nIts predecessor {before.name} is damaged and could not be compared with.\n"
 
 

@@ -140,7 +140,7 @@ def sweep(outputs: Outputs) -> None:
 
     So goes a whole version that ``latest.json`` never named: it was never published. Its number stays used.
     """
-    unfinished = read_state(outputs).get("publishing")
+    unfinished = read_state(outputs).publishing
     if unfinished is not None:
         if unfinished != latest_version(outputs) and outputs.version(unfinished).is_dir():
             outputs.version(unfinished).rename(outputs.versions / f"{_PARTIAL}{unfinished}")
@@ -166,7 +166,7 @@ def _next_version(outputs: Outputs, newest_release: str) -> str:
     The state names it as being published until ``latest.json`` does.
     """
     prefix = newest_release.replace("-", ".")
-    builds: dict[str, int] = read_state(outputs).get("builds", {})
+    builds = read_state(outputs).builds
     held = [version_key(v)[2] for v in all_versions(outputs) if v.startswith(prefix + ".")]
     number = max([builds.get(prefix, 0), *held]) + 1
     version = f"{prefix}.{number}"

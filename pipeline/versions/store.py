@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hcpcs.files import write_atomically
-from hcpcs.manifest import json_bytes
+from hcpcs.files import file_sha256, write_atomically
+from hcpcs.manifest import NAME, ManifestDamaged, json_bytes, load_manifest
 from hcpcs.paths import Outputs
-from hcpcs.version import VERSION_ID, LatestPointer, latest_version
+from hcpcs.version import VERSION_ID, FileDamaged, LatestPointer, latest_version, refused_findings
 
 
 def all_versions(outputs: Outputs) -> list[str]:
@@ -26,17 +29,24 @@ def version_key(version: str) -> tuple[int, ...]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of the version in ``folder``."""
-    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
-    return manifest
+    """The manifest of the version in ``folder``; raises ``ManifestDamaged`` for a missing or edited one."""
+    try:
+        data = (folder / NAME).read_bytes()
+    except FileNotFoundError:
+        raise ManifestDamaged(f"{folder}: {NAME} is missing") from None
+    return load_manifest(data, str(folder))
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether the version in ``folder`` has all its files, in their sizes."""
-    if not (folder / "manifest.json").exists():
+    """Whether the version in ``folder`` has all its files as they were published."""
+    try:
+        files: dict[str, Any] = read_manifest(folder)["content"]["files"]
+    except ManifestDamaged:
         return False
-    files: dict[str, Any] = read_manifest(folder)["content"]["files"]
-    return all((folder / n).is_file() and (folder / n).stat().st_size == f["bytes"] for n, f in files.items())
+    # Sizes first, which cost nothing.
+    return all((folder / n).is_file() and (folder / n).stat().st_size == f["bytes"] for n, f in files.items()) and all(
+        file_sha256(folder / n) == f["sha256"] for n, f in files.items()
+    )
 
 
 def point_latest_at(outputs: Outputs, version: str) -> None:
@@ -45,29 +55,103 @@ def point_latest_at(outputs: Outputs, version: str) -> None:
     mend_latest_link(outputs)
 
 
+def mend_small_files(outputs: Outputs) -> None:
+    """Drop damaged findings of refused releases; let ``latest.json`` name a version and the symlink ``latest`` follow.
+
+    A damaged pointer then names the newest whole version. A folder in the link's place, as a copy with links followed
+    has it, gives way to the link; one that is no copy of a version stays, and the pointer alone names the newest.
+    """
+    try:
+        refused_findings(outputs)
+    except FileDamaged:
+        outputs.refused.unlink()
+    try:
+        latest_version(outputs)
+    except FileDamaged:
+        whole = [v for v in all_versions(outputs) if is_intact(outputs.version(v))]
+        if not whole:
+            outputs.latest.unlink()
+            return
+        point_latest_at(outputs, whole[-1])
+    mend_latest_link(outputs)
+
+
 def mend_latest_link(outputs: Outputs) -> None:
     """Let the symlink ``latest`` follow ``latest.json``."""
     version = latest_version(outputs)
     if version is None:
         return
-    target = Path("versions") / version
-    if outputs.latest_link.is_symlink() and outputs.latest_link.readlink() == target:
+    link, target = outputs.latest_link, Path("versions") / version
+    if link.is_symlink() and link.readlink() == target:
         return
-    fresh = outputs.folder / f".latest.{os.getpid()}"
+    fresh, copied = (outputs.folder / f".latest.{what}.{os.getpid()}" for what in ("new", "copied"))
+    if link.is_dir() and not link.is_symlink():
+        if not (link / NAME).is_file():
+            return
+        link.rename(copied)
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
-    fresh.replace(outputs.latest_link)
+    fresh.replace(link)
+    shutil.rmtree(copied, ignore_errors=True)
 
 
-def read_state(outputs: Outputs) -> dict[str, Any]:
-    """What earlier runs left for later ones; empty at first."""
-    state: dict[str, Any] = json.loads(outputs.state.read_text("utf-8")) if outputs.state.exists() else {}
-    return state
+@dataclass(frozen=True, slots=True)
+class State:
+    """``state.json``: what a run must know of earlier ones.
+
+    ``fingerprint`` is of the inputs and code of the last build, ``releases`` those of each staged release; ``builds``
+    has the newest number used for a newest release; ``publishing`` is a version that ``latest.json`` may not name yet.
+    """
+
+    fingerprint: str | None = None
+    releases: dict[str, str] = field(default_factory=dict)
+    builds: dict[str, int] = field(default_factory=dict)
+    publishing: str | None = None
+
+    @classmethod
+    def from_json(cls, data: bytes) -> State:
+        """The state that ``data`` holds; raises ``FileDamaged`` for what is none."""
+        try:
+            raw = json.loads(data)
+            state = cls(**{f.name: raw[f.name] for f in fields(cls) if f.name in raw})
+            texts = [state.fingerprint or "", state.publishing or "", *state.releases.values()]
+            is_typed = all(isinstance(t, str) for t in texts) and all(isinstance(n, int) for n in state.builds.values())
+        except (ValueError, TypeError, AttributeError):
+            is_typed = False
+        if not is_typed:
+            raise FileDamaged("state.json is damaged")
+        return state
+
+
+def read_state(outputs: Outputs) -> State:
+    """What earlier runs left for later ones.
+
+    Where it is missing or damaged, everything is read again, and the numbers used are those of the versions and runs
+    that are known: a number is never used twice.
+    """
+    try:
+        return State.from_json(outputs.state.read_bytes())
+    except (FileNotFoundError, FileDamaged):
+        return State(builds=_numbers_used(outputs))
 
 
 def write_state(outputs: Outputs, **changes: Any) -> None:
     """Change parts of the state, all at once."""
-    write_json(outputs.state, read_state(outputs) | changes)
+    write_json(outputs.state, asdict(replace(read_state(outputs), **changes)))
+
+
+def _numbers_used(outputs: Outputs) -> dict[str, int]:
+    """The newest number used for each newest release: by versions kept, and by the summaries of runs."""
+    seen = set(all_versions(outputs))
+    for path in outputs.runs.glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            seen.add(json.loads(path.read_bytes())["version"])
+    numbers: dict[str, int] = {}
+    for version in seen:
+        if isinstance(version, str) and VERSION_ID.fullmatch(version):
+            prefix, _, number = version.rpartition(".")
+            numbers[prefix] = max(numbers.get(prefix, 0), int(number))
+    return numbers
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -312,7 +312,7 @@ def read_site_state(path: Path, site: Site) -> SiteState:
             {address: AskedFile(**asked) for address, asked in raw["files"].items()},
             raw["polled_at"],
         )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         # Only a cache of what the site said: without it, everything is asked for once more.
         return SiteState(site.address)
 

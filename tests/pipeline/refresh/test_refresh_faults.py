@@ -415,4 +415,4 @@ def test_on_a_disk_that_fills_up_it_says_so_and_loses_nothing(
     assert latest_version(outputs) == "2026.07.1" and "the newest version is still 2026.07.1" in err
     small_disk(64_000_000)
     assert_the_next_run_ends_as_if_nothing_had_been(outputs, server, undisturbed)
-    assert read_state(outputs)["builds"]["2026.10"] >= 1
+    assert read_state(outputs).builds["2026.10"] >= 1

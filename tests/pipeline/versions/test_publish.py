@@ -16,6 +16,7 @@ from hcpcs.paths import Outputs
 from pipeline.versions import publish as publishing
 from pipeline.versions.parquet import logical_sha256, write_published_table, write_work_table
 from pipeline.versions.store import (
+    State,
     all_versions,
     latest_version,
     mend_latest_link,
@@ -137,7 +138,7 @@ def test_the_state_keeps_what_a_change_does_not_name(tmp_path: Path) -> None:
     outputs = Outputs(tmp_path)
     write_state(outputs, builds={"2025.10": 3})
     write_state(outputs, fingerprint="abc")
-    assert read_state(outputs) == {"builds": {"2025.10": 3}, "fingerprint": "abc"}
+    assert read_state(outputs) == State(builds={"2025.10": 3}, fingerprint="abc")
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
