@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from hcpcs.annotate.engine import open_version
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS, Lookup
-from hcpcs.annotate.parsing import UnusableColumn
 from hcpcs.annotate.sql import normalized_code
+from hcpcs.annotate.values import UnusableColumn
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

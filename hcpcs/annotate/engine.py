@@ -12,9 +12,9 @@ import fnmatch
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs
 
+from hcpcs.annotate.amounts import decimal_mark, is_amount
 from hcpcs.annotate.csv_text import TextOptions
+from hcpcs.annotate.dates import date_form, days_of, stated_form
 from hcpcs.annotate.files import (
     Claims,
     Job,
@@ -49,17 +51,9 @@ from hcpcs.annotate.lookup import (
     read_version,
     take,
 )
-from hcpcs.annotate.parsing import (
-    RULES,
-    UnusableColumn,
-    date_form,
-    days_of,
-    is_amount,
-    is_text,
-    read_codes,
-    texts_of_keys,
-)
+from hcpcs.annotate.parsing import RULES, keys_of_texts, read_codes, texts_of_keys
 from hcpcs.annotate.summary import Tally, summary_of
+from hcpcs.annotate.values import NULL_WORDS, UnusableColumn, is_nothing, is_text
 from hcpcs.errors import HcpcsError
 
 #: Columns that tell what was read from a line, and no answer; they may be asked for like the others.
@@ -77,12 +71,22 @@ class Request:
     """What is asked for: names of columns, and what to do with them."""
 
     code: str
-    date: str
+    date: str | None = None
     date_else: str | None = None
+    on: dt.date | None = None
     modifiers: tuple[str, ...] = ()
     columns: tuple[str, ...] = DEFAULT_COLUMNS
     redact: tuple[str, ...] = ()
     amount: str | None = None
+    #: Form by column of dates; ``""``: of every one.
+    date_formats: Mapping[str, str] = field(default_factory=dict)
+    decimal: str | None = None
+    null_words: tuple[str, ...] = NULL_WORDS
+
+    @property
+    def dates(self) -> list[str]:
+        """The columns of dates."""
+        return [c for c in (self.date, self.date_else) if c]
 
 
 def annotate(
@@ -91,12 +95,16 @@ def annotate(
     *,
     version: str | Path,
     code: str,
-    date: str,
+    date: str | None = None,
     date_else: str | None = None,
+    on: dt.date | None = None,
     modifiers: Sequence[str] = (),
     columns: Sequence[str] = DEFAULT_COLUMNS,
     redact: Sequence[str] = (),
     amount: str | None = None,
+    date_formats: Sequence[str] = (),
+    decimal: str | None = None,
+    nulls: Sequence[str] = (),
     text: TextOptions = TextOptions(),
     threads: int | None = None,
     tell: Callable[[str], None] = lambda _: None,
@@ -104,17 +112,32 @@ def annotate(
     """Write ``claims`` to ``out`` as Parquet with ``columns`` added, and return the summary; without ``out`` only that.
 
     ``claims``: Parquet or CSV; a file, folder, glob, or address in object storage. ``version``: the folder or address
-    of a published version. ``modifiers``: names or patterns of columns; each gets a column ``<name>_status``.
-    ``redact``: description columns to blank where the code's owner withholds them. ``amount``: a number to add up by
-    status in the summary. ``text``: what is stated about CSV instead of found. Raises ``HcpcsError`` for what cannot
-    be used, and leaves no part of ``out`` then.
+    of a published version. ``on``: a day for all lines, instead of ``date``. ``modifiers``: names or patterns of
+    columns; each gets a column ``<name>_status``. ``redact``: description columns to blank where the code's owner
+    withholds them. ``amount``: a number to add up by status in the summary. ``date_formats``: forms as in
+    ``DD.MM.YYYY``, for one column as ``COLUMN=FORM``. ``decimal``: the decimal mark of amounts. ``nulls``: words that
+    stand for nothing besides the usual ones. ``text``: what is stated about CSV instead of found. Raises
+    ``HcpcsError`` for what cannot be used, and leaves no part of ``out`` then.
     """
     found = open_claims(claims, text)
     if claims_out := Path(out) if out is not None else None:
         _check_place(claims_out)
     tables = open_version(version, columns)
     request = _checked(
-        Request(code, date, date_else, tuple(modifiers), tuple(columns), tuple(redact), amount), found.schema
+        Request(
+            code=code,
+            date=date,
+            date_else=date_else,
+            on=on,
+            modifiers=tuple(modifiers),
+            columns=tuple(columns),
+            redact=tuple(redact),
+            amount=amount,
+            date_formats=_formats(date_formats),
+            decimal=decimal,
+            null_words=(*NULL_WORDS, *(word.strip().upper() for word in nulls)),
+        ),
+        found.schema,
     )
     annotator = Annotator(tables, request, found)
     workers = threads or os.cpu_count() or 1
@@ -125,6 +148,12 @@ def annotate(
         with Output(claims_out, found, annotator.schema, statistics) as output:
             _run(annotator, found, workers, output, tell)
     return summary_of(annotator, str(claims), str(out) if out is not None else None)
+
+
+def _formats(stated: Sequence[str]) -> dict[str, str]:
+    """Forms of dates by column, ``""`` for every column, from ``FORM`` or ``COLUMN=FORM``."""
+    pairs = [text.rpartition("=") for text in stated]
+    return {column: stated_form(form) for column, _, form in pairs}
 
 
 def _check_place(out: Path) -> None:
@@ -159,6 +188,8 @@ def _checked(request: Request, schema: pa.Schema) -> Request:
     """The request with patterns replaced by names; raises ``UnusableColumn`` for what the claims do not have."""
 
     def there(name: str) -> str:
+        if schema.names.count(name) > 1:
+            raise UnusableColumn(f"the claims have several columns named {name!r}; rename all but one")
         if name not in schema.names:
             raise UnusableColumn(f"the claims have no column {name!r}; {_alike(name, schema.names)}")
         return name
@@ -169,26 +200,29 @@ def _checked(request: Request, schema: pa.Schema) -> Request:
         if not matches:
             there(pattern)
         modifiers += [m for m in matches if m not in modifiers]
-    for name in (request.code, request.date, *filter(None, (request.date_else, request.amount)), *request.redact):
+    if (request.date is None) == (request.on is None) or (request.on and request.date_else):
+        raise UnusableColumn(
+            "the day comes from a column (date, date_else) or is one for all lines (on): state one of them"
+        )
+    for name in (request.code, *request.dates, *filter(None, (request.amount,)), *request.redact):
         there(name)
+    for name in filter(None, request.date_formats):
+        if name not in request.dates:
+            raise UnusableColumn(f"a date format is stated for {name!r}, which is no column of dates that was named")
     for name in request.redact:
         if not is_text(_value_type(schema.field(name).type)):
             raise UnusableColumn(f"column {name!r} is {schema.field(name).type}, not text: it holds no descriptions")
     if request.amount and not is_amount(schema.field(request.amount).type):
         raise UnusableColumn(f"column {request.amount!r} is {schema.field(request.amount).type}, not a number")
+    twice = sorted({n for n in schema.names if schema.names.count(n) > 1})
+    if twice:
+        raise UnusableColumn(f"the claims have several columns named {', '.join(map(repr, twice))}; rename all but one")
     added = [*request.columns, *(f"{m}_status" for m in modifiers)]
-    taken = [c for c in added if c in schema.names]
+    given = {name.casefold(): name for name in schema.names}
+    taken = [given[c.casefold()] for c in added if c.casefold() in given]
     if taken:
         raise UnusableColumn(f"the claims have {', '.join(taken)} already; rename, or name other columns to add")
-    return Request(
-        request.code,
-        request.date,
-        request.date_else,
-        tuple(modifiers),
-        tuple(dict.fromkeys(request.columns)),
-        request.redact,
-        request.amount,
-    )
+    return replace(request, modifiers=tuple(modifiers), columns=tuple(dict.fromkeys(request.columns)))
 
 
 class Annotator:
@@ -199,15 +233,28 @@ class Annotator:
         self.version = tables.version
         self.lookup = Lookup(tables)
         self.modifier_lookup = Lookup(tables, "modifier") if request.modifiers else None
-        texts = [request.code, *request.modifiers, request.date, *filter(None, [request.date_else])]
+        texts = [request.code, *request.modifiers, *request.dates]
         self.dictionaries = [] if claims.is_csv else text_columns(claims.schema, list(dict.fromkeys(texts)))
-        dates = [c for c in (request.date, request.date_else) if c]
+        dates = request.dates
         widths = {request.code: 5} | dict.fromkeys(request.modifiers, 2)
-        samples = _samples(claims, dict.fromkeys((*widths, *dates)), dates)
+        sampled = dict.fromkeys((*widths, *dates, *filter(None, [request.amount])))
+        samples = _samples(claims, sampled, dates, request.null_words)
         self.numeric = {c: _is_numeric(claims, c, width, samples.get(c)) for c, width in widths.items()}
-        self.forms = {c: date_form(c, _value_type(claims.schema.field(c).type), samples.get(c)) for c in dates}
-        used = [request.code, request.date, request.date_else, request.amount, *request.modifiers]
-        self.columns_used = list(dict.fromkeys(filter(None, used)))
+        self.forms = {
+            c: date_form(
+                c,
+                _value_type(claims.schema.field(c).type),
+                samples.get(c),
+                stated=request.date_formats.get(c, request.date_formats.get("")),
+                words=request.null_words,
+            )
+            for c in dates
+        }
+        delimiters = {f.dialect.delimiter for f in claims.files if f.dialect is not None}
+        amounts = samples.get(request.amount) if request.amount else None
+        self.decimal = request.decimal or decimal_mark(amounts, delimiters.pop() if len(delimiters) == 1 else None)
+        used = [request.code, *request.dates, *filter(None, [request.amount]), *request.modifiers]
+        self.columns_used = list(dict.fromkeys(used))
         self._open = np.array(self.lookup.column("redistribution").cast(pa.string()).to_pylist()) == "open"
         self._unknown = self.lookup.status == UNKNOWN_CODE
         self.after_newest = _end_of_quarter(tables)
@@ -226,9 +273,9 @@ class Annotator:
         text = pa.dictionary(pa.int32(), pa.string())
         added = [pa.field(c, self.columns[c].type if c in self.columns else text) for c in self.request.columns]
         added += [pa.field(f"{m}_status", text) for m in self.request.modifiers]
-        options = {k: v for k, v in (("code", self.request.code), ("date", self.request.date)) if v}
-        if self.request.date_else:
-            options["date_else"] = self.request.date_else
+        request = self.request
+        stated = {"code": request.code, "date": request.date, "date_else": request.date_else, "on": request.on}
+        options = {k: str(v) for k, v in stated.items() if v is not None}
         metadata = metadata_of({"version": self.version, "annotate": json.dumps(options)})
         return pa.schema([*given, *added], metadata={**(given.metadata or {}), **metadata})
 
@@ -260,18 +307,18 @@ class Annotator:
 
     def _answer(self, claims: pa.Table, tally: Tally) -> tuple[_CodeColumn, np.ndarray, dict[str, pa.Array]]:
         request = self.request
-        codes = _CodeColumn(claims[request.code], self.lookup, self.numeric[request.code])
+        codes = _CodeColumn(claims[request.code], self.lookup, self.numeric[request.code], request.null_words)
         days, dated = self._days(claims, tally)
         answers = self.lookup.answers(codes.rows, self.lookup.periods_of_days(days, dated))
         tally.lines += claims.num_rows
-        tally.count_answers(answers, claims[request.amount] if request.amount else None)
+        tally.count_answers(answers, claims[request.amount] if request.amount else None, self.decimal)
         if days.max(initial=self.after_newest - 1) >= self.after_newest:
             tally.after_newest_release += int(np.count_nonzero((days >= self.after_newest) & dated))
         codes.count(tally, dated, self._unknown[self.lookup.first_answers(codes.distinct_keys)])
         modifiers = {}
         for name in request.modifiers:
             assert self.modifier_lookup is not None
-            column = _CodeColumn(claims[name], self.modifier_lookup, self.numeric[name])
+            column = _CodeColumn(claims[name], self.modifier_lookup, self.numeric[name], request.null_words)
             found = self.modifier_lookup.answers(column.rows, self.modifier_lookup.periods_of_days(days, dated))
             status = take(self.modifier_lookup.status.astype(np.int32), found)
             given = column.given()
@@ -280,6 +327,10 @@ class Annotator:
         return codes, answers, modifiers
 
     def _days(self, claims: pa.Table, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
+        if self.request.on is not None:
+            day = (self.request.on - dt.date(1970, 1, 1)).days
+            return np.full(claims.num_rows, day, np.int32), np.ones(claims.num_rows, bool)
+        assert self.request.date is not None
         days, dated = self._days_of(self.request.date, claims, tally)
         if self.request.date_else is not None and not dated.all():
             other, also = self._days_of(self.request.date_else, claims, tally)
@@ -287,17 +338,21 @@ class Annotator:
         return days, dated
 
     def _days_of(self, name: str, claims: pa.Table, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
-        form, found = self.forms[name], []
+        form, found, words = self.forms[name], [], self.request.null_words
+        by_value = not pa.types.is_temporal(claims.schema.field(name).type) and (
+            form != "number" or words != NULL_WORDS
+        )
         for chunk in claims[name].chunks:
             blank = chunk.null_count
-            if pa.types.is_dictionary(chunk.type) or is_text(chunk.type):
-                texts = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
-                each, read = days_of(texts.dictionary, form)
-                places = _places(texts.indices, len(read))
+            if pa.types.is_dictionary(chunk.type) or by_value:
+                values = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+                each, read = days_of(values.dictionary, form)
+                nothing = is_nothing(values.dictionary, words)
+                read &= ~nothing
+                places = _places(values.indices, len(read))
                 days, valid = take(np.append(each, 0).astype(np.int32), places), np.append(read, False)[places]
-                if is_text(texts.dictionary.type):
-                    empty = pc.equal(pc.utf8_trim_whitespace(texts.dictionary), "").to_numpy(zero_copy_only=False)
-                    blank += int(np.count_nonzero(np.append(empty == True, False)[places])) if empty.any() else 0  # noqa: E712
+                if nothing.any():
+                    blank += int(np.count_nonzero(np.append(nothing, False)[places]))
             else:
                 days, valid = days_of(chunk, form)
             tally.unreadable_dates[name] += len(valid) - int(np.count_nonzero(valid)) - blank
@@ -324,14 +379,16 @@ class Annotator:
 class _CodeColumn:
     """A part's codes: for each line the row of the lookup's table, and what its distinct values are."""
 
-    def __init__(self, column: pa.ChunkedArray, lookup: Lookup, numeric: bool) -> None:
-        self._lookup = lookup
+    def __init__(self, column: pa.ChunkedArray, lookup: Lookup, numeric: bool, words: Sequence[str]) -> None:
+        self._lookup, self._words = lookup, words
         self._chunks = []
+        word_keys = keys_of_texts(pa.array(words), lookup.width)
         rows = []
         for chunk in column.chunks:
             encoded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
             values = _texts(encoded.dictionary)
             read = read_codes(values, lookup.width, numeric=numeric)
+            read.keys[np.isin(read.keys, word_keys[word_keys >= 0])] = -1
             starts = lookup.rows_of_keys(read.keys)
             starts = np.append(starts, lookup.rows_of_keys(np.array([-1])))  # where the value is null
             places = _places(encoded.indices, len(values))
@@ -346,7 +403,7 @@ class _CodeColumn:
         for places, values, read in self._chunks:
             filled = np.append(read.keys >= 0, False)
             odd = np.flatnonzero(read.keys < 0)
-            filled[odd] = ~_blank(values.take(pa.array(odd)))
+            filled[odd] = ~is_nothing(values.take(pa.array(odd)), self._words)
             found.append(filled[places])
         return np.concatenate(found) if found else np.empty(0, bool)
 
@@ -388,7 +445,7 @@ class _CodeColumn:
             tally.unknown_codes.count(pa.array(read.keys[seen]), with_day[seen])
             odd = np.flatnonzero(shapeless & (whole > 0))
             given = values.take(pa.array(odd))
-            blank = _blank(given)
+            blank = is_nothing(given, self._words)
             tally.null_codes += int(whole[odd[blank]].sum())
             tally.unknown_shapes.count(given.filter(pa.array(~blank)), whole[odd[~blank]])
 
@@ -398,12 +455,14 @@ class _CodeColumn:
         return np.concatenate(found) if found else np.empty(0, np.int32)
 
 
-def _samples(claims: Claims, columns: Iterable[str], needed: Sequence[str]) -> dict[str, pa.Array]:
+def _samples(
+    claims: Claims, columns: Iterable[str], needed: Sequence[str], words: Sequence[str]
+) -> dict[str, pa.Array]:
     """Distinct values of columns in the claims' first lines, and on until the ``needed`` columns have some."""
     found: dict[str, pa.Array] = {}
     for name in columns:
         kind = _value_type(claims.schema.field(name).type)
-        if is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        if is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
             found[name] = pa.nulls(0, kind)
     if not found:
         return found
@@ -412,7 +471,9 @@ def _samples(claims: Claims, columns: Iterable[str], needed: Sequence[str]) -> d
             if len(before) < _ENOUGH_VALUES:
                 values = table[name]
                 plain = values.cast(before.type) if pa.types.is_dictionary(values.type) else values
-                found[name] = pc.unique(pa.concat_arrays([before, pc.unique(plain).drop_null()]))
+                values = pc.unique(plain)
+                values = values.filter(pa.array(~is_nothing(values, words)))
+                found[name] = pc.unique(pa.concat_arrays([before, values]))
         if all(len(found[name]) for name in needed if name in found):
             break
     return found
@@ -507,12 +568,6 @@ def _places(index: pa.Array, null: int) -> np.ndarray:
     places = np.frombuffer(index.buffers()[1], np.int32)[index.offset : index.offset + len(index)].copy()
     places[np.flatnonzero(there[index.offset : index.offset + len(index)] == 0)] = null
     return places
-
-
-def _blank(values: pa.Array) -> np.ndarray:
-    """Which texts are null, or nothing but white space."""
-    blank: np.ndarray = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True).to_numpy(zero_copy_only=False)
-    return blank
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from hcpcs.annotate.csv_text import Block, ClaimsUnreadable, Dialect, TextOptions, blocks, find_dialect, kind_of_bytes
 from hcpcs.annotate.lake import live_files, tables_in
-from hcpcs.annotate.parsing import is_text
+from hcpcs.annotate.values import is_text
 from hcpcs.errors import HcpcsError
 
 #: What a part may weigh in memory, about, and the most lines it may have.

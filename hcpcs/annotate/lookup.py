@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from hcpcs.annotate.parsing import CODE_KEYS, MODIFIER_KEYS, UnusableColumn, keys_of_texts, texts_of_keys
+from hcpcs.annotate.parsing import CODE_KEYS, MODIFIER_KEYS, keys_of_texts, texts_of_keys
+from hcpcs.annotate.values import UnusableColumn
 from hcpcs.errors import HcpcsError
 
 #: Answers to "was it valid on that day", in the order in which they are tried: the first that holds.

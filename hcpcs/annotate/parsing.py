@@ -1,4 +1,4 @@
-"""Codes and dates as people have them, made comparable: by rules that are stated and counted, never by guess.
+"""Codes as people have them, made comparable: by rules that are stated and counted, never by guess.
 
 What is read here are values of a column, most often its distinct ones. What a code then means belongs in
 ``hcpcs.annotate.lookup``; where the values come from, in ``hcpcs.annotate.files``.
@@ -6,15 +6,13 @@ What is read here are values of a column, most often its distinct ones. What a c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hcpcs.errors import HcpcsError
+from hcpcs.annotate.values import flags
 
 #: What was done to a value so that it became a code. A value counts under each rule that changed it.
 RULES = ("upper_cased", "cleaned", "modifier_cut_off", "zeros_restored")
@@ -31,10 +29,6 @@ _DIGIT = np.where(_LETTER < 10, _LETTER, -1)
 CODE_KEYS = 36 * 1000 * 36
 #: A modifier's number by its two characters.
 MODIFIER_KEYS = 36 * 36
-
-
-class UnusableColumn(HcpcsError):
-    """A column that was named is not there, or is of a kind that holds no codes or dates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +123,9 @@ def read_codes(values: pa.Array, width: int = 5, *, numeric: bool = False) -> Co
         tails = tails.filter(pa.array(cut[left]))
     keys[odd] = found
     hit = found >= 0
-    differs = _flags(pc.not_equal(upper, given))
-    cleaned = _flags(pc.not_equal(compact, upper)) & ~cut
-    zeros = _flags(pc.not_equal(tried, compact)) & ~cut
+    differs = flags(pc.not_equal(upper, given))
+    cleaned = flags(pc.not_equal(compact, upper)) & ~cut
+    zeros = flags(pc.not_equal(tried, compact)) & ~cut
     rules[odd] = (
         (hit & differs) * UPPER_CASED
         + (hit & cleaned) * CLEANED
@@ -150,128 +144,8 @@ def _apart(upper: pa.Array, compact: pa.Array) -> tuple[np.ndarray, pa.Array]:
     candidates = np.flatnonzero(keys >= 0)
     pattern = rf"^(?:{_BETWEEN}+[A-Z0-9]{{2}}){{1,4}}{_BLANK_OR_POINT}*$"
     fits = np.zeros(len(keys), bool)
-    fits[candidates] = _flags(pc.match_substring_regex(tails.take(pa.array(candidates)), pattern))
+    fits[candidates] = flags(pc.match_substring_regex(tails.take(pa.array(candidates)), pattern))
     joined = keys_of_texts(pc.utf8_slice_codeunits(compact, 0, 5))
     modifier = pc.utf8_slice_codeunits(compact, 5)
     joins = ~fits & (joined >= 0) & (keys_of_texts(modifier, 2) >= 0)
     return np.where(fits, keys, np.where(joins, joined, -1)), pc.if_else(pa.array(fits), tails, modifier)
-
-
-def _flags(values: pa.Array) -> np.ndarray:
-    flags: np.ndarray = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
-    return flags
-
-
-#: The forms of dates that are told apart, with what a summary calls them.
-DATE_FORMS: Mapping[str, str] = {
-    "date": "a date",
-    "datetime": "a time stamp, its day taken",
-    "number": "a number YYYYMMDD",
-    "iso": "text YYYY-MM-DD",
-    "compact": "text YYYYMMDD",
-    "us": "text MM/DD/YYYY",
-}
-_TEXT_FORMS = {
-    "iso": (r"^\s*(?P<y>[0-9]{4})-(?P<m>[0-9]{1,2})-(?P<d>[0-9]{1,2})(?:[T ].*)?\s*$"),
-    "compact": (r"^\s*(?P<y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})\s*$"),
-    "us": (r"^\s*(?P<m>[0-9]{1,2})/(?P<d>[0-9]{1,2})/(?P<y>[0-9]{4})(?: .*)?\s*$"),
-}
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a column holds texts."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def is_amount(kind: pa.DataType) -> bool:
-    """Whether a column can be added up; texts can, as CSV has no numbers."""
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or is_text(kind)
-
-
-def amounts_of(values: pa.ChunkedArray) -> np.ndarray:
-    """Amounts as float64; what is null or does not read as a number counts as 0."""
-    if is_text(values.type):
-        number = pc.match_substring_regex(values, r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)$")
-        values = pc.if_else(number, values, pa.scalar(None, values.type))
-    numbers = values.cast(pa.float64())
-    result: np.ndarray = (pc.fill_null(numbers, 0.0) if numbers.null_count else numbers).to_numpy()
-    return result
-
-
-def date_form(name: str, kind: pa.DataType, sample: pa.Array | None) -> str:
-    """Which of ``DATE_FORMS`` a column has; texts and numbers by ``sample``, some of its distinct values.
-
-    The form that reads most of the sample holds for the whole column. Raises ``UnusableColumn`` where none reads half
-    of it, or the type holds no dates. Without values any form will do.
-    """
-    if pa.types.is_date(kind):
-        return "date"
-    if pa.types.is_timestamp(kind):
-        return "datetime"
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        forms = ["number"]
-    elif is_text(kind):
-        forms = list(_TEXT_FORMS)
-    elif pa.types.is_null(kind):
-        return "iso"
-    else:
-        raise UnusableColumn(f"column {name!r} is {kind}: not a date, a number YYYYMMDD, or a text that holds a date")
-    values = sample.drop_null() if sample is not None else pa.nulls(0, kind)
-    if is_text(kind):
-        values = values.filter(pc.not_equal(pc.utf8_trim_whitespace(values), ""))
-    if not len(values):
-        return forms[0]
-    readable = {form: int(days_of(values, form)[1].sum()) for form in forms}
-    best = max(forms, key=lambda form: readable[form])
-    if 2 * readable[best] < len(values):
-        shown = ", ".join(repr(v) for v in values[:3].to_pylist())
-        known = ", ".join(DATE_FORMS[form] for form in forms)
-        raise UnusableColumn(f"column {name!r} holds no dates that are known here ({known}): {shown}")
-    return best
-
-
-def days_of(values: pa.Array, form: str) -> tuple[np.ndarray, np.ndarray]:
-    """Days since 1970 (int32), and which of them are days: what is null or does not read in ``form`` is none."""
-    valid = _flags(pc.is_valid(values)) if values.null_count else np.ones(len(values), bool)
-    if form in ("date", "datetime"):
-        if pa.types.is_timestamp(values.type) and values.type.tz is not None:
-            values = pc.local_timestamp(values)  # the day on the wall clock of the column's own zone
-        if not pa.types.is_date32(values.type):
-            values = values.cast(pa.date32(), safe=False)
-        return _buffer(values, np.int32), valid
-    if form == "number":
-        if pa.types.is_floating(values.type):
-            whole = _buffer(values.cast(pa.float64()), np.float64)
-            valid &= np.isfinite(whole) & (np.floor(whole) == whole) & (np.abs(whole) < 1e9)
-            numbers = np.where(valid, whole, 0).astype(np.int64)
-        else:
-            numbers = _buffer(values.cast(pa.int64(), safe=False), np.int64)
-        years, rest = np.divmod(numbers, 10_000)
-        months, days = np.divmod(rest, 100)
-    else:
-        parts = pc.extract_regex(values, _TEXT_FORMS[form])
-        valid = _flags(pc.is_valid(parts))
-        years, months, days = (
-            _buffer(pc.fill_null(pc.struct_field(parts, p), "0").cast(pa.int64()), np.int64) for p in "ymd"
-        )
-    return _civil_days(years, months, days, valid)
-
-
-def _civil_days(
-    years: np.ndarray, months: np.ndarray, days: np.ndarray, valid: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    valid = valid & (years >= 1) & (years <= 9999) & (months >= 1) & (months <= 12) & (days >= 1) & (days <= 31)
-    month = np.where(valid, (years - 1970) * 12 + months - 1, 0).astype("datetime64[M]")
-    first = month.astype("datetime64[D]").astype(np.int64)
-    following = (month + 1).astype("datetime64[D]").astype(np.int64)
-    day = first + days - 1
-    valid &= day < following
-    return np.where(valid, day, 0).astype(np.int32), valid
-
-
-def _buffer(values: pa.Array, kind: Any) -> np.ndarray:
-    """A fixed-width array's values without a copy; what stands in null places is arbitrary."""
-    content = values.buffers()[1]
-    if content is None:
-        return np.zeros(len(values), kind)
-    return np.frombuffer(content, kind)[values.offset : values.offset + len(values)]

@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hcpcs.annotate.amounts import amounts_of
+from hcpcs.annotate.dates import form_label
 from hcpcs.annotate.lookup import EXPIRED, NOT_YET_VALID, PURGED_UNKNOWN, STATUSES, UNKNOWN_CODE
-from hcpcs.annotate.parsing import DATE_FORMS, RULES, amounts_of, texts_of_keys
+from hcpcs.annotate.parsing import RULES, texts_of_keys
 
 if TYPE_CHECKING:
     from hcpcs.annotate.csv_text import Block, Dialect
@@ -90,9 +92,10 @@ class Tally:
         self.after_newest_release = 0
         self.null_codes = 0
         self.rules = [0] * len(RULES)
-        dates = [c for c in (request.date, request.date_else) if c]
-        self.null_dates = dict.fromkeys(dates, 0)
-        self.unreadable_dates = dict.fromkeys(dates, 0)
+        self.null_dates = dict.fromkeys(request.dates, 0)
+        self.unreadable_dates = dict.fromkeys(request.dates, 0)
+        self.unreadable_amounts = Frequencies(_MOST_SHAPES)
+        self.unreadable_amount_lines = 0
         self.unknown_codes = Frequencies()
         self.unknown_shapes = Frequencies(_MOST_SHAPES)
         self.modifiers = {m: np.zeros(len(STATUSES), np.int64) for m in request.modifiers}
@@ -104,12 +107,20 @@ class Tally:
         """An empty tally of the same request."""
         return Tally(len(self.answers), self._request)
 
-    def count_answers(self, answers: np.ndarray, amounts: pa.ChunkedArray | None) -> None:
+    def count_answers(self, answers: np.ndarray, amounts: pa.ChunkedArray | None, decimal: str) -> None:
         """Count lines, and add amounts up, by answer."""
         wide = answers.astype(np.intp)
         self.answers += np.bincount(wide, minlength=len(self.answers))
-        if amounts is not None:
-            self.amounts += np.bincount(wide, weights=amounts_of(amounts), minlength=len(self.amounts))
+        start = 0
+        for chunk in amounts.chunks if amounts is not None else ():
+            numbers, odd = amounts_of(chunk, decimal, self._request.null_words)
+            within = wide[start : start + len(chunk)]
+            self.amounts += np.bincount(within, weights=numbers, minlength=len(self.amounts))
+            start += len(chunk)
+            if len(odd):
+                self.unreadable_amount_lines += len(odd)
+                values = chunk.take(pa.array(odd)).cast(pa.string())
+                self.unreadable_amounts.count(values, np.ones(len(odd), np.int64))
 
     def count_block(self, block: Block | None) -> None:
         """Count a block of text: its blank lines, and lines by how they were read."""
@@ -138,6 +149,8 @@ class Tally:
             ):
                 for name in mine:
                     mine[name] += theirs[name]
+            self.unreadable_amounts.add(other.unreadable_amounts)
+            self.unreadable_amount_lines += other.unreadable_amount_lines
             self.unknown_codes.add(other.unknown_codes)
             self.unknown_shapes.add(other.unknown_shapes)
             self.redacted.update(other.redacted)
@@ -169,10 +182,14 @@ def summary_of(annotator: Annotator, claims: str, out: str | None) -> dict[str, 
             "no_code": [{"value": v, "lines": n} for v, n in tally.unknown_shapes.most_common(_SHOWN)],
             "no_code_is_partial": tally.unknown_shapes.is_partial,
             "unreadable_dates": {c: n for c, n in tally.unreadable_dates.items() if n},
+            "unreadable_amounts": {
+                "lines": tally.unreadable_amount_lines,
+                "examples": [{"value": v, "lines": n} for v, n in tally.unreadable_amounts.most_common(_SHOWN)],
+            },
             "after_newest_release": tally.after_newest_release,
             "blank_lines": tally.blank_lines,
         },
-        "dates_read_as": {c: DATE_FORMS[f] for c, f in annotator.forms.items()},
+        "dates_read_as": {c: form_label(f) for c, f in annotator.forms.items()},
         "text_read_as": _read_as(tally),
         "codes_read_as_numbers": [c for c, numeric in annotator.numeric.items() if numeric],
     }
@@ -270,6 +287,7 @@ def summary_tables(summary: dict[str, Any]) -> Iterator[tuple[str, list[str], li
     found = [[f"{name} is null or blank", n] for name, n in summary["null"].items()]
     found += [[f"code {rule.replace('_', ' ')}", n] for rule, n in odd["codes_read_by_rule"].items()]
     found += [[f"{name} holds no date", n] for name, n in odd["unreadable_dates"].items()]
+    found += [[f"no amount: {r['value']!r}", r["lines"]] for r in odd["unreadable_amounts"]["examples"][:5]]
     found += [["blank, left out", odd["blank_lines"]]]
     found += [["dated after the newest release's quarter", odd["after_newest_release"]]]
     found += [[f"no code: {r['value']!r}", r["lines"]] for r in odd["no_code"][:5]]

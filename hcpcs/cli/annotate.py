@@ -17,12 +17,16 @@ _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semic
 @click.argument("claims")
 @click.argument("out", type=click.Path(path_type=Path), required=False)
 @click.option("--code", required=True, help="Column of procedure codes.")
-@click.option("--date", required=True, help="Column of the day of service.")
+@click.option("--date", help="Column of the day of service.")
 @click.option("--date-else", help="Column of the day where --date has none.")
+@click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="A day for all lines, instead of --date.")
+@click.option("--date-format", "date_formats", multiple=True, help="Form of dates, as in YYMMDD; or COLUMN=FORM.")
+@click.option("--null", "nulls", multiple=True, help="Word that stands for nothing, besides NULL, NA and the like.")
 @click.option("--modifier", "modifiers", multiple=True, help="Column of modifiers, or a pattern of several.")
 @click.option("--columns", help="Columns to add, by comma, instead of the usual ones; see docs/annotate.md.")
 @click.option("--redact", multiple=True, help="Description column to blank where the code's owner withholds it.")
 @click.option("--amount", help="Column of amounts to add up in the summary.")
+@click.option("--decimal", type=click.Choice([".", ","]), help="Decimal mark of amounts that are text.")
 @click.option("--delimiter", help="Character between the fields of text; 'tab' for a tab. By default found.")
 @click.option("--quote", help="Quotation mark of text, or 'none' if nothing is quoted. By default found.")
 @click.option("--escape", help="Character before a quotation mark that does not end a text, as a backslash.")
@@ -58,6 +62,9 @@ def annotate_command(
     place = version if version and "/" in version else version_folder(outputs, version)
     if columns:
         options["columns"] = [c.strip() for c in columns.split(",")]
+    if (options["date"] is None) == (options["on"] is None) or (options["on"] and options["date_else"]):
+        raise click.UsageError("name the column of the day (--date), or one day for all lines (--on)")
+    options["on"] = options["on"].date() if options["on"] else None
     text = TextOptions(_NAMED_DELIMITERS.get(delimiter or "", delimiter), quote, escape, encoding, skip_lines)
     with Progress(quiet=as_json) as tell:
         summary = annotate(claims, out, text=text, version=place, tell=tell, **options)

@@ -22,12 +22,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_version import SPANS, Span, write_version
 
+from hcpcs.annotate.dates import days_of
 from hcpcs.annotate.engine import annotate
 from hcpcs.annotate.files import ClaimsUnreadable, OutputRefused
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS, Lookup, read_version
-from hcpcs.annotate.parsing import UnusableColumn, days_of, keys_of_texts, read_codes, texts_of_keys
+from hcpcs.annotate.parsing import keys_of_texts, read_codes, texts_of_keys
 from hcpcs.annotate.sql import SqlNames, annotate_sql
 from hcpcs.annotate.summary import Frequencies
+from hcpcs.annotate.values import UnusableColumn
 from hcpcs.errors import HcpcsError
 from pipeline.transforms.classification import classify
 
@@ -508,6 +510,7 @@ def test_the_summary_names_invalid_codes_with_their_successors(tmp_path: Path, v
         "no_code_is_partial": False,
         "unreadable_dates": {},
         "after_newest_release": 1,
+        "unreadable_amounts": {"lines": 0, "examples": []},
         "blank_lines": 0,
     }
     json.dumps(summary)

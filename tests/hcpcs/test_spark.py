@@ -17,7 +17,7 @@ from small_version import SPANS, write_version
 
 from hcpcs.annotate.engine import annotate
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS
-from hcpcs.annotate.parsing import UnusableColumn
+from hcpcs.annotate.values import UnusableColumn
 
 
 @pytest.fixture(scope="module")
