@@ -5,11 +5,22 @@ Library code raises these; only the command line turns one into a line on stderr
 
 from __future__ import annotations
 
+import re
+
 
 def in_one_line(error: BaseException) -> str:
     """What a library's error says, as one line that can be printed: it may quote the bytes it stumbled on."""
     text = " ".join(str(error).split()) or type(error).__name__
     return (text if text.isprintable() else ascii(text))[:200].rstrip(".")
+
+
+#: What steers a terminal or cannot be encoded; line feeds, tabs and the CR before a line feed are text.
+_NOT_PRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
+
+
+def printable(text: str) -> str:
+    """The text with ``\\u001b`` for each control character, and for each byte of a file name that is no UTF-8."""
+    return _NOT_PRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class HcpcsError(Exception):

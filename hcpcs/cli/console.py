@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from hcpcs.cli.process import CLEAR_LINE
 from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
 
@@ -59,11 +60,11 @@ class Progress:
 
     def _tell(self, text: str) -> None:
         if self._shown:
-            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+            click.echo(f"{CLEAR_LINE}{text}", nl=False, err=True)
 
     def __exit__(self, *_: object) -> None:
         if self._shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            click.echo(CLEAR_LINE, nl=False, err=True)
 
 
 def shown(path: Path) -> str:

@@ -13,6 +13,10 @@ import threading
 from collections.abc import Iterator
 from typing import IO, Any
 
+from hcpcs.errors import printable
+
+#: How progress replaces itself on the terminal's line: the one control sequence that is printed.
+CLEAR_LINE = "\r\x1b[K"
 #: Seconds that an interrupted command has to clean up by itself.
 _GRACE = 1.0
 _SIGNALS = {s.value: s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -111,15 +115,23 @@ class _LeavableStream(io.FileIO):
         return memoryview(data).nbytes
 
 
+class _PrintableText(io.TextIOWrapper):
+    """A standard stream that no text steers: control characters from CMS's bytes or file names come out escaped."""
+
+    def write(self, text: str) -> int:
+        clear = CLEAR_LINE if text.startswith(CLEAR_LINE) else ""
+        return super().write(clear + printable(text[len(clear) :]))
+
+
 def survive_closed_pipes() -> None:
-    """Make standard output and error streams whose readers may leave (`hcpcs refresh | head -1`)."""
+    """Make standard output and error streams whose readers may leave (`hcpcs refresh | head -1`), and that escape."""
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream: IO[str] | None = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper) and stream is getattr(sys, f"__{name}__"):
             stream.flush()
             raw = _LeavableStream(number, "w", closefd=False)
             is_terminal = raw.isatty()
-            fresh = io.TextIOWrapper(
-                io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=is_terminal or number == 2
+            fresh = _PrintableText(
+                io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=is_terminal or number == 2
             )
             setattr(sys, name, fresh)

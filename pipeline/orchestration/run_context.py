@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from hcpcs.errors import printable
 from hcpcs.paths import Outputs
 from pipeline.transforms.license_flags import quotable
 from pipeline.versions.publish import Published, publish
@@ -121,7 +122,7 @@ class Intake:
         """
         held = self.archive.index().zips
         without = {sha: z for sha, z in self.index.zips.items() if sha in held or z.release_id not in self.refused}
-        refused = self.index.refused | {release: str(error) for release, error in self.refused.items()}
+        refused = self.index.refused | {release: printable(str(error)) for release, error in self.refused.items()}
         index = ArchiveIndex(without, self.index.excluded, refused)
         self.tell("publishing")
         rows: list[dict[str, Any]] = tables["hcpcs_releases"].collect().to_dicts()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from hcpcs.errors import HcpcsError
+from hcpcs.errors import HcpcsError, printable
 from hcpcs.files import write_atomically
 from hcpcs.paths import Outputs
 from hcpcs.version import FileDamaged, latest_version, refused_findings
@@ -237,9 +237,9 @@ def _refresh(
         raise RefreshRefused(refused)
     _refuse_mixture(held, new)
     still_refused = {k: v for k, v in held.refused.items() if k not in taken.came}
-    index = ArchiveIndex(held.zips, held.excluded, still_refused | {k: str(v) for k, v in refused.items()}).with_zips(
-        new
-    )
+    index = ArchiveIndex(
+        held.zips, held.excluded, still_refused | {k: printable(str(v)) for k, v in refused.items()}
+    ).with_zips(new)
     if not index.zips:
         if refused:
             raise RefreshRefused(refused)
@@ -252,7 +252,7 @@ def _refresh(
     fingerprint = build_fingerprint(index)
     if read_state(outputs).fingerprint == fingerprint and (latest := _intact_latest(outputs)) is not None:
         archive.commit(index)
-        refusals = {k: str(v) for k, v in refused.items()}
+        refusals = {k: printable(str(v)) for k, v in refused.items()}
         return Refreshed(latest, False, count, (), refusals, report, taken.left, taken.packed)
     intake = Intake(outputs, archive, index, skip_bad, tell)
     try:
@@ -266,7 +266,7 @@ def _refresh(
     write_state(outputs, fingerprint=build_fingerprint(archive.index()))
     refused |= intake.refused
     published = intake.published
-    refusals = {k: str(v) for k, v in refused.items()}
+    refusals = {k: printable(str(v)) for k, v in refused.items()}
     return Refreshed(published, published.is_new, count, tuple(read), refusals, report, taken.left, taken.packed)
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hcpcs.errors import printable
 from hcpcs.files import file_sha256
 from pipeline.orchestration.run_context import READERS, Tell
 from sources.archive.archive import Archive, ArchiveIndex, HeldZip, inspect_zip
@@ -73,7 +74,7 @@ def take_in(
             if isinstance(found, HeldZip):
                 looked.append((offer, found))
             elif isinstance(found, NotHcpcs) or (isinstance(found, ZipRefused) and not is_expected(offer)):
-                done.left[offer.name] = str(found).removeprefix(f"{offer.path.name}: ")
+                done.left[offer.name] = printable(str(found).removeprefix(f"{offer.path.name}: "))
             else:
                 done.refused[offer.name] = found
     if not looked and not done.refused:
@@ -148,7 +149,7 @@ def _keep(
         address = report.address_of(offer.path) if report else None
         archive.keep(offer.path, found.sha256)
         done.came.update({offer.name, found.release_id})
-        done.zips.append(replace(found, origins=({"from": address or offer.origin, "at": now},)))
+        done.zips.append(replace(found, origins=({"from": printable(address or offer.origin), "at": now},)))
         if offer.packed and found.sha256 not in held.zips:
             done.packed[offer.name] = offer.packed
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hcpcs.errors import in_one_line
+from hcpcs.errors import in_one_line, printable
 from hcpcs.files import file_sha256, write_atomically
 from sources.archive.zips import ZipMember, read_zip
 from sources.errors import NotHcpcs, SourceError, ZipRefused
@@ -213,7 +213,7 @@ def inspect_zip(
     names = [n for n in (folder, path.name) if n] + witnesses
     return HeldZip(
         sha256=file_sha256(path),
-        name=path.name,
+        name=printable(path.name),
         bytes=path.stat().st_size,
         release_id=resolve_release(names, stated),
         is_sample=is_sample(path),

@@ -91,7 +91,7 @@ def is_junk(name: str) -> bool:
     """Whether a path is what a Mac or Windows adds to a folder or zip for itself."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     last = parts[-1] if parts else ""
-    return "__MACOSX" in parts or last.startswith("._") or last in (".DS_Store", "Thumbs.db", "desktop.ini")
+    return "__MACOSX" in parts or last.startswith("._") or last in (".DS_Store", "Icon\r", "Thumbs.db", "desktop.ini")
 
 
 def is_safe_name(name: str) -> bool:

@@ -13,6 +13,7 @@ from functools import partial
 
 import polars as pl
 
+from hcpcs.errors import printable
 from sources.code_file.record_layout import CODED_FIELDS, RECORD_FIELDS, TEXT_FIELDS, RecordField
 from sources.findings import Finding
 
@@ -75,6 +76,8 @@ def typed_records(member: str, cells: Cells) -> tuple[pl.DataFrame, list[Finding
     stated = cells.rows.select("code", "kind", "source_line")
     at_coding = stated.with_columns(at=cells.rows["coding"])
     texts, codings = _clean(TEXT_FIELDS, cells.rows), _clean(CODED_FIELDS, cells.codings)
+    texts = _without_controls(member, TEXT_FIELDS, texts, stated.with_row_index("at"), findings)
+    codings = _without_controls(member, CODED_FIELDS, codings, at_coding, findings)
     if not cells.is_ascii:
         texts = _without_damage(member, TEXT_FIELDS, texts, stated.with_row_index("at"), findings)
         codings = _without_damage(member, CODED_FIELDS, codings, at_coding, findings)
@@ -117,6 +120,10 @@ def merge_findings(findings: Iterable[Finding]) -> list[Finding]:
     return merged
 
 
+#: C0 but for tabs and line ends, DEL, C1.
+_CONTROLS = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\u{9F}]"
+
+
 def undo_code_page_damage(text: str) -> str:
     """The text with English punctuation for each letter that reading cp1252 as cp437 explains; other letters stay.
 
@@ -144,6 +151,36 @@ def _clean(fields: tuple[RecordField, ...], frame: pl.DataFrame) -> pl.DataFrame
 def _parts(fields: tuple[RecordField, ...], frame: pl.DataFrame) -> dict[str, str]:
     """Each cell of ``fields`` that ``frame`` has, and the name of its field."""
     return {part: f.name for f in fields for part in f.parts if part in frame.columns}
+
+
+def _without_controls(
+    member: str, fields: tuple[RecordField, ...], frame: pl.DataFrame, at: pl.DataFrame, findings: list[Finding]
+) -> pl.DataFrame:
+    """The cells with a blank for each control character (ESC, NUL, backspace), each such cell with a finding."""
+    parts = _parts(fields, frame)
+    is_odd = frame.select(pl.col(list(parts)).str.contains(_CONTROLS).any())
+    for part, field in parts.items():
+        if not is_odd[part].item():
+            continue
+        places = frame[part].str.contains(_CONTROLS).fill_null(False).arg_true()
+        found = pl.DataFrame({"at": places, "value": frame[part].gather(places)}).join(at, on="at").sort("source_line")
+        for code, kind, line, value in found.select("code", "kind", "source_line", "value").rows():
+            findings.append(
+                Finding(
+                    "control_character",
+                    "warning",
+                    "holds control characters, which steer terminals and end strings",
+                    "replaced by blanks",
+                    member,
+                    line,
+                    kind,
+                    code,
+                    field,
+                    printable(value),
+                )
+            )
+        frame = frame.with_columns(pl.col(part).str.replace_all(_CONTROLS, " "))
+    return _clean(fields, frame)
 
 
 def _without_damage(

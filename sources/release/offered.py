@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from hcpcs.errors import printable
 from sources.archive.zips import MOST_MEMBER_BYTES, is_junk, read_zip, zip_of_files
 from sources.errors import SourceError, ZipRefused
 from sources.release.file_names import file_kind, is_named_like_ours
@@ -40,7 +41,7 @@ class Offer:
     @property
     def name(self) -> str:
         """How messages call it."""
-        return f"{self.folder}/{self.path.name}" if self.folder else self.path.name
+        return printable(f"{self.folder}/{self.path.name}" if self.folder else self.path.name)
 
 
 def offers_in(offered: Path, workshop: Path) -> list[Offer]:
@@ -142,8 +143,8 @@ def _packed(folder: Path, files: list[Path], workshop: Path) -> list[Offer]:
     for group in groups.values():
         stem = folder.name if len(groups) == 1 and release_in_name(folder.name) and not stated else group[0].stem
         target = _free(workshop, f"{stem}.zip")
-        target.write_bytes(zip_of_files({path.name: path.read_bytes() for path in group}))
-        offers.append(Offer(target, stated, str(folder), tuple(sorted(path.name for path in group))))
+        target.write_bytes(zip_of_files({printable(path.name): path.read_bytes() for path in group}))
+        offers.append(Offer(target, stated, str(folder), tuple(sorted(printable(path.name) for path in group))))
     return offers
 
 
