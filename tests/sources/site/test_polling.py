@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -399,7 +400,20 @@ def test_a_known_hash_that_differs_is_an_error_with_both(server, tmp_path):
 
 def test_the_known_releases_have_sources_and_lie_on_the_site():
     entries = load_known_releases()
-    assert entries and all(k.source and k.address.startswith("https://www.cms.gov/") for k in entries)
+    assert entries and all(k.source and re.match(r"https://(www3?)\.cms\.gov/", k.address) for k in entries)
+    named = {
+        "2010-01",
+        "2012-01",
+        "2013-01",
+        "2014-01",
+        "2015-01",
+        "2016-01",
+        "2022-10",
+        "2024-07",
+        "2025-10",
+        "2026-01",
+    }
+    assert {k.release_id for k in entries} >= named
     assert len({k.release_id for k in entries}) == len(entries)
 
 
