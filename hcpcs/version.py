@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pyarrow.compute
 import pyarrow.parquet
@@ -124,17 +127,51 @@ def refused_findings(outputs: Outputs) -> dict[str, Rows]:
     return loaded
 
 
-def version_folder(outputs: Outputs, version: str | None = None) -> Path:
-    """The folder of a version, by default the latest; raises ``NothingPublished`` where there is none."""
-    chosen = version or latest_version(outputs)
-    if chosen is None:
-        raise NothingPublished(f"{outputs.folder} holds no version yet; `hcpcs refresh --from DIR` makes the first")
-    folder = outputs.version(chosen)
-    if not (folder / "manifest.json").exists():
+@contextmanager
+def found_version(outputs: Outputs, named: str | None = None) -> Iterator[Path]:
+    """The folder of the version that ``named`` names, fetched into a temporary folder where it is a URL.
+
+    ``named`` is a version's id, ``latest``, the folder of a version, a folder of outputs, a published target, or the
+    URL of a version or target (``file://``, ``s3://``, ``gs://``, ``az://``, ``https://``); by default the latest
+    version of ``outputs``. Raises ``NothingPublished`` where there is none.
+    """
+    if named is not None and is_remote(named):
+        from hcpcs.remote import fetch_version
+
+        with tempfile.TemporaryDirectory(prefix="hcpcs-version-") as scratch:
+            yield fetch_version(named, Path(scratch))
+    else:
+        yield version_folder(outputs, named)
+
+
+def is_remote(named: str) -> bool:
+    """Whether a version's name is a URL that is not a file's."""
+    return "://" in named and not named.startswith("file://")
+
+
+def version_folder(outputs: Outputs, named: str | None = None) -> Path:
+    """The folder of a version on this machine, named as for ``found_version``; raises ``NothingPublished``."""
+    if named is None or named == "latest":
+        chosen = latest_version(outputs)
+        if chosen is None:
+            raise NothingPublished(f"{outputs.folder} holds no version yet; `hcpcs refresh --from DIR` makes the first")
+        named = chosen
+    if VERSION_ID.fullmatch(named):
+        folder = outputs.version(named)
+        if not (folder / NAME).exists():
+            raise NothingPublished(
+                f"there is no version {named} in {outputs.folder}; `hcpcs versions` lists those there are"
+            )
+        return folder
+    place = Path(unquote(urlsplit(named).path) if named.startswith("file://") else named)
+    if not (place / NAME).is_file() and Outputs(place).latest.is_file():
+        return version_folder(Outputs(place))
+    if not (place / NAME).is_file():
         raise NothingPublished(
-            f"there is no version {chosen} in {outputs.folder}; `hcpcs versions` lists those there are"
+            f"{named} names no version: it is no id such as 2025.10.1, and no folder that holds {NAME} or latest.json;"
+            " `hcpcs versions` lists the versions there are"
         )
-    return folder
+    return place
 
 
 def read_rows(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, print_table
+from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, print_table, version_of, version_option
 from hcpcs.paths import Outputs
 
 _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semicolon": ";", "\\x01": "\x01"}
@@ -32,7 +32,7 @@ _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semic
 @click.option("--escape", help="Character before a quotation mark that does not end a text, as a backslash.")
 @click.option("--encoding", help="Encoding of text, as in cp1252; by default UTF-8, or UTF-16 with its mark.")
 @click.option("--skip-lines", type=click.IntRange(0), default=0, help="Lines before the names of the columns.")
-@click.option("--version", "version", help="A version, by default the latest; or the folder or address of one.")
+@version_option
 @json_option
 @outputs_option
 def annotate_command(
@@ -57,9 +57,8 @@ def annotate_command(
     from hcpcs.annotate.csv_text import TextOptions
     from hcpcs.annotate.engine import annotate
     from hcpcs.annotate.summary import summary_tables
-    from hcpcs.version import version_folder
 
-    place = version if version and "/" in version else version_folder(outputs, version)
+    place = version_of(outputs, version)
     if columns:
         options["columns"] = [c.strip() for c in columns.split(",")]
     if (options["date"] is None) == (options["on"] is None) or (options["on"] and options["date_else"]):

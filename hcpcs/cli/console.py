@@ -46,7 +46,20 @@ wait_option = click.option(
     metavar="SECONDS",
     help="How long another process that writes to the same outputs may take to end.",
 )
+version_option = click.option(
+    "--version",
+    "version",
+    help="A version's id, 'latest', its folder, a folder of outputs, a published target, or the URL of one;"
+    " by default the latest.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+def version_of(outputs: Outputs, named: str | None) -> Path:
+    """The folder of the version that a command is given; what is fetched for it goes when the command ends."""
+    from hcpcs.version import found_version
+
+    return click.get_current_context().with_resource(found_version(outputs, named))
 
 
 class Progress:

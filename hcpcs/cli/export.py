@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from hcpcs.cli.console import json_option, outputs_option, print_json, shown
+from hcpcs.cli.console import json_option, outputs_option, print_json, shown, version_of, version_option
 from hcpcs.export.registry import export, formats
 from hcpcs.paths import Outputs
-from hcpcs.version import Version, version_folder
+from hcpcs.version import Version
 
 
 def _format_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,7 +35,7 @@ def _format_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("export")
 @_format_options
-@click.option("--version", "version", help="Version to export; by default the latest.")
+@version_option
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @json_option
 @outputs_option
@@ -48,7 +48,7 @@ def export_command(outputs: Outputs, version: str | None, overwrite: bool, as_js
     wanted = [(form, chosen[form.name]) for form in formats().values() if chosen[form.name] is not None]
     if not wanted:
         raise click.UsageError(f"name a format: {', '.join(f'--{name}' for name in formats())}")
-    source = Version(version_folder(outputs, version))
+    source = Version(version_of(outputs, version))
     for form, destination in wanted:
         options = {o.name: chosen[f"{form.name}_{o.name}".replace("-", "_")] for o in form.options}
         written = export(source, form, destination, options, overwrite=overwrite)

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
-from hcpcs.cli.console import json_option, outputs_option, print_json, print_table
+from hcpcs.cli.console import json_option, outputs_option, print_json, print_table, version_of, version_option
+from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
 
 
 @click.command("findings")
 @click.argument("release", required=False)
 @click.option("--severity", type=click.Choice(["info", "warning", "error"]), help="Only findings of this severity.")
+@version_option
 @json_option
 @outputs_option
-def findings_command(outputs: Outputs, release: str | None, severity: str | None, as_json: bool) -> None:
+def findings_command(
+    outputs: Outputs, release: str | None, severity: str | None, version: str | None, as_json: bool
+) -> None:
     """Show what was odd in CMS's files, and what was done about it; also for a release that was refused.
 
     \b
     Example: hcpcs findings 2012-01
     """
-    from hcpcs.version import NothingPublished, read_rows, refused_findings, version_folder
+    from hcpcs.version import NothingPublished, read_rows, refused_findings
 
     where = [("release_id", "=", release)] if release else []
     where += [("severity", "=", severity)] if severity else []
@@ -34,12 +39,19 @@ def findings_command(outputs: Outputs, release: str | None, severity: str | None
         if release in (None, r) and severity in (None, f["severity"])
     ]
     try:
-        rows += read_rows(version_folder(outputs), "hcpcs_findings", where)
+        folder = version_of(outputs, version)
+        rows += read_rows(folder, "hcpcs_findings", where)
+        loaded = {r["release_id"] for r in read_rows(folder, "hcpcs_releases", columns=["release_id"])}
+        if release is not None and not rows and release not in loaded:
+            raise HcpcsError(f"release {release} is not loaded; `hcpcs releases` lists those that are")
     except NothingPublished:
         if not rows:
             raise
     if as_json:
         print_json(rows)
+        return
+    if not rows:
+        click.echo("no findings" + (f" of {release}" if release else ""))
         return
     print_table(
         ["release", "severity", "finding", "where", "code", "field", "raw value", "what", "done", "times"],
@@ -65,21 +77,23 @@ def findings_command(outputs: Outputs, release: str | None, severity: str | None
 @click.argument("code")
 @click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="Its meaning on that day.")
 @click.option("--source", is_flag=True, help="The raw lines of CMS's files that it comes from, out of the archive.")
+@version_option
 @json_option
 @outputs_option
-def lookup_command(outputs: Outputs, code: str, day: datetime | None, source: bool, as_json: bool) -> None:
+def lookup_command(
+    outputs: Outputs, code: str, day: datetime | None, source: bool, version: str | None, as_json: bool
+) -> None:
     """Tell what a code or modifier means, now or on a day.
 
     \b
     Example: hcpcs lookup J0570 --on 2018-06-30
     """
     from hcpcs.lookup import code_on_day, code_states
-    from hcpcs.version import version_folder
 
+    folder = version_of(outputs, version)
     if source:
-        _print_source(outputs, code, as_json)
+        _print_source(outputs, folder, code, day, as_json)
         return
-    folder = version_folder(outputs)
     if day is None:
         states = code_states(folder, code)
         if as_json:
@@ -103,10 +117,19 @@ def lookup_command(outputs: Outputs, code: str, day: datetime | None, source: bo
             click.echo(f"    {_days(span)}")
 
 
-def _print_source(outputs: Outputs, code: str, as_json: bool) -> None:
+def _print_source(outputs: Outputs, folder: Path, code: str, day: datetime | None, as_json: bool) -> None:
+    """Print the raw lines of a code: of all releases, or of those that state what it meant on a day."""
+    from hcpcs.lookup import code_on_day, normalized_code
     from pipeline.lineage.provenance import raw_lines
 
-    places = raw_lines(outputs, code.strip().upper())
+    places = raw_lines(outputs, normalized_code(code), str(folder))
+    if day is not None:
+        span = code_on_day(folder, code, day.date())["span"]
+        if span is None:
+            raise HcpcsError(
+                f"{normalized_code(code)} was not valid on {day.date()}; without --on all its lines are listed"
+            )
+        places = [p for p in places if span["first_release"] <= p.release_id <= span["last_release"]]
     if as_json:
         print_json([place.as_json() for place in places])
         return
@@ -119,18 +142,18 @@ def _print_source(outputs: Outputs, code: str, as_json: bool) -> None:
 
 @click.command("search")
 @click.argument("words", nargs=-1, required=True)
+@version_option
 @json_option
 @outputs_option
-def search_command(outputs: Outputs, words: tuple[str, ...], as_json: bool) -> None:
+def search_command(outputs: Outputs, words: tuple[str, ...], version: str | None, as_json: bool) -> None:
     """Find codes by the words of their descriptions, of any time.
 
     \b
     Example: hcpcs search oil spill
     """
     from hcpcs.lookup import search
-    from hcpcs.version import version_folder
 
-    rows = search(version_folder(outputs), " ".join(words))
+    rows = search(version_of(outputs, version), " ".join(words))
     if as_json:
         print_json(rows)
         return
@@ -148,18 +171,18 @@ def search_command(outputs: Outputs, words: tuple[str, ...], as_json: bool) -> N
 
 @click.command("history")
 @click.argument("code")
+@version_option
 @json_option
 @outputs_option
-def history_command(outputs: Outputs, code: str, as_json: bool) -> None:
+def history_command(outputs: Outputs, code: str, version: str | None, as_json: bool) -> None:
     """Tell the life of a code or modifier: its meanings, what changed when, what came after.
 
     \b
     Example: hcpcs history J0570
     """
     from hcpcs.lookup import life_of
-    from hcpcs.version import version_folder
 
-    life = life_of(version_folder(outputs), code)
+    life = life_of(version_of(outputs, version), code)
     if as_json:
         print_json(life)
         return
@@ -199,18 +222,18 @@ def _print_meaning(meaning: dict[str, Any], *, numbered: bool) -> None:
 @click.command("changes")
 @click.argument("release")
 @click.option("--disagreeing", is_flag=True, help="Only where CMS's action code says otherwise.")
+@version_option
 @json_option
 @outputs_option
-def changes_command(outputs: Outputs, release: str, disagreeing: bool, as_json: bool) -> None:
+def changes_command(outputs: Outputs, release: str, disagreeing: bool, version: str | None, as_json: bool) -> None:
     """List what a release changed against the release before it that is held.
 
     \b
     Example: hcpcs changes 2017-01 --disagreeing
     """
     from hcpcs.lookup import changes_of, quoted
-    from hcpcs.version import version_folder
 
-    rows = changes_of(version_folder(outputs), release, disagreeing=disagreeing)
+    rows = changes_of(version_of(outputs, version), release, disagreeing=disagreeing)
     if as_json:
         print_json(rows)
         return
@@ -289,18 +312,18 @@ def _system_days(row: dict[str, Any]) -> str | None:
 
 
 @click.command("licenses")
+@version_option
 @json_option
 @outputs_option
-def licenses_command(outputs: Outputs, as_json: bool) -> None:
+def licenses_command(outputs: Outputs, version: str | None, as_json: bool) -> None:
     """Tell by table and license what the latest version holds, and what is masked in it.
 
     \b
     Example: hcpcs licenses
     """
-    from hcpcs.version import version_folder
     from pipeline.versions.license_counts import licenses_of_version
 
-    rows = licenses_of_version(version_folder(outputs))
+    rows = licenses_of_version(version_of(outputs, version))
     if as_json:
         print_json(rows)
         return

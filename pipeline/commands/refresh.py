@@ -241,7 +241,8 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
     version = latest_version(outputs)
     index = Archive(outputs.archive).index()
     manifest = read_manifest(outputs.version(version)) if version else None
-    held = sorted(index.releases())
+    stated = {r["release_id"] for r in manifest["content"]["releases"]} if manifest else set()
+    held = sorted(index.releases() or stated)  # a copy may come without its archive
     damaged = Archive(outputs.archive).damaged(index)
     status = {
         "outputs": str(outputs.folder),

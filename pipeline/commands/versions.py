@@ -7,7 +7,16 @@ from pathlib import Path
 
 import click
 
-from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, print_table, wait_option
+from hcpcs.cli.console import (
+    Progress,
+    json_option,
+    outputs_option,
+    print_json,
+    print_table,
+    version_of,
+    version_option,
+    wait_option,
+)
 from hcpcs.paths import Outputs
 
 
@@ -62,9 +71,10 @@ def verify_command(context: click.Context, outputs: Outputs, which: str | None, 
             raise click.UsageError("--archive checks the archive of --outputs, and takes no version")
         _verify_archive(outputs, as_json)
         return
-    from pipeline.versions.verify import verify, version_location
+    from hcpcs.version import is_remote, version_folder
+    from pipeline.versions.verify import verify
 
-    report = verify(version_location(outputs, which))
+    report = verify(which if which is not None and is_remote(which) else version_folder(outputs, which))
     if as_json:
         print_json(report.as_json())
     elif report.ok:
@@ -139,13 +149,9 @@ def diff_command(outputs: Outputs, before: str, after: str | None, markdown: boo
     \b
     Example: hcpcs diff 2025.10.1 2025.10.2
     """
-    from hcpcs.version import version_folder
     from pipeline.versions.diff import diff
 
-    def folder(named: str | None) -> Path:
-        return Path(named) if named and (Path(named) / "manifest.json").is_file() else version_folder(outputs, named)
-
-    found = diff(folder(before), folder(after))
+    found = diff(version_of(outputs, before), version_of(outputs, after))
     if as_json:
         print_json(found.as_json())
     else:
@@ -183,7 +189,7 @@ def prune_command(outputs: Outputs, keep: int, also: tuple[str, ...], remove: bo
 
 @click.command("publish")
 @click.argument("target")
-@click.option("--version", "version", help="Version to publish; by default the latest.")
+@version_option
 @json_option
 @outputs_option
 def publish_command(outputs: Outputs, target: str, version: str | None, as_json: bool) -> None:
@@ -192,11 +198,10 @@ def publish_command(outputs: Outputs, target: str, version: str | None, as_json:
     \b
     Example: hcpcs publish s3://bucket/hcpcs
     """
-    from hcpcs.version import version_folder
     from pipeline.versions.upload import publish_to
 
     with Progress(quiet=as_json) as tell:
-        done = publish_to(version_folder(outputs, version), target, tell=tell)
+        done = publish_to(version_of(outputs, version), target, tell=tell)
     if as_json:
         print_json({s: getattr(done, s) for s in done.__slots__})
         return

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ import pyarrow.parquet
 
 from hcpcs.manifest import NAME, SCHEMA_VERSION, ManifestDamaged, file_entries, load_manifest, tables_of
 from hcpcs.paths import Outputs
-from hcpcs.version import latest_version
+from hcpcs.version import version_folder
 from pipeline.versions.license_gate import inspect_version
 from pipeline.versions.parquet import logical_sha256
 from schemas.contract import ContractViolation
@@ -89,9 +88,7 @@ def verify(location: str | Path) -> Verification:
     if not folder.exists():
         raise SourceError(f"{folder} does not exist; `hcpcs versions` lists the versions there are")
     if not (folder / NAME).exists() and (folder / "latest.json").exists():
-        version = latest_version(Outputs(folder))
-        assert version is not None
-        folder = Outputs(folder).version(version)
+        folder = version_folder(Outputs(folder))
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a version: it is not a folder that holds {NAME}")
     return _verify_folder(folder, str(location), [])
@@ -267,15 +264,3 @@ def _leaks(folder: Path, manifest: dict[str, Any], names: Iterable[str]) -> list
         return [Problem("license_gate", f"{manifest['content']['tier']}/", f"cannot be read: {error}")]
     tables = tables_of(manifest)
     return [Problem("license_gate", tables.get(leak.table, leak.table), str(leak)) for leak in report.leaks]
-
-
-def version_location(outputs: Outputs, asked: str | None) -> str | Path:
-    """What ``hcpcs verify ASKED`` means: the latest version, one of these outputs, a folder, or a URL."""
-    if asked is None:
-        version = latest_version(outputs)
-        if version is None:
-            raise SourceError(f"{outputs.folder} holds no version yet; `hcpcs refresh --from DIR` makes the first")
-        return outputs.version(version)
-    if re.fullmatch(r"\d{4}\.\d{2}\.\d+", asked) and not Path(asked).exists():
-        return outputs.version(asked)
-    return asked if "://" in asked else Path(asked)

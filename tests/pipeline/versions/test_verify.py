@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hcpcs.files import file_sha256
 from hcpcs.manifest import ManifestDamaged, ManifestTooNew, file_entries, json_bytes, load_manifest, sealed
 from pipeline.versions.parquet import logical_sha256
-from pipeline.versions.verify import verify, version_location
+from pipeline.versions.verify import verify
 from sources.errors import SourceError
 
 
@@ -74,9 +74,6 @@ def test_a_version_as_it_was_published_has_no_problem(sample: Version) -> None:
 def test_a_copy_without_archive_verifies_and_a_folder_of_outputs_means_its_latest(sample: Version, copy: Path) -> None:
     assert verify(copy).ok
     assert verify(sample.outputs.folder).version == sample.id
-    assert version_location(sample.outputs, None) == sample.folder
-    assert version_location(sample.outputs, sample.id) == sample.folder
-    assert version_location(sample.outputs, "s3://bucket/prefix") == "s3://bucket/prefix"
 
 
 def test_a_flipped_bit_in_each_file_is_found_and_each_named(copy: Path) -> None:
