@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from hcpcs.annotate.engine import open_version
+from hcpcs.annotate.engine import known_modifiers, open_version
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS, Lookup
-from hcpcs.annotate.sql import normalized_code
+from hcpcs.annotate.sql import code_stages
 from hcpcs.annotate.values import UnusableColumn
 
 if TYPE_CHECKING:
@@ -55,20 +55,29 @@ def annotate(
     lines = df.withColumn("_hcpcs_day", F.coalesce(*days))
     asked = list(dict.fromkeys([*columns, "redistribution"]))
     lookup = Lookup(tables)
-    lines = _answered(lines, lookup, code, kinds[code], asked, "_hcpcs")
+    known = known_modifiers(tables)
+    lines = _answered(lines, lookup, code, kinds[code], asked, "_hcpcs", known)
     for name in redact:
         lines = lines.withColumn(name, F.when(F.col("_hcpcs_redistribution") == "open", F.col(f"`{name}`")))
     added = [F.col(f"_hcpcs_{c}").alias(c) for c in columns]
     if modifiers:
         modifier_lookup = Lookup(tables, "modifier")
         for i, name in enumerate(modifiers):
-            lines = _answered(lines, modifier_lookup, name, kinds[name], ["code_status_on_date"], f"_hcpcs_{i}")
-            given = F.trim(F.col(f"`{name}`").cast("string")) != ""
+            lines = _answered(lines, modifier_lookup, name, kinds[name], ["code_status_on_date"], f"_hcpcs_{i}", known)
+            given = F.col(f"_hcpcs_{i}_key").isNotNull()
             added.append(F.when(given, F.col(f"_hcpcs_{i}_code_status_on_date")).alias(f"{name}_status"))
     return lines.select(*(F.col(f"`{c}`") for c in df.columns), *added)
 
 
-def _answered(lines: DataFrame, lookup: Lookup, column: str, kind: str, asked: Sequence[str], prefix: str) -> DataFrame:
+def _answered(
+    lines: DataFrame,
+    lookup: Lookup,
+    column: str,
+    kind: str,
+    asked: Sequence[str],
+    prefix: str,
+    modifiers: Sequence[str],
+) -> DataFrame:
     """``lines`` with the values of ``asked`` for the codes in ``column``, each behind ``prefix``."""
     from pyspark.sql import functions as F  # noqa: N812
 
@@ -87,15 +96,17 @@ def _answered(lines: DataFrame, lookup: Lookup, column: str, kind: str, asked: S
         return F.when(day.isNull(), of("is_undated")).otherwise(~of("is_undated") & within)
 
     known, shaped = lookup.runs()
+    key_name, system_name, answer_name = f"{prefix}_key", f"{prefix}_system", f"{prefix}_answer"
     if kind in ("tinyint", "smallint", "int", "bigint"):
         text = F.col(f"`{column}`").cast("string")
-        key = F.when(F.length(text) <= lookup.width, F.lpad(text, lookup.width, "0"))
+        lines = lines.withColumn(key_name, F.when(F.length(text) <= lookup.width, F.lpad(text, lookup.width, "0")))
     elif kind == "string":
-        key = F.expr(normalized_code(column, "spark", lookup.width))
+        stages = code_stages(column, "spark", lookup.width, modifiers)
+        for name, expression in stages:
+            lines = lines.withColumn(name, F.expr(expression))
+        lines = lines.withColumnRenamed(stages[-1][0], key_name).drop(*(name for name, _ in stages[:-1]))
     else:
         raise UnusableColumn(f"column {column!r} is {kind}: neither text nor a whole number, so it holds no codes")
-    key_name, system_name, answer_name = f"{prefix}_key", f"{prefix}_system", f"{prefix}_answer"
-    lines = lines.withColumn(key_name, key)
     system: Any = F.lit(None).cast("string")
     for name, pattern in reversed(lookup.patterns):
         system = F.when(F.col(key_name).rlike(pattern), name).otherwise(system)

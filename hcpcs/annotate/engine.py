@@ -51,7 +51,7 @@ from hcpcs.annotate.lookup import (
     read_version,
     take,
 )
-from hcpcs.annotate.parsing import RULES, keys_of_texts, read_codes, texts_of_keys
+from hcpcs.annotate.parsing import RULES, modifier_pattern, read_codes, texts_of_keys
 from hcpcs.annotate.summary import Tally, summary_of
 from hcpcs.annotate.values import NULL_WORDS, UnusableColumn, is_nothing, is_text
 from hcpcs.errors import HcpcsError
@@ -176,6 +176,13 @@ def open_version(version: str | Path, columns: Sequence[str]) -> VersionTables:
     return read_version(folder, name, filesystem, [c for c in columns if c not in LINE_COLUMNS])
 
 
+def known_modifiers(tables: VersionTables) -> list[str]:
+    """CMS's modifiers of all days."""
+    history = tables.history
+    known: list[str] = pc.unique(history.filter(pc.equal(history["kind"], "modifier"))["code"]).to_pylist()
+    return known
+
+
 def _alike(name: str, names: list[str]) -> str:
     """The names that were perhaps meant; all of them where there are few."""
     if len(names) <= _FEW_COLUMNS:
@@ -233,6 +240,7 @@ class Annotator:
         self.version = tables.version
         self.lookup = Lookup(tables)
         self.modifier_lookup = Lookup(tables, "modifier") if request.modifiers else None
+        self._reading = (modifier_pattern(known_modifiers(tables)), request.null_words)
         texts = [request.code, *request.modifiers, *request.dates]
         self.dictionaries = [] if claims.is_csv else text_columns(claims.schema, list(dict.fromkeys(texts)))
         dates = request.dates
@@ -307,7 +315,7 @@ class Annotator:
 
     def _answer(self, claims: pa.Table, tally: Tally) -> tuple[_CodeColumn, np.ndarray, dict[str, pa.Array]]:
         request = self.request
-        codes = _CodeColumn(claims[request.code], self.lookup, self.numeric[request.code], request.null_words)
+        codes = _CodeColumn(claims[request.code], self.lookup, *self._reading, numeric=self.numeric[request.code])
         days, dated = self._days(claims, tally)
         answers = self.lookup.answers(codes.rows, self.lookup.periods_of_days(days, dated))
         tally.lines += claims.num_rows
@@ -318,7 +326,7 @@ class Annotator:
         modifiers = {}
         for name in request.modifiers:
             assert self.modifier_lookup is not None
-            column = _CodeColumn(claims[name], self.modifier_lookup, self.numeric[name], request.null_words)
+            column = _CodeColumn(claims[name], self.modifier_lookup, *self._reading, numeric=self.numeric[name])
             found = self.modifier_lookup.answers(column.rows, self.modifier_lookup.periods_of_days(days, dated))
             status = take(self.modifier_lookup.status.astype(np.int32), found)
             given = column.given()
@@ -379,16 +387,16 @@ class Annotator:
 class _CodeColumn:
     """A part's codes: for each line the row of the lookup's table, and what its distinct values are."""
 
-    def __init__(self, column: pa.ChunkedArray, lookup: Lookup, numeric: bool, words: Sequence[str]) -> None:
+    def __init__(
+        self, column: pa.ChunkedArray, lookup: Lookup, modifiers: str, words: Sequence[str], *, numeric: bool
+    ) -> None:
         self._lookup, self._words = lookup, words
         self._chunks = []
-        word_keys = keys_of_texts(pa.array(words), lookup.width)
         rows = []
         for chunk in column.chunks:
             encoded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
             values = _texts(encoded.dictionary)
-            read = read_codes(values, lookup.width, numeric=numeric)
-            read.keys[np.isin(read.keys, word_keys[word_keys >= 0])] = -1
+            read = read_codes(values, lookup.width, numeric=numeric, modifiers=modifiers, words=words)
             starts = lookup.rows_of_keys(read.keys)
             starts = np.append(starts, lookup.rows_of_keys(np.array([-1])))  # where the value is null
             places = _places(encoded.indices, len(values))
@@ -488,9 +496,11 @@ def _is_numeric(claims: Claims, column: str, width: int, sample: pa.Array | None
         raise UnusableColumn(f"column {column!r} is {kind}: neither text nor a number, so it holds no codes")
     if not claims.is_csv or sample is None or not len(sample):
         return False
-    digits = pc.match_substring_regex(sample, r"^\s*[0-9]{1,5}\s*$")
-    short = pc.less(pc.binary_length(pc.utf8_trim_whitespace(sample)), width)
-    return bool(pc.all(digits).as_py()) and bool(pc.any(short).as_py())
+    texts = pc.replace_substring_regex(pc.utf8_trim_whitespace(sample), r"[.]0+$", "")
+    texts = texts.filter(pa.array(~is_nothing(texts)))
+    digits = pc.match_substring_regex(texts, r"^[0-9]{1,5}$")
+    short = pc.less(pc.binary_length(texts), width)
+    return len(texts) > 0 and bool(pc.all(digits).as_py()) and bool(pc.any(short).as_py())
 
 
 def _run(

@@ -6,20 +6,51 @@ What is read here are values of a column, most often its distinct ones. What a c
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hcpcs.annotate.values import flags
+from hcpcs.annotate.values import NULL_WORDS, flags, is_nothing
 
 #: What was done to a value so that it became a code. A value counts under each rule that changed it.
-RULES = ("upper_cased", "cleaned", "modifier_cut_off", "zeros_restored")
-UPPER_CASED, CLEANED, MODIFIER_CUT_OFF, ZEROS_RESTORED = (1 << i for i in range(len(RULES)))
+RULES = ("upper_cased", "cleaned", "modifier_cut_off", "zeros_restored", "qualifier_cut_off")
+UPPER_CASED, CLEANED, MODIFIER_CUT_OFF, ZEROS_RESTORED, QUALIFIER_CUT_OFF = (1 << i for i in range(len(RULES)))
 
-_BLANK_OR_POINT = r"[ \t\r\n\x{00A0}.]"
-_BETWEEN = r"[ \t\r\n\x{00A0}.:/,_-]"
+# The rules as patterns of upper-cased text that Arrow, DuckDB, Java and PostgreSQL read alike: no groups that are
+# referred to, no look-around. ``hcpcs.annotate.sql`` writes them as SQL, in the same order.
+_BLANKS = r" \t-\r\x{0085}\x{00A0}\x{2000}-\x{200B}\x{2028}\x{2029}\x{202F}\x{3000}\x{FEFF}"
+BLANK = f"[{_BLANKS}]"
+_BETWEEN = rf"[{_BLANKS}.:;/,_|*>^+-]"
+_SHAPE = "[A-Z0-9][0-9]{3}[A-Z0-9]"
+#: Before a code: blanks, and the marks by which a spreadsheet keeps a value a text.
+_BEFORE = rf"^[{_BLANKS}=\"'`]+"
+#: What names the code set: X12 (HC, AD), HL7 (C4), words, FHIR URLs and OIDs.
+_QUALIFIER = (
+    rf"^((HC|AD|C4|CPT\x{{00AE}}?[ -]?[0-9]?|HCPCS?[ -]?(LEVEL )?(I|II|1|2)?|CDT[ -]?[0-9]{{0,2}}){_BETWEEN}+"
+    r"|CPT|HCPCS?|HTTPS?://[^ |]*/(CPT|CDT|HCPCS[A-Z-]*)[|]|(URN:OID:)?2[.]16[.]840[.]1[.]113883[.]6[.](12|13|14|285)[|])"
+    rf"[{_BLANKS}=\"'`]*"
+)
+#: Behind a code: blanks, marks, and the separators of empty components.
+_BEHIND = rf"[{_BLANKS}\"'`:>^*|~]+$"
+#: Applied to upper-cased text in this order: pattern, and what replaces it.
+CLEANING = ((_BEFORE, ""), (_QUALIFIER, ""), (_BEHIND, ""))
+#: A number that a program wrote with decimals; its end is then cut off.
+DECIMAL, DECIMAL_END = r"^[0-9]+[.]0+$", r"[.]0+$"
+CODE = f"^{_SHAPE}$"
+MODIFIER = "^[A-Z0-9]{2}$"
+DIGITS = "^[0-9]+$"
+#: A code with one to four modifiers behind separators, or one right behind.
+SEPARATED = rf"^{_SHAPE}({_BETWEEN}+[A-Z0-9]{{2}}){{1,4}}$"
+JOINED = f"^{_SHAPE}[A-Z0-9]{{2}}$"
+#: The ICD-10-PCS codes that begin like a code of HCPCS: there the last two characters are no modifier.
+PCS = "^(0[0-9][125789][0-9][03478]|10[29]0[03478]|302[3-8][0-9])[A-Z0-9]{2}$|^[BCD][0-9]{4}[0-9Z][A-Z0-9]$"
+#: The numbers among which CPT's modifiers are, as intervals, and those of Category II and of physical status.
+CPT_MODIFIER = "2[1-9]|3[0-3]|4[7-9]|5[0-9]|6[0-6]|7[3-9]|8[0-2]|9[0-9]|[1238]P|P[1-6]"
+#: What a modifier of CMS may be, where no version says which there are.
+_CMS_SHAPE = "[A-OQ-Z][A-Z0-9]|P[A-Z]"
 _ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTER = np.full(256, -1, np.int32)
 _LETTER[np.frombuffer(_ALPHABET, np.uint8)] = np.arange(36)
@@ -35,7 +66,7 @@ MODIFIER_KEYS = 36 * 36
 class Codes:
     """Values of a code column as codes: ``keys`` (-1: no code's shape), ``rules`` (bits) and what was cut off.
 
-    ``cut`` are the places of the values that something was cut off from, ``tails`` what that was, as it stood.
+    ``cut`` are the places of the values that modifiers were cut off from, ``tails`` these, one right behind another.
     """
 
     keys: np.ndarray
@@ -46,7 +77,7 @@ class Codes:
     @property
     def modifiers(self) -> pa.Array:
         """Modifiers that were cut off, apart by blanks; null where nothing was."""
-        spaced = pc.utf8_trim(pc.replace_substring_regex(self.tails, r"[^A-Z0-9]+", " "), " ")
+        spaced = pc.utf8_rtrim(pc.replace_substring_regex(self.tails, "(..)", r"\1 "), " ")
         place = np.full(len(self.keys), -1, np.int32)
         place[self.cut] = np.arange(len(self.cut))
         return spaced.take(pa.array(place, mask=place < 0))
@@ -94,58 +125,123 @@ def texts_of_keys(keys: np.ndarray, width: int = 5) -> pa.Array:
     return pc.if_else(pa.array(keys >= 0), texts, pa.scalar(None, pa.string()))
 
 
-def read_codes(values: pa.Array, width: int = 5, *, numeric: bool = False) -> Codes:
+def modifier_pattern(known: Iterable[str] | None = None) -> str:
+    """A pattern of texts that are modifiers and nothing else, one right behind another.
+
+    ``known``: CMS's modifiers, of a version; without it every text of their shape counts as one.
+    """
+    of_cms = "|".join(sorted(set(known))) if known is not None else _CMS_SHAPE
+    return f"^({CPT_MODIFIER}{'|' if of_cms else ''}{of_cms})+$"
+
+
+def read_codes(
+    values: pa.Array,
+    width: int = 5,
+    *,
+    numeric: bool = False,
+    modifiers: str | None = None,
+    words: Sequence[str] = NULL_WORDS,
+) -> Codes:
     """Texts as codes (width 5) or modifiers (width 2), by these rules, the first that gives a code:
 
-    1. as it stands; 2. upper-cased; 3. without white space and points; 4. a code's five characters, then one to
-    four modifiers behind blanks, points, hyphens, colons, slashes, commas or underscores, or one right behind.
-    ``numeric``: digits that are too few get the zeros back that a column of numbers lost.
+    1. as it stands; 2. upper-cased; 3. without what names the code set before it; 4. without white space, dots,
+    quotation marks, and decimals that are 0; 5. a code's five characters, then one to four modifiers behind
+    separators, or one right behind.
+    ``numeric``: digits that are too few get the zeros back that a column of numbers lost. ``modifiers``: the
+    ``modifier_pattern`` of what may be cut off. ``words`` stand for nothing, unless they are modifiers.
     """
+    pattern = modifiers or modifier_pattern()
     keys = keys_of_texts(values, width)
     rules = np.zeros(len(values), np.uint8)
     odd = np.flatnonzero((keys < 0) & pc.is_valid(values).to_numpy(zero_copy_only=False))
+    keys[_are_words(values, words, pattern, width)] = -1
     if not len(odd):
         return Codes(keys, rules, odd, pa.array([], pa.string()))
     given = values.take(pa.array(odd))
     upper = pc.ascii_upper(given)
-    compact = pc.replace_substring_regex(upper, _BLANK_OR_POINT + "+", "")
+    (before, _), (qualifier, _), (behind, _) = CLEANING
+    begun = pc.replace_substring_regex(upper, before, "")
+    unqualified = pc.replace_substring_regex(begun, qualifier, "") if width == 5 else begun
+    ended = pc.replace_substring_regex(unqualified, behind, "")
+    decimal = pc.match_substring_regex(ended, DECIMAL)
+    text = pc.if_else(decimal, pc.replace_substring_regex(ended, DECIMAL_END, ""), ended)
+    compact = pc.replace_substring_regex(text, BLANK + "+", "")
+    undotted = pc.replace_substring(compact, ".", "")
+    # A dot between digits is a decimal's, and what stands there a number of something else.
+    compact = pc.if_else(pc.match_substring_regex(undotted, DIGITS), compact, undotted)
     tried = compact
     if numeric:
         short = pc.match_substring_regex(compact, rf"^[0-9]{{1,{width - 1}}}$")
         tried = pc.if_else(short, pc.utf8_lpad(compact, width, "0"), compact)
     found = keys_of_texts(tried, width)
+    found[_are_words(ended, words, pattern, width)] = -1
     cut = np.zeros(len(odd), bool)
     tails: pa.Array = pa.array([], pa.string())
     left = np.flatnonzero(found < 0) if width == 5 else odd[:0]
     if len(left):
-        found[left], tails = _apart(upper.take(pa.array(left)), compact.take(pa.array(left)))
+        found[left], tails = _apart(text.take(pa.array(left)), pattern, numeric=numeric)
         cut[left] = found[left] >= 0
         tails = tails.filter(pa.array(cut[left]))
     keys[odd] = found
     hit = found >= 0
     differs = flags(pc.not_equal(upper, given))
-    cleaned = flags(pc.not_equal(compact, upper)) & ~cut
+    unnamed = flags(pc.not_equal(begun, unqualified))
+    cleaned = (flags(pc.not_equal(begun, upper)) | flags(pc.not_equal(compact, unqualified))) & ~cut
     zeros = flags(pc.not_equal(tried, compact)) & ~cut
     rules[odd] = (
         (hit & differs) * UPPER_CASED
         + (hit & cleaned) * CLEANED
         + cut * MODIFIER_CUT_OFF
         + (hit & zeros) * ZEROS_RESTORED
+        + (hit & unnamed) * QUALIFIER_CUT_OFF
     )
     return Codes(keys, rules, odd[cut], tails)
 
 
-def _apart(upper: pa.Array, compact: pa.Array) -> tuple[np.ndarray, pa.Array]:
-    """The numbers of codes that stand before modifiers (-1: none), and what stands behind them."""
-    start = pc.utf8_ltrim(upper, " \t\r\n\u00a0.")
-    keys = keys_of_texts(pc.utf8_slice_codeunits(start, 0, 5))
-    tails = pc.utf8_slice_codeunits(start, 5)
-    # The pattern is dear, and most of what is odd does not begin with a code.
-    candidates = np.flatnonzero(keys >= 0)
-    pattern = rf"^(?:{_BETWEEN}+[A-Z0-9]{{2}}){{1,4}}{_BLANK_OR_POINT}*$"
-    fits = np.zeros(len(keys), bool)
-    fits[candidates] = flags(pc.match_substring_regex(tails.take(pa.array(candidates)), pattern))
-    joined = keys_of_texts(pc.utf8_slice_codeunits(compact, 0, 5))
-    modifier = pc.utf8_slice_codeunits(compact, 5)
-    joins = ~fits & (joined >= 0) & (keys_of_texts(modifier, 2) >= 0)
-    return np.where(fits, keys, np.where(joins, joined, -1)), pc.if_else(pa.array(fits), tails, modifier)
+def _apart(text: pa.Array, modifiers: str, *, numeric: bool) -> tuple[np.ndarray, pa.Array]:
+    """The numbers of codes that stand before modifiers (-1: none), and the modifiers, one right behind another."""
+    keys = keys_of_texts(pc.utf8_slice_codeunits(text, 0, 5))
+    # The patterns are dear, and most of what is odd does not begin with a code.
+    places = pa.array(np.flatnonzero(keys >= 0))
+    some = text.take(places)
+    joined = flags(pc.match_substring_regex(some, JOINED)) & ~flags(pc.match_substring_regex(some, PCS))
+    fits = joined | flags(pc.match_substring_regex(some, SEPARATED))
+    if numeric:
+        fits &= ~flags(pc.match_substring_regex(some, r"^[0-9]+[.][0-9]+$"))
+    behind = pc.replace_substring_regex(pc.utf8_slice_codeunits(some, 5), "[^A-Z0-9]+", "")
+    fits &= flags(pc.match_substring_regex(behind, modifiers))
+    are = np.zeros(len(keys), bool)
+    are[places.to_numpy()] = fits
+    whole = np.zeros(len(keys), np.int32)
+    whole[places.to_numpy()] = np.arange(len(some))
+    return np.where(are, keys, -1), behind.take(pa.array(whole)) if len(some) else pa.nulls(len(keys), pa.string())
+
+
+def _are_words(values: pa.Array, words: Sequence[str], modifiers: str, width: int) -> np.ndarray:
+    """Which texts stand for nothing: ``words`` that are no modifier."""
+    found = is_nothing(values, words)
+    if width == 2 and found.any():
+        found &= ~flags(pc.match_substring_regex(pc.ascii_upper(values), modifiers))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRead:
+    """One code as a person typed it: ``code`` (None: no code's shape), what was cut off, and the rules that did it."""
+
+    given: str
+    code: str | None
+    modifiers: tuple[str, ...]
+    rules: tuple[str, ...]
+
+
+def read_code(text: str, modifiers: str | None = None) -> CodeRead:
+    """One text as a code or a modifier, by the rules of ``read_codes``."""
+    values = pa.array([text], pa.string())
+    for width in (5, 2):
+        read = read_codes(values, width, modifiers=modifiers)
+        if read.keys[0] >= 0:
+            behind = read.modifiers[0].as_py()
+            rules = tuple(rule for i, rule in enumerate(RULES) if read.rules[0] >> i & 1)
+            return CodeRead(text, read.texts(width)[0].as_py(), tuple(behind.split() if behind else ()), rules)
+    return CodeRead(text, None, (), ())

@@ -6,18 +6,37 @@ It is written once, in DuckDB's dialect, and translated by sqlglot. The rules fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS
+from hcpcs.annotate.parsing import (
+    BLANK,
+    CLEANING,
+    CODE,
+    CPT_MODIFIER,
+    DECIMAL,
+    DECIMAL_END,
+    DIGITS,
+    JOINED,
+    MODIFIER,
+    PCS,
+    SEPARATED,
+    modifier_pattern,
+)
+from hcpcs.annotate.values import NULL_WORDS
 from hcpcs.errors import HcpcsError
 
 #: Dialects that are offered, with what sqlglot calls them.
-DIALECTS = ("duckdb", "spark", "trino")
-_BLANK_OR_POINT = r"[ \t\r\n\x{00A0}.]"
-_BETWEEN = r"[ \t\r\n\x{00A0}.:/,_-]"
-_SHAPE = "[A-Z0-9][0-9]{3}[A-Z0-9]"
+DIALECTS = ("duckdb", "spark", "trino", "postgres")
 _TABLES = ("hcpcs_history", "hcpcs_codes", "code_systems", "code_sections")
+#: Stands in the statement for the claims, wherever they are.
+_CLAIMS = "hcpcs_claims"
+_NAME = re.compile(r'[^\W\d][\w$]*|"(?:[^"]|"")+"|`[^`"]+`|[^"`.\'();]+')
+_FILE_ENDINGS = (".parquet", ".pq", ".csv", ".tsv", ".json", ".gz", ".zst")
+_LOWER, _UPPER = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,69 +57,163 @@ class SqlNames:
 
 
 def annotate_sql(dialect: str, names: SqlNames | None = None) -> str:
-    """One SELECT: the claims' columns and those of ``hcpcs.annotate.engine``, a line each; dates must be DATE columns.
+    """One SELECT: the claims' columns and those of ``hcpcs.annotate``, a line each; dates must be DATE or TIMESTAMP.
 
     The version's tables are looked for by name, in ``schema`` if one is given; for DuckDB and Spark ``folder`` reads
-    its Parquet files where they lie. Raises ``HcpcsError`` for another dialect, and for what Trino
-    cannot do.
+    its Parquet files where they lie. The claims are a table, with its schema or without, or there a Parquet file.
+    Raises ``HcpcsError`` for another dialect, for what a dialect cannot do, and for names that would be doubled.
     """
     if dialect not in DIALECTS:
         raise HcpcsError(f"no dialect {dialect!r}; there are: {', '.join(DIALECTS)}")
     import sqlglot  # takes a while to load, and only this function needs it
 
     names = names or SqlNames()
+    if dialect not in ("duckdb", "spark") and names.folder is not None:
+        raise HcpcsError(f"{dialect} reads tables, not folders: load the version's tables, and name their --schema")
+    _check_names(names)
     statement = sqlglot.parse_one(_statement(names), read="duckdb")
-    if dialect == "trino" and not names.keep:
-        raise HcpcsError("Trino cannot leave columns out by name: say which of the claims' columns to keep")
-    if dialect == "trino":
-        for replacement in statement.find_all(sqlglot.exp.RegexpReplace):
-            replacement.set("modifiers", None)  # Trino replaces every match, and knows no flag that says so
-    if dialect == "trino" and names.folder is not None:
-        raise HcpcsError("Trino reads tables and no folders: register the version's tables, and name their schema")
-    tables = {t: _table(dialect, names, t) for t in _TABLES}
+    places = {t: _place_of_table(dialect, names, t) for t in _TABLES} | {_CLAIMS: _claims(dialect, names.claims)}
     for table in list(statement.find_all(sqlglot.exp.Table)):
-        if table.name in tables:
-            named = sqlglot.parse_one(f"select * from {tables[table.name]}", read=dialect).find(sqlglot.exp.Table)
+        if table.name in places:
+            named = sqlglot.parse_one(f"select * from {places[table.name]}", read=dialect).find(sqlglot.exp.Table)
             assert named is not None
-            named.set("alias", table.args.get("alias"))
+            # Spark gives a path no name of its own.
+            alias = table.args.get("alias") or sqlglot.exp.TableAlias(this=sqlglot.exp.to_identifier(table.name))
+            named.set("alias", alias)
             table.replace(named)
-    return statement.sql(dialect=dialect, pretty=True)
+    return _written(statement, dialect, pretty=True)
 
 
-def normalized_code(column: str, dialect: str, width: int = 5) -> str:
-    """An expression for a text column's codes, or modifiers (width 2), as ``read_codes`` has them."""
+def code_stages(column: str, dialect: str, width: int = 5, known: Iterable[str] | None = None) -> list[tuple[str, str]]:
+    """Names and expressions, each over those before, of which the last, ``hcpcs_key``, is what ``read_codes`` reads.
+
+    For a text column ``column`` of codes (width 5) or modifiers (width 2); ``known``: CMS's modifiers.
+    """
     import sqlglot
 
-    text = _normalized(_quoted(column)) if width == 5 else _without_blanks(f"upper({_quoted(column)})")
-    return sqlglot.transpile(text, read="duckdb", write=dialect)[0]
+    pattern = modifier_pattern(known)
+    key = _code_key(_matches("hcpcs_tail", pattern)) if width == 5 else _modifier_key(_matches("hcpcs_text", pattern))
+    stages = [*_stages(_quoted(column), width), ("hcpcs_key", key)]
+    return [(name, _written(sqlglot.parse_one(text, read="duckdb"), dialect)) for name, text in stages]
 
 
-def _table(dialect: str, names: SqlNames, table: str) -> str:
+def _written(expression: Any, dialect: str, *, pretty: bool = False) -> str:
+    """An expression of DuckDB's dialect in another one."""
+    from sqlglot import exp
+
+    for replacement in expression.find_all(exp.RegexpReplace):
+        if dialect == "trino":
+            replacement.set("modifiers", None)  # Trino replaces every match, and knows no flag that says so
+    if dialect == "postgres":
+        for literal in expression.find_all(exp.Literal):
+            literal.set("this", re.sub(r"\\x\{([0-9A-F]{4})\}", r"\\u\1", literal.this))
+    text: str = expression.sql(dialect=dialect, pretty=pretty)
+    return text
+
+
+def _check_names(names: SqlNames) -> None:
+    """Raises ``HcpcsError`` for columns of the result that would have one name, upper and lower case alike."""
+    seen = {name.lower() for name in names.keep}
+    for name in (*DEFAULT_COLUMNS, *(f"{m}_status" for m in names.modifiers)):
+        if name.lower() in seen:
+            raise HcpcsError(f"the statement would have two columns named {name!r}; leave it out of --keep")
+        seen.add(name.lower())
+
+
+def _identifier(dialect: str, name: str) -> str:
+    """A table's name, with its schema or without, as the dialect quotes it."""
+    parts = _NAME.findall(name)
+    if ".".join(parts) != name:
+        raise HcpcsError(f'{name!r} is neither a table\'s name nor the path of a file; quote a part of it with "…"')
+    plain = [p[1:-1].replace('""', '"') if p[0] in '"`' else p for p in parts]
+    mark = "`" if dialect == "spark" else '"'
+    # A name with capitals stays as it is: some engines fold it to lower case.
+    return ".".join(
+        p if p == given and re.fullmatch(r"\w*[A-Z]\w*", p) else mark + p.replace(mark, mark * 2) + mark
+        for p, given in zip(plain, parts, strict=True)
+    )
+
+
+def _claims(dialect: str, claims: str) -> str:
+    """The claims as the dialect names them: a table, or a Parquet file's path, quoted or with a slash or its ending."""
+    quoted = len(claims) > 2 and claims[0] == claims[-1] == "'"
+    path = claims[1:-1].replace("''", "'") if quoted else claims
+    if not quoted and "/" not in path and not path.lower().endswith(_FILE_ENDINGS):
+        return _identifier(dialect, claims)
+    return _file(dialect, path)
+
+
+def _file(dialect: str, path: str) -> str:
+    if dialect == "duckdb":
+        return "'" + path.replace("'", "''") + "'"
+    if dialect == "spark" and "`" not in path:
+        return f"parquet.`{path}`"
+    raise HcpcsError(f"{dialect} reads no file {path!r} by its path; load it, and name the table")
+
+
+def _place_of_table(dialect: str, names: SqlNames, table: str) -> str:
     if names.folder is None:
-        return f"{names.schema}.{table}" if names.schema else table
-    path = f"{names.folder}/open/{table}.parquet"
-    return f"parquet.`{path}`" if dialect == "spark" else f"'{path}'"
+        return f"{_identifier(dialect, names.schema)}.{table}" if names.schema else table
+    return _file(dialect, f"{names.folder}/open/{table}.parquet")
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _normalized(code: str) -> str:
-    """A code as ``read_codes`` has it; null for what has no code's shape."""
-    upper = f"upper({code})"
-    compact = _without_blanks(upper)
-    head = f"regexp_extract(regexp_replace({upper}, '^{_BLANK_OR_POINT}+', ''), '^({_SHAPE})', 1)"
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _matches(text: str, pattern: str) -> str:
+    return f"regexp_matches({text}, {_literal(pattern)})"
+
+
+def _stages(text: str, width: int) -> list[tuple[str, str]]:
+    """The columns that lead from a text to its code, each over those before."""
+    upper = f"translate({text}, '{_LOWER}', '{_UPPER}')"
+    before, qualifier, behind = (pattern for pattern, _ in CLEANING)
+    for pattern in (before, *([qualifier] if width == 5 else []), behind):
+        upper = f"regexp_replace({upper}, {_literal(pattern)}, '')"
+    shaped = f"{_matches('hcpcs_text', SEPARATED)} or ({_matches('hcpcs_text', JOINED)} and not {_matches('hcpcs_text', PCS)})"
+    behind_code = "regexp_replace(substr(hcpcs_text, 6), '[^A-Z0-9]+', '', 'g')"
+    stages = [
+        ("hcpcs_upper", upper),
+        (
+            "hcpcs_text",
+            f"case when {_matches('hcpcs_upper', DECIMAL)} "
+            f"then regexp_replace(hcpcs_upper, {_literal(DECIMAL_END)}, '') else hcpcs_upper end",
+        ),
+        ("hcpcs_compact", f"regexp_replace(hcpcs_text, {_literal(BLANK + '+')}, '', 'g')"),
+    ]
+    return [*stages, ("hcpcs_tail", f"case when {shaped} then {behind_code} end")] if width == 5 else stages
+
+
+def _undotted(shape: str) -> str:
+    """Without dots, where letters say that the dot is no decimal's."""
+    undotted = "replace(hcpcs_compact, '.', '')"
     return (
-        f"case when regexp_matches({compact}, '^{_SHAPE}$') then {compact} "
-        f"when regexp_matches({compact}, '^{_SHAPE}[A-Z0-9]{{2}}$') then substr({compact}, 1, 5) "
-        f"when regexp_matches({upper}, "
-        f"'^{_BLANK_OR_POINT}*{_SHAPE}({_BETWEEN}+[A-Z0-9]{{2}}){{1,4}}{_BLANK_OR_POINT}*$') then {head} end"
+        f"when {_matches('hcpcs_compact', shape)} then hcpcs_compact "
+        f"when {_matches(undotted, shape)} and not {_matches(undotted, DIGITS)} then {undotted}"
     )
 
 
-def _without_blanks(text: str) -> str:
-    return f"regexp_replace({text}, '{_BLANK_OR_POINT}+', '', 'g')"
+def _code_key(is_known: str) -> str:
+    """The code after ``_stages``; ``is_known`` says whether all of ``hcpcs_tail`` are modifiers."""
+    return f"case {_undotted(CODE)} when {is_known} then substr(hcpcs_text, 1, 5) end"
+
+
+def _modifier_key(is_known: str) -> str:
+    """The modifier after ``_stages``; null for a word for nothing, else the text where it is none."""
+    words = ", ".join(_literal(word) for word in NULL_WORDS)
+    return f"case when hcpcs_text in ({words}) and not {is_known} then null {_undotted(MODIFIER)} else hcpcs_text end"
+
+
+def _staged(source: str, stages: Sequence[tuple[str, str]]) -> str:
+    """A query over ``source`` that adds the stages' columns, each over those before."""
+    for name, expression in stages:
+        source = f"(select *, {expression} as {name} from {source} as staged)"
+    return source
 
 
 def _status(day: str, system: str, spans: str, first: str) -> str:
@@ -117,21 +230,20 @@ def _status(day: str, system: str, spans: str, first: str) -> str:
 
 
 def _statement(names: SqlNames) -> str:
-    day = (
-        _quoted(names.date)
-        if names.date_else is None
-        else f"coalesce({_quoted(names.date)}, {_quoted(names.date_else)})"
-    )
+    days = [f"cast(line.{_quoted(d)} as date)" for d in (names.date, names.date_else) if d]
+    day = days[0] if len(days) == 1 else f"coalesce({', '.join(days)})"
     modifiers = list(enumerate(names.modifiers))
-    asked = "".join(
-        f",\n        {_without_blanks(f'upper({_quoted(m)})')} as hcpcs_modifier_key_{i}" for i, m in modifiers
-    )
-    distinct = "".join(f"\n        union select hcpcs_modifier_key_{i} from claim_lines" for i, _ in modifiers)
+    distinct = " union ".join(f"select cast({_quoted(m)} as varchar) as given from {_CLAIMS}" for _, m in modifiers)
+    read_modifiers = _staged(f"({distinct})", _stages("given", 2))
     modifier_parts = (
         f""",
+    hcpcs_modifiers_read as (
+        select staged.given, {_modifier_key("(known.code is not null)")} as code
+        from {read_modifiers} as staged left join hcpcs_known as known on known.code = staged.hcpcs_text
+    ),
     modifier_systems as (
         select asked.code, code_systems.code_system_id, code_systems.system, code_systems.level
-        from (select cast(null as varchar) as code{distinct}) as asked
+        from (select distinct code from hcpcs_modifiers_read) as asked
         join code_systems on regexp_matches(asked.code, code_systems.code_pattern) and code_systems.kind = 'modifier'
     ),
     modifier_spans as (
@@ -145,24 +257,25 @@ def _statement(names: SqlNames) -> str:
     )
     modifier_columns = "".join(
         f""",
-        case when coalesce(hcpcs_modifier_key_{i}, '') = '' then null else
-        {_status("line.hcpcs_day", f"ms{i}", f"mp{i}", f"mf{i}")} end as {_quoted(m + "_status")}"""
+        case when mr{i}.code is null then null else
+        {_status(day, f"ms{i}", f"mp{i}", f"mf{i}")} end as {_quoted(m + "_status")}"""
         for i, m in modifiers
     )
     modifier_joins = "".join(
         f"""
-    left join modifier_systems as ms{i} on ms{i}.code = line.hcpcs_modifier_key_{i}
-    left join modifier_first as mf{i} on mf{i}.code = line.hcpcs_modifier_key_{i}
-    left join modifier_spans as mp{i} on mp{i}.code = line.hcpcs_modifier_key_{i}
-        and mp{i}.valid_from <= line.hcpcs_day
-        and (mp{i}.next_from is null or line.hcpcs_day < mp{i}.next_from)"""
-        for i, _ in modifiers
+    left join hcpcs_modifiers_read as mr{i} on mr{i}.given = cast(line.{_quoted(m)} as varchar)
+    left join modifier_systems as ms{i} on ms{i}.code = mr{i}.code
+    left join modifier_first as mf{i} on mf{i}.code = mr{i}.code
+    left join modifier_spans as mp{i} on mp{i}.code = mr{i}.code
+        and mp{i}.valid_from <= {day}
+        and (mp{i}.next_from is null or {day} < mp{i}.next_from)"""
+        for i, m in modifiers
     )
     added = {
         "code_system": "coalesce(s.code_system_id, 'unknown_shape')",
         "code_category": "s.category",
         "section_id": "sec.section_id",
-        "code_status_on_date": _status("line.hcpcs_day", "s", "sp", "f"),
+        "code_status_on_date": _status(day, "s", "sp", "f"),
         "is_unlisted": "sp.is_unlisted",
         "episode": "sp.episode",
         "short_description": "sp.short_description",
@@ -172,15 +285,11 @@ def _statement(names: SqlNames) -> str:
     }
     columns = ",\n        ".join(f"{added[c]} as {c}" for c in DEFAULT_COLUMNS)
     return f"""
-    with claim_lines as (
-        select {names.claims}.*, {_normalized(_quoted(names.code))} as hcpcs_code_key,
-        {day} as hcpcs_day{asked}
-        from {names.claims}
-    ),
+    with {_codes_read(names)},
     systems as (
         select asked.code, code_systems.code_system_id, code_systems.category, code_systems.license_id,
             code_systems.steward, code_systems.system, code_systems.level
-        from (select distinct hcpcs_code_key as code from claim_lines) as asked
+        from (select distinct code from hcpcs_codes_read) as asked
         join code_systems on regexp_matches(asked.code, code_systems.code_pattern)
             and coalesce(code_systems.kind, 'procedure') = 'procedure'
     ),
@@ -188,11 +297,11 @@ def _statement(names: SqlNames) -> str:
         select cast(null as date) as from_day, true as is_undated
         union all select date '0001-01-01', false
         union all select valid_from, false from code_sections where valid_from is not null
-        union all select valid_to + interval 1 day, false from code_sections where valid_to is not null
+        union all select cast(valid_to + interval 1 day as date), false from code_sections where valid_to is not null
     ),
     section_days as (
         select from_day, is_undated, lead(from_day) over (partition by is_undated order by from_day) as next_day
-        from (select distinct cast(from_day as date) as from_day, is_undated from days) as distinct_days
+        from (select distinct from_day, is_undated from days) as distinct_days
     ),
     ranked_sections as (
         select s.code, d.from_day, d.next_day, d.is_undated, c.section_id,
@@ -220,19 +329,46 @@ def _statement(names: SqlNames) -> str:
     first_days as (select code, min(valid_from) as first_day from spans group by code){modifier_parts}
     select {_claims_columns(names)},
         {columns}{modifier_columns}
-    from claim_lines as line
-    left join systems as s on s.code = line.hcpcs_code_key
-    left join first_days as f on f.code = line.hcpcs_code_key
-    left join spans as sp on sp.code = line.hcpcs_code_key and sp.valid_from <= line.hcpcs_day
-        and (sp.next_from is null or line.hcpcs_day < sp.next_from)
-    left join sections as sec on sec.code = line.hcpcs_code_key and (
-        (sec.is_undated and line.hcpcs_day is null)
-        or (sec.from_day <= line.hcpcs_day and (sec.next_day is null or line.hcpcs_day < sec.next_day))){modifier_joins}
+    from {_claims_once(names)} as line
+    left join hcpcs_codes_read as code_read on code_read.given = cast(line.{_quoted(names.code)} as varchar)
+    left join systems as s on s.code = code_read.code
+    left join first_days as f on f.code = code_read.code
+    left join spans as sp on sp.code = code_read.code and sp.valid_from <= {day}
+        and (sp.next_from is null or {day} < sp.next_from)
+    left join sections as sec on sec.code = code_read.code and (
+        (sec.is_undated and {day} is null)
+        or (sec.from_day <= {day} and (sec.next_day is null or {day} < sec.next_day))){modifier_joins}
     """
 
 
-def _claims_columns(names: SqlNames) -> str:
+def _codes_read(names: SqlNames) -> str:
+    """Parts of a WITH: ``hcpcs_known`` modifiers of CMS, and ``hcpcs_codes_read`` (``given``, ``code``) of the claims.
+
+    The claims' distinct texts are read, not their lines.
+    """
+    parts = [(f"known_{i}", f"substr(staged.hcpcs_tail, {2 * i + 1}, 2)") for i in range(4)]
+    joins = "".join(f"\n        left join hcpcs_known as {name} on {name}.code = {part}" for name, part in parts)
+    cpt = f"^({CPT_MODIFIER})?$"
+    known = " and ".join(f"({name}.code is not null or {_matches(part, cpt)})" for name, part in parts)
+    given = f"(select distinct cast({_quoted(names.code)} as varchar) as given from {_CLAIMS})"
+    return f"""hcpcs_known as (select distinct code from hcpcs_history where kind = 'modifier'),
+    hcpcs_codes_read as (
+        select staged.given, {_code_key(f"({known})")} as code
+        from {_staged(given, _stages("given", 5))} as staged{joins}
+    )"""
+
+
+def _claims_once(names: SqlNames) -> str:
+    """The claims; where they have a column of a name that is added, the engine calls that name ambiguous."""
     if names.keep:
-        return ", ".join(f"line.{_quoted(c)}" for c in names.keep)
-    helpers = ["hcpcs_code_key", "hcpcs_day", *(f"hcpcs_modifier_key_{i}" for i, _ in enumerate(names.modifiers))]
-    return f"line.* exclude ({', '.join(helpers)})"
+        return _CLAIMS
+    added = [*DEFAULT_COLUMNS, *(_quoted(f"{m}_status") for m in names.modifiers)]
+    nulls = ", ".join(f"cast(null as varchar) as {name}" for name in added)
+    return (
+        f"(select claim_line.* from {_CLAIMS} as claim_line cross join (select {nulls}) as columns_to_add "
+        f"where coalesce({', '.join(added)}) is null)"
+    )
+
+
+def _claims_columns(names: SqlNames) -> str:
+    return ", ".join(f"line.{_quoted(c)}" for c in names.keep) if names.keep else "line.*"
