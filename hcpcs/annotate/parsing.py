@@ -30,7 +30,8 @@ _BEFORE = rf"^[{_BLANKS}=\"'`]+"
 #: What names the code set: X12 (HC, AD), HL7 (C4), words, FHIR URLs and OIDs.
 _QUALIFIER = (
     rf"^((HC|AD|C4|CPT\x{{00AE}}?[ -]?[0-9]?|HCPCS?[ -]?(LEVEL )?(I|II|1|2)?|CDT[ -]?[0-9]{{0,2}}){_BETWEEN}+"
-    r"|CPT|HCPCS?|HTTPS?://[^ |]*/(CPT|CDT|HCPCS[A-Z-]*)[|]|(URN:OID:)?2[.]16[.]840[.]1[.]113883[.]6[.](12|13|14|285)[|])"
+    r"|CPT|HCPCS?|HTTPS?://[^ |]*/(CPT|CDT|HCPCS[A-Z-]*)[|]"
+    r"|(URN:OID:)?2[.]16[.]840[.]1[.]113883[.]6[.](12|13|14|285)[|])"
     rf"[{_BLANKS}=\"'`]*"
 )
 #: Behind a code: blanks, marks, and the separators of empty components.
@@ -50,7 +51,7 @@ PCS = "^(0[0-9][125789][0-9][03478]|10[29]0[03478]|302[3-8][0-9])[A-Z0-9]{2}$|^[
 #: The numbers among which CPT's modifiers are, as intervals, and those of Category II and of physical status.
 CPT_MODIFIER = "2[1-9]|3[0-3]|4[7-9]|5[0-9]|6[0-6]|7[3-9]|8[0-2]|9[0-9]|[1238]P|P[1-6]"
 #: What a modifier of CMS may be, where no version says which there are.
-_CMS_SHAPE = "[A-OQ-Z][A-Z0-9]|P[A-Z]"
+_CMS_SHAPE = "[A-HJ-NQ-V][A-Z0-9]|P[A-Z]|X[1-5EPSU]|Z[A-C]"
 _ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTER = np.full(256, -1, np.int32)
 _LETTER[np.frombuffer(_ALPHABET, np.uint8)] = np.arange(36)

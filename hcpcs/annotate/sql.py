@@ -34,7 +34,7 @@ DIALECTS = ("duckdb", "spark", "trino", "postgres")
 _TABLES = ("hcpcs_history", "hcpcs_codes", "code_systems", "code_sections")
 #: Stands in the statement for the claims, wherever they are.
 _CLAIMS = "hcpcs_claims"
-_NAME = re.compile(r'[^\W\d][\w$]*|"(?:[^"]|"")+"|`[^`"]+`|[^"`.\'();]+')
+_NAME = re.compile(r'"(?:[^"]|"")+"|`[^`"]+`|[^"`.\'();]+')
 _FILE_ENDINGS = (".parquet", ".pq", ".csv", ".tsv", ".json", ".gz", ".zst")
 _LOWER, _UPPER = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -123,7 +123,7 @@ def _check_names(names: SqlNames) -> None:
 def _identifier(dialect: str, name: str) -> str:
     """A table's name, with its schema or without, as the dialect quotes it."""
     parts = _NAME.findall(name)
-    if ".".join(parts) != name:
+    if ".".join(parts) != name or not name.strip():
         raise HcpcsError(f'{name!r} is neither a table\'s name nor the path of a file; quote a part of it with "…"')
     plain = [p[1:-1].replace('""', '"') if p[0] in '"`' else p for p in parts]
     mark = "`" if dialect == "spark" else '"'
@@ -175,7 +175,8 @@ def _stages(text: str, width: int) -> list[tuple[str, str]]:
     before, qualifier, behind = (pattern for pattern, _ in CLEANING)
     for pattern in (before, *([qualifier] if width == 5 else []), behind):
         upper = f"regexp_replace({upper}, {_literal(pattern)}, '')"
-    shaped = f"{_matches('hcpcs_text', SEPARATED)} or ({_matches('hcpcs_text', JOINED)} and not {_matches('hcpcs_text', PCS)})"
+    joined = f"{_matches('hcpcs_text', JOINED)} and not {_matches('hcpcs_text', PCS)}"
+    shaped = f"{_matches('hcpcs_text', SEPARATED)} or ({joined})"
     behind_code = "regexp_replace(substr(hcpcs_text, 6), '[^A-Z0-9]+', '', 'g')"
     stages = [
         ("hcpcs_upper", upper),
@@ -233,7 +234,9 @@ def _statement(names: SqlNames) -> str:
     days = [f"cast(line.{_quoted(d)} as date)" for d in (names.date, names.date_else) if d]
     day = days[0] if len(days) == 1 else f"coalesce({', '.join(days)})"
     modifiers = list(enumerate(names.modifiers))
-    distinct = " union ".join(f"select cast({_quoted(m)} as varchar) as given from {_CLAIMS}" for _, m in modifiers)
+    distinct = " union ".join(
+        f"select distinct cast({_quoted(m)} as varchar) as given from {_CLAIMS}" for _, m in modifiers
+    )
     read_modifiers = _staged(f"({distinct})", _stages("given", 2))
     modifier_parts = (
         f""",

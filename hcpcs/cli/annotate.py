@@ -89,17 +89,24 @@ def sql_command() -> None:
 @sql_command.command("annotate")
 @click.option(
     "--dialect",
-    type=click.Choice(["duckdb", "spark", "trino"]),
+    type=click.Choice(["duckdb", "spark", "trino", "postgres"]),
     default="duckdb",
     show_default=True,
     help="Engine that the statement is for.",
 )
-@click.option("--claims", default="claims", show_default=True, help="Table of claims.")
+@click.option(
+    "--claims",
+    default="claims",
+    show_default=True,
+    help="Table of claims, with its schema or without; for DuckDB and Spark also a Parquet file.",
+)
 @click.option("--code", default="hcpcs_code", show_default=True, help="Its column of procedure codes.")
-@click.option("--date", default="service_date", show_default=True, help="Its column of the day of service, a DATE.")
+@click.option(
+    "--date", default="service_date", show_default=True, help="Its column of the day of service, a DATE or time stamp."
+)
 @click.option("--date-else", help="Column of the day where --date has none.")
 @click.option("--modifier", "modifiers", multiple=True, help="Column of modifiers.")
-@click.option("--keep", multiple=True, help="Column of the claims to keep; by default all (Trino needs it).")
+@click.option("--keep", multiple=True, help="Column of the claims to keep; by default all.")
 @click.option("--schema", help="Schema that the version's tables are in.")
 @click.option("--version-folder", "folder", help="Folder of the version, to read its files where they lie.")
 def sql_annotate_command(dialect: str, **names: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -10,6 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import sqlglot
+from conftest import Said
+from small_version import SPANS, write_version
 
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS
 from hcpcs.annotate.sql import DIALECTS, SqlNames, annotate_sql
@@ -25,23 +28,21 @@ def test_the_statement_is_one_of_its_dialect_and_has_every_column(dialect: str) 
     (parsed,) = sqlglot.parse(annotate_sql(dialect, names), read=dialect)
     assert parsed is not None
     assert parsed.named_selects == [*KEEP, *DEFAULT_COLUMNS, "mod_1_status", "mod 2_status"]
-    tables = {t.sql() for t in parsed.find_all(sqlglot.exp.Table) if t.db}
-    assert {t.split(" ")[0] for t in tables} == {
-        f"hcpcs.{name}" for name in ("hcpcs_history", "hcpcs_codes", "code_systems", "code_sections")
-    }
+    tables = {f"{t.db}.{t.name}" for t in parsed.find_all(sqlglot.exp.Table) if t.db}
+    assert tables == {f"hcpcs.{name}" for name in ("hcpcs_history", "hcpcs_codes", "code_systems", "code_sections")}
 
 
 def test_duckdb_answers_from_tables_by_name() -> None:
     connection = duckdb.connect()
     history = pl.DataFrame(
         {
-            "kind": ["procedure"],
-            "code": ["J0570"],
-            "episode": [1],
-            "valid_from": [dt.date(2015, 1, 1)],
-            "valid_to": [dt.date(2016, 12, 31)],
-            "valid_to_basis": ["termination"],
-            "short_description": ["made up"],
+            "kind": ["procedure", "modifier"],
+            "code": ["J0570", "RT"],
+            "episode": [1, 1],
+            "valid_from": [dt.date(2015, 1, 1)] * 2,
+            "valid_to": [dt.date(2016, 12, 31), None],
+            "valid_to_basis": ["termination", "open"],
+            "short_description": ["made up"] * 2,
         }
     )
     codes = pl.DataFrame({"code": ["J0570"], "episode": [1], "is_unlisted": [False], "replaced_by": [["A0001"]]})
@@ -70,19 +71,82 @@ def test_files_are_read_where_they_lie(dialect: str) -> None:
         assert f"/a/version/open/{name}.parquet" in statement
 
 
-def test_trino_is_told_what_to_keep_and_knows_no_flag_of_replacing() -> None:
-    with pytest.raises(HcpcsError, match="which of the claims' columns to keep"):
-        annotate_sql("trino")
-    with pytest.raises(HcpcsError, match="register the version's tables"):
-        annotate_sql("trino", SqlNames(keep=KEEP, folder="/a"))
-    statement = annotate_sql("trino", SqlNames(keep=KEEP))
+@pytest.mark.parametrize("dialect", ["trino", "postgres"])
+def test_a_dialect_that_reads_no_files_says_what_to_do(dialect: str) -> None:
+    with pytest.raises(HcpcsError, match="load the version's tables, and name their --schema"):
+        annotate_sql(dialect, SqlNames(folder="/a"))
+    with pytest.raises(HcpcsError, match="load it, and name the table"):
+        annotate_sql(dialect, SqlNames(claims="/a/claims.parquet"))
+
+
+def test_trino_is_given_no_flag_of_replacing_and_no_except() -> None:
+    statement = annotate_sql("trino")
     assert "'g'" not in statement and "EXCEPT" not in statement
     for replacement in sqlglot.parse_one(statement, read="trino").find_all(sqlglot.exp.RegexpReplace):
         assert replacement.args.get("modifiers") is None
 
 
+@pytest.fixture
+def database(tmp_path: Path) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.execute(f"create view version_folder as select '{write_version(tmp_path / 'version', SPANS)}' as folder")
+    return connection
+
+
+@pytest.mark.parametrize(
+    "claims",
+    ["raw.claims", "Medical Claims", '"Medical Claims"', 'raw."Medical Claims"', "order", "'FILE'", "FILE", "Claims"],
+)
+def test_claims_are_a_table_with_its_schema_or_a_file(
+    hcpcs: Callable[..., Said], database: duckdb.DuckDBPyConnection, tmp_path: Path, claims: str
+) -> None:
+    query = "select 'J1100' as hcpcs_code, date '2020-01-01' as service_date"
+    if claims.strip("'") == "FILE":
+        path = tmp_path / "it's claims.parquet"
+        database.sql(query).write_parquet(str(path))
+        doubled = str(path).replace("'", "''")
+        claims = str(path) if claims == "FILE" else f"'{doubled}'"
+    else:
+        database.execute("create schema raw")
+        quoted = {"Medical Claims": '"Medical Claims"', "order": '"order"'}.get(claims, claims)
+        database.execute(f"create table {quoted} as {query}")
+    said = hcpcs("sql", "annotate", "--claims", claims, "--version-folder", tmp_path / "version")
+    assert (said.status, said.err) == (0, "")
+    assert database.sql(said.out).select("hcpcs_code, code_status_on_date").fetchall() == [("J1100", "valid")]
+
+
+@pytest.mark.parametrize("claims", ["a;b", "read_csv('x')", 'we"ird', "", "a..b", "(select 1)"])
+def test_claims_that_are_no_name_are_one_line_of_error(hcpcs: Callable[..., Said], claims: str) -> None:
+    said = hcpcs("sql", "annotate", "--claims", claims)
+    assert said.status == 1 and said.out == ""
+    assert f"{claims!r} is neither a table's name nor the path of a file" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_name_that_is_added_and_there_already_is_refused_whatever_its_case(
+    hcpcs: Callable[..., Said], database: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    version = tmp_path / "version"
+    said = hcpcs("sql", "annotate", "--keep", "SHORT_DESCRIPTION", "--version-folder", version)
+    assert said.status == 1 and "two columns named 'short_description'" in said.err
+    database.execute("create table claims as select 'J1100' as hcpcs_code, current_date as service_date, 1 as Episode")
+    statement = hcpcs("sql", "annotate", "--version-folder", version).out
+    with pytest.raises(duckdb.BinderException, match='Ambiguous reference to column name "episode"'):
+        database.sql(statement)
+
+
+def test_a_time_stamp_on_a_last_day_lies_in_the_span(
+    hcpcs: Callable[..., Said], database: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    database.execute(
+        "create table claims as select 'J0570' as hcpcs_code, timestamp '2016-12-31 23:59:00' as service_date"
+    )
+    statement = hcpcs("sql", "annotate", "--version-folder", tmp_path / "version").out
+    assert database.sql(statement).select("code_status_on_date").fetchall() == [("valid",)]
+
+
 def test_an_unknown_dialect_is_an_error() -> None:
-    with pytest.raises(HcpcsError, match="no dialect 'db2'; there are: duckdb, spark, trino"):
+    with pytest.raises(HcpcsError, match="no dialect 'db2'; there are: duckdb, spark, trino, postgres"):
         annotate_sql("db2")
 
 
