@@ -209,15 +209,19 @@ class RecordContent(pa.DataFrameModel):
         "Day from which the ASC payment group holds.", source="CMS record, positions 233-240", nullable=True
     )
     opps_group: str = column(
-        "Medicare outpatient (MOG, OPPS) payment group.", source="CMS record, positions 241-243", nullable=True
+        "Medicare outpatient groups (MOG), which are ASC payment groups; CMS fills it in no record since 2011.",
+        source="CMS record, positions 241-243",
+        nullable=True,
     )
     opps_policy_code: str = column(
-        "Medicare outpatient payment policy indicator, see `hcpcs_codebook`.",
+        "Policy indicator of the MOG payment group, see `hcpcs_codebook`; CMS fills it in no record since 2011.",
         source="CMS record, positions 244",
         nullable=True,
     )
     opps_date: pl.Date = column(
-        "Day from which the outpatient group holds.", source="CMS record, positions 245-252", nullable=True
+        "Day from which the MOG payment group applies; CMS fills it in no record since 2011.",
+        source="CMS record, positions 245-252",
+        nullable=True,
     )
     processing_note: str = column(
         "Number of the processing note, see `hcpcs_notes`.", source="CMS record, positions 253-256", nullable=True

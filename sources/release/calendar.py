@@ -1,17 +1,23 @@
-"""Which release should exist by CMS's calendar, and whether what is published is behind. No clock, no file."""
+"""Which release should exist by CMS's calendar, and whether what is published is behind. No clock.
+
+The calendar is the curated table ``code_system_calendar``, part ``all`` of HCPCS Level II.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
+import polars as pl
+
+from sources.curated.tables import load_code_system_calendar
 from sources.release.names import effective_day
 
 #: CMS posts a quarter's file about two weeks before it takes effect: 2025-01 is dated 17 December, 2026-07 17 June.
 POSTED_DAYS_BEFORE = 14
-#: Through 2020-01 one posting opened each year; quarters follow from 2020-04 on.
-_FIRST_YEAR_OF_QUARTERS = 2020
 
 FreshnessStatus = Literal["current", "due", "late", "nothing"]
 
@@ -30,17 +36,29 @@ class Freshness:
 
 def next_release(release_id: str) -> str:
     """The release that follows by CMS's calendar: yearly to 2020-01, each quarter since."""
-    year, month = int(release_id[:4]), int(release_id[5:7])
-    if year < _FIRST_YEAR_OF_QUARTERS:
-        return f"{year + 1}-01"
-    first = (month - 1) // 3 * 3 + 4
-    return f"{year + 1}-01" if first > 12 else f"{year}-{first:02d}"
+    day = effective_day(release_id)
+    return min(d for d in _effective_days(day.year, day.year + 1) if d > day).strftime("%Y-%m")
 
 
 def expected_release(today: date) -> str:
     """The newest release that should have been posted by ``today``."""
     ahead = today + timedelta(days=POSTED_DAYS_BEFORE)
-    return f"{ahead.year}-{(ahead.month - 1) // 3 * 3 + 1:02d}"
+    return max(d for d in _effective_days(ahead.year - 1, ahead.year) if d <= ahead).strftime("%Y-%m")
+
+
+def _effective_days(*years: int) -> Iterator[date]:
+    """Days of these years on which a release takes effect."""
+    for year in years:
+        for rule in _rules():
+            day = date.fromisoformat(f"{year}-{rule['effective_day']}")
+            if (rule["valid_from"] or day) <= day <= (rule["valid_to"] or day):
+                yield day
+
+
+@cache
+def _rules() -> tuple[dict[str, Any], ...]:
+    calendar = load_code_system_calendar()
+    return tuple(calendar.filter(pl.col("code_system_id") == "hcpcs-level-2", pl.col("what") == "all").to_dicts())
 
 
 def freshness(newest: str | None, today: date) -> Freshness:

@@ -178,6 +178,9 @@ def test_only_the_columns_of_intervals_hold_numbers_shaped_like_cpt_or_cdt() -> 
 
 def test_the_codebook_has_every_value_that_a_record_layout_states(shared_cms: Path) -> None:
     known = set(load_codebook()["value"])
+    misprinted = {
+        "01L"
+    }  # the layout of 2025 prints a zero; the records have the letter, as the other BETOS of equipment
     layouts = 0
     for path in sorted(shared_cms.glob("*/*.zip")):
         with zipfile.ZipFile(path) as archive:
@@ -186,7 +189,7 @@ def test_the_codebook_has_every_value_that_a_record_layout_states(shared_cms: Pa
                     text = archive.read(member).decode("cp1252")
                     stated = re.findall(r"(?m)^\s+([0-9A-Z]{1,3})\s+= ", text)
                     assert len(stated) > 300
-                    assert set(stated) <= known, member
+                    assert set(stated) <= known | misprinted, member
                     layouts += 1
     assert layouts >= 3
 
@@ -289,7 +292,7 @@ def test_a_key_that_stands_twice_is_refused(copy: Callable[[str], Copy], name: s
 
 def test_a_span_that_ends_before_it_begins_is_refused(copy: Callable[[str], Copy]) -> None:
     file = copy("codebook.csv")
-    line = file.change({"field": "betos_code", "value": "01L"}, valid_to="2023-12-31")
+    line = file.change({"field": "betos_code", "value": "O1L"}, valid_to="2023-12-31")
     assert file.refusal() == [f"codebook.csv:{line}: ends 2023-12-31, before it begins 2024-01-01"]
 
 

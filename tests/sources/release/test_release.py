@@ -12,6 +12,7 @@ import pytest
 from made_up import Posting, posting, record
 
 from sources.archive.archive import Archive, inspect_zip
+from sources.curated.tables import load_codebook
 from sources.errors import ReleaseRefused
 from sources.findings import Finding
 from sources.release.release import ReleaseRead, read_release
@@ -285,6 +286,20 @@ def test_real_texts_and_workbooks_agree_on_every_code_and_text(real, release_id:
             # Blanks only: texts of several lines are joined by one where the workbook has two. The text that the
             # sheet of 2019 cuts at G0503 goes on in its next row.
             assert "case, spacing or punctuation only" in str(found["message"])
+
+
+def test_every_coded_value_of_the_real_releases_has_a_label(real, shared_cms: Path) -> None:  # type: ignore[no-untyped-def]
+    labels = set(load_codebook().select("field", "value").iter_rows())
+    seen = set()
+    for folder in sorted(path.name for path in shared_cms.iterdir() if path.is_dir()):
+        release = real(folder)
+        assert release.findings.filter(finding="unknown_value").height == 0
+        for field in {field for field, _ in labels} & set(release.records.columns):
+            column = release.records[field]
+            values = column.explode() if column.dtype == pl.List(pl.String) else column
+            seen |= {(field, value) for value in values.drop_nulls().unique()}
+    assert len(seen) > 150 and ("betos_code", "O1L") in seen
+    assert seen <= labels
 
 
 def test_the_116_dates_that_the_workbook_of_2025_leaves_blank_are_one_finding(real) -> None:  # type: ignore[no-untyped-def]
