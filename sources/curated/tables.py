@@ -13,8 +13,10 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import polars as pl
 
@@ -29,6 +31,10 @@ CONFIDENCE = ("high", "medium", "low")
 CHILDREN_COVER = ("whole", "part")
 #: What a clinician does to a patient, or the items and services around that.
 CARE = ("direct", "non-direct", "both")
+
+#: Kinds of hosts where a row can be checked; on the others (``OTHER_SOURCES``) its confidence is at most medium.
+AUTHORITIES = ("publisher", "regulator", "standards body", "maintained public code", "Medicare contractor")
+OTHER_SOURCES = ("copy of a publisher's document", "textbook", "coders' reference")
 
 _TEXT, _DATE, _NUMBER, _FLAG = pl.String(), pl.Date(), pl.Int32(), pl.Boolean()
 
@@ -439,11 +445,21 @@ class _Table:
             self.check(row, start is None or end is None or start <= end, f"ends {end}, before it begins {start}")
 
     def check_provenance(self) -> None:
-        """A row names an address where it can be checked, and how sure it is."""
+        """A row can be checked at a URL on a host of an accepted kind; its confidence follows from that."""
         self.check_in("confidence", CONFIDENCE)
+        kinds = _source_kinds()
         for row in self.rows:
             source = row["source"]
-            self.check(row, source is None or re.match(r"https?://\S+$", source) is not None, "source is no address")
+            if source is None:
+                continue
+            if re.match(r"https?://\S+$", source) is None:
+                self.check(row, False, "source is no address")
+                continue
+            host = urlsplit(source).netloc
+            kind = kinds.get(host)
+            self.check(row, kind is not None, f"source is on {host}, which source_hosts.csv does not accept")
+            sure = kind is None or row["confidence"] != "high" or kind in AUTHORITIES
+            self.check(row, sure, f"confidence is high, but {host} is a {kind}")
 
     def check_patterns(self) -> None:
         """A pattern compiles and is of the whole code."""
@@ -457,6 +473,15 @@ class _Table:
             shown = [f"{self.path}:{line}: {message}" for line, message in sorted(set(self.problems))]
             raise CuratedFileError("\n".join(shown))
         return pl.DataFrame([{c: row[c] for c in self.schema} for row in self.rows], schema=dict(self.schema))
+
+
+@cache
+def _source_kinds() -> dict[str, str]:
+    """The kind of each host that a source may be on."""
+    table = _Table.read(CURATED / "source_hosts.csv", {"host": _TEXT, "kind": _TEXT, "name": _TEXT})
+    table.check_unique("host")
+    table.check_in("kind", (*AUTHORITIES, *OTHER_SOURCES))
+    return dict(table.frame().select("host", "kind").iter_rows())
 
 
 def _flag(cell: str) -> bool:

@@ -9,6 +9,7 @@ import string
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import polars as pl
 import pytest
@@ -142,6 +143,25 @@ def test_the_pattern_of_ambulance_pairs_is_that_of_the_letters() -> None:
     assert "".join(origins) == "DEGHIJNPRS" and set(destinations) - set(origins) == {"X"}
 
 
+def test_the_confidence_of_a_row_follows_from_the_kind_of_its_source(copy: Callable[[str], Copy]) -> None:
+    file = copy("code_system_identifiers.csv")
+    file.rows[0].update(source="https://www.aapc.com/x", confidence="high")
+    expected = "code_system_identifiers.csv:2: confidence is high, but www.aapc.com is a coders' reference"
+    assert file.refusal() == [expected]
+
+
+def test_every_cited_host_is_of_an_accepted_kind_and_every_accepted_host_is_cited() -> None:
+    with (CURATED / "source_hosts.csv").open(encoding="utf-8", newline="") as lines:
+        accepted = {row["host"]: row["kind"] for row in csv.DictReader(lines)}
+    cited = set()
+    for _, loader in LOADERS.values():
+        frame = loader()
+        if "confidence" in frame.columns:
+            cited |= {urlsplit(source).netloc for source in frame["source"]}
+    assert cited == set(accepted)
+    assert not {"essay", "flash card", "exercise", "blog"} & set(accepted.values())
+
+
 def test_a_code_system_has_the_identifiers_that_it_prefers() -> None:
     preferred = load_code_system_identifiers().filter("is_preferred")
     names = {(r["code_system_id"], r["identifier_type"]): r["identifier"] for r in preferred.iter_rows(named=True)}
@@ -258,6 +278,18 @@ def test_a_code_of_another_shape_is_refused(copy: Callable[[str], Copy]) -> None
         ("code_systems.csv", "parent_id", "cpt", "unknown parent 'cpt'"),
         ("code_systems.csv", "source", "", "source is missing"),
         ("code_systems.csv", "source", "a book", "source is no address"),
+        ("code_systems.csv", "source", "https://brainmass.com/x", "source is on brainmass.com, which source_hosts.csv"),
+        (
+            "ambulance_locations.csv",
+            "source",
+            "https://quizwizapp.com/x",
+            "source is on quizwizapp.com, which source_h",
+        ),
+        ("code_families.csv", "first_code", "J1100", "first_code 'J1100' has another code system's shape"),
+        ("code_families.csv", "section_id", "em", "unknown section 'em'"),
+        ("code_lookalikes.csv", "code_pattern", "[0-9]{5}", "code_pattern is no ^…$ pattern"),
+        ("code_system_identifiers.csv", "code_system_id", "snomed", "unknown code system 'snomed'"),
+        ("code_system_calendar.csv", "confidence", "sure", "unknown confidence 'sure'"),
         ("code_systems.csv", "code_pattern", "[0-9]{5}", "code_pattern is no ^…$ pattern"),
         ("code_systems.csv", "date_checked", "23.11.2026", "date_checked '23.11.2026' is no date (YYYY-MM-DD)"),
         ("code_systems.csv", "confidence", "sure", "unknown confidence 'sure'"),
