@@ -109,6 +109,6 @@ class HcpcsCorrections(LicenseColumns, CorrectionChange):
         strict, ordered, unique = True, True, ["code", "kind", "release_id", "number"]
         metadata = table_facts(
             "side_files",
-            made_from="staged_releases.corrections",
+            made_from="staged_corrections",
             texts=("action_text", "short_description", "long_description"),
         )

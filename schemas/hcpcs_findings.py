@@ -42,13 +42,13 @@ class HcpcsFindings(LicenseColumns):
 
     release_id: str = release_id(
         lineage=(
-            "staged_releases.findings.release_id",
+            "staged_findings.release_id",
             "staged_episodes.release_id",
         )
     )
     revision: pl.Int32 = revision(
         lineage=(
-            "staged_releases.findings.revision",
+            "staged_findings.revision",
             "staged_episodes.revision",
         )
     )
@@ -72,14 +72,14 @@ class HcpcsFindings(LicenseColumns):
         source=MADE_BY_US,
         str_matches=r"^[a-z][a-z_]*$",
         license_id=LICENSE_OURS,
-        lineage=("staged_releases.findings.finding", *_ACROSS_RELEASES),
+        lineage=("staged_findings.finding", *_ACROSS_RELEASES),
     )
     severity: str = column(
         "`info`: nothing is lost; `warning`: look before you rely on it; `error`: the release would be refused.",
         source=MADE_BY_US,
         isin=SEVERITIES,
         license_id=LICENSE_OURS,
-        lineage=("staged_releases.findings.severity", *_ACROSS_RELEASES),
+        lineage=("staged_findings.severity", *_ACROSS_RELEASES),
     )
     member: str = column("Member of CMS's zip.", source="CMS zip", nullable=True)
     line: pl.Int32 = column("Line of the text or row of the workbook, from 1.", source="CMS zip", nullable=True, ge=1)
@@ -89,7 +89,7 @@ class HcpcsFindings(LicenseColumns):
         isin=RECORD_KINDS,
         nullable=True,
         lineage=(
-            "staged_releases.findings.kind",
+            "staged_findings.kind",
             "staged_episodes.kind",
             "hcpcs_transactions.kind",
         ),
@@ -99,7 +99,7 @@ class HcpcsFindings(LicenseColumns):
         source="CMS record, positions 1-5",
         nullable=True,
         lineage=(
-            "staged_releases.findings.code",
+            "staged_findings.code",
             "staged_episodes.code",
             "hcpcs_transactions.code",
         ),
@@ -112,7 +112,7 @@ class HcpcsFindings(LicenseColumns):
         source="CMS zip",
         nullable=True,
         lineage=(
-            "staged_releases.findings.raw_value",
+            "staged_findings.raw_value",
             "hcpcs_transactions.action_code",
         ),
     )
@@ -120,26 +120,26 @@ class HcpcsFindings(LicenseColumns):
         "What is odd, in words.",
         source=MADE_BY_US,
         license_id=LICENSE_OURS,
-        lineage=("staged_releases.findings.message", "staged_episodes.code", *_ACROSS_RELEASES),
+        lineage=("staged_findings.message", "staged_episodes.code", *_ACROSS_RELEASES),
     )
     action: str = column(
         "What was done.",
         source=MADE_BY_US,
         license_id=LICENSE_OURS,
-        lineage=("staged_releases.findings.action", *_ACROSS_RELEASES),
+        lineage=("staged_findings.action", *_ACROSS_RELEASES),
     )
     occurrences: pl.Int32 = column(
         "How many places share this one cause.",
         source=MADE_BY_US,
         ge=1,
         license_id=LICENSE_OURS,
-        lineage=("staged_releases.findings.occurrences", *_ACROSS_RELEASES),
+        lineage=("staged_findings.occurrences", *_ACROSS_RELEASES),
     )
     examples: pl.List = text_list(
         "Some of those places.",
         source="CMS zip",
         lineage=(
-            "staged_releases.findings.examples",
+            "staged_findings.examples",
             "hcpcs_crosswalk.code",
             "hcpcs_crosswalk.target",
             *_ACROSS_RELEASES,
@@ -150,4 +150,4 @@ class HcpcsFindings(LicenseColumns):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["release_id", "revision", "finding_number"]
-        metadata = table_facts("history", made_from="staged_releases.findings", texts=("raw_value",))
+        metadata = table_facts("history", made_from="staged_findings", texts=("raw_value",))

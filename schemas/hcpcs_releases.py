@@ -72,4 +72,4 @@ class HcpcsReleases(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["release_id", "revision"]
-        metadata = table_facts("records", made_from="staged_releases.revisions")
+        metadata = table_facts("records", made_from="staged_revisions")

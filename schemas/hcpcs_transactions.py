@@ -56,6 +56,6 @@ class HcpcsTransactions(LicenseColumns, TransactionLine):
         strict, ordered, unique = True, True, ["code", "kind", "release_id", "number"]
         metadata = table_facts(
             "side_files",
-            made_from="staged_releases.transactions",
+            made_from="staged_transactions",
             texts=("action_text", "short_description", "long_description"),
         )

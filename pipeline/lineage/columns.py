@@ -21,7 +21,7 @@ from sources.curated.license_policy import load_license_policy
 
 @dataclass(frozen=True, slots=True, order=True)
 class ColumnRef:
-    """A column of a table; in ``staged_releases``, of a table within it (``notes.note_text``)."""
+    """A column of a table."""
 
     table: str
     column: str
@@ -127,9 +127,9 @@ _STAGED_SOURCES: dict[str, tuple[SourceField, ...]] = {
     "*.source_member": (_ZIP_MEMBERS,),
     "*.source_member_sha256": (_ZIP_BYTES,),
     "*.source_line": (_ZIP_LINES,),
-    "staged_releases.revisions.stands": _REVISION,
+    "staged_revisions.stands": _REVISION,
     **{
-        f"staged_releases.revisions.{name}": (_ZIP_BYTES,)
+        f"staged_revisions.{name}": (_ZIP_BYTES,)
         for name in (
             "form",
             "finding_count",
@@ -139,11 +139,11 @@ _STAGED_SOURCES: dict[str, tuple[SourceField, ...]] = {
             "member_bytes",
         )
     },
-    "staged_releases.revisions.member_names": (_ZIP_MEMBERS,),
-    "staged_releases.revisions.member_roles": (_ZIP_MEMBERS, _ZIP_BYTES),
-    "staged_releases.revisions.is_sample": (_ZIP_MEMBERS, SourceField("cms_zip", "comment")),
+    "staged_revisions.member_names": (_ZIP_MEMBERS,),
+    "staged_revisions.member_roles": (_ZIP_MEMBERS, _ZIP_BYTES),
+    "staged_revisions.is_sample": (_ZIP_MEMBERS, SourceField("cms_zip", "comment")),
     **{
-        f"staged_releases.findings.{name}": (
+        f"staged_findings.{name}": (
             _ZIP_MEMBERS,
             _ZIP_BYTES,
             SourceField("curated_codebook", "field"),
@@ -151,12 +151,12 @@ _STAGED_SOURCES: dict[str, tuple[SourceField, ...]] = {
         )
         for name in ("finding", "severity", "field", "message", "action", "occurrences", "examples")
     },
-    "staged_releases.findings.member": (_ZIP_MEMBERS,),
-    "staged_releases.findings.line": (_ZIP_LINES,),
-    "staged_releases.findings.raw_value": (_ZIP_BYTES,),
+    "staged_findings.member": (_ZIP_MEMBERS,),
+    "staged_findings.line": (_ZIP_LINES,),
+    "staged_findings.raw_value": (_ZIP_BYTES,),
     # The report counts a code's lines over its members, the older ones first; corrections the words within a line, too.
-    "staged_releases.transactions.number": (SourceField("cms_transaction_report", "code"), *_REVISION[::2]),
-    "staged_releases.corrections.number": (
+    "staged_transactions.number": (SourceField("cms_transaction_report", "code"), *_REVISION[::2]),
+    "staged_corrections.number": (
         SourceField("cms_corrections", "code"),
         SourceField("cms_corrections", "action"),
         *_REVISION[::2],
@@ -164,20 +164,24 @@ _STAGED_SOURCES: dict[str, tuple[SourceField, ...]] = {
 }
 
 _RECORD_DATES = ("added_date", "action_effective_date", "termination_date", "action_code")
-#: The tables within ``staged_releases``, and the published ones that have the words for their columns.
-_INNER_TABLES = {
-    "revisions": "hcpcs_releases",
-    "findings": "hcpcs_findings",
-    "transactions": "hcpcs_transactions",
-    "corrections": "hcpcs_corrections",
-    "unlisted_codes": "hcpcs_unlisted_codes",
-    "notes": "hcpcs_notes",
+#: The staged tables beside the records, and the published ones that have the words for their columns.
+_PUBLISHED_AS = {
+    "staged_revisions": "hcpcs_releases",
+    "staged_findings": "hcpcs_findings",
+    "staged_transactions": "hcpcs_transactions",
+    "staged_corrections": "hcpcs_corrections",
+    "staged_unlisted_codes": "hcpcs_unlisted_codes",
+    "staged_notes": "hcpcs_notes",
 }
 
 _DESCRIPTIONS = {
     "staged_records": "Records of one release, every revision, typed. Unpublished.",
-    "staged_releases": "What else one release says, each a table within the table: its revisions and their members,"
-    " findings, transaction report, corrections, unlisted (NOC) codes and processing notes. Unpublished.",
+    "staged_revisions": "Revisions of one release and their members. Unpublished.",
+    "staged_findings": "Findings in one release, every revision. Unpublished.",
+    "staged_transactions": "Transaction report of one release. Unpublished.",
+    "staged_corrections": "Corrections that came with one release. Unpublished.",
+    "staged_unlisted_codes": "Unlisted (NOC) codes that one release lists. Unpublished.",
+    "staged_notes": "Processing notes of one release. Unpublished.",
     "staged_episodes": "Standing records of all releases, with the meaning each states. Unpublished.",
     "staged_states": "What became of every meaning of every code, as last stated. Unpublished.",
     "published_version": "An immutable version of all published tables, masked by the license policy, with its"
@@ -335,7 +339,7 @@ def _masked_columns() -> dict[str, tuple[str, ...]]:
 
 
 def _of_staged(table: str, column: str) -> Iterator[SourceField]:
-    stated = _STAGED_SOURCES.get(f"{table}.{column}") or _STAGED_SOURCES.get(f"*.{column.rpartition('.')[2]}")
+    stated = _STAGED_SOURCES.get(f"{table}.{column}") or _STAGED_SOURCES.get(f"*.{column}")
     if stated is not None:
         yield from stated
         return
@@ -378,12 +382,11 @@ def _ref(text: str) -> ColumnRef | SourceField:
 
 def _published_of(table: str, column: str) -> tuple[str, str]:
     """The published table and column that has the words for a column of an unpublished table."""
-    part, _, name = column.rpartition(".")
-    if part:
-        return _INNER_TABLES[part], name
-    if table == "staged_states" and name != "kind":
-        return "hcpcs_codes", name
-    return "hcpcs_history" if name == "episode" else "hcpcs_release_records", name
+    if table in _PUBLISHED_AS:
+        return _PUBLISHED_AS[table], column
+    if table == "staged_states" and column != "kind":
+        return "hcpcs_codes", column
+    return "hcpcs_history" if column == "episode" else "hcpcs_release_records", column
 
 
 def _column(contract: Contract, name: str) -> Column:
@@ -400,14 +403,11 @@ def columns_of(table: str) -> tuple[str, ...]:
     """The columns of a table that is no source, in order."""
     if table in contracts():
         return tuple(_columns_by_name(table))
+    if table in _PUBLISHED_AS:
+        return _read_columns(_PUBLISHED_AS[table], without=("finding_number", "state_in_records", "in_records_since"))
     records = _read_columns("hcpcs_release_records")
     return {
         "staged_records": records,
-        "staged_releases": tuple(
-            f"{part}.{name}"
-            for part, published in _INNER_TABLES.items()
-            for name in _read_columns(published, without=("finding_number", "state_in_records", "in_records_since"))
-        ),
         "staged_episodes": (*records, "episode"),
         "staged_states": (
             *("kind", "code", "episode", "is_current_episode", "status"),

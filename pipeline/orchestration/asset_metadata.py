@@ -26,15 +26,14 @@ def asset(table: str, *code: str) -> dict[str, Any]:
 
 
 def outs(names: Iterable[str], *code: str) -> dict[str, dg.AssetOut]:
-    """``outs`` of a ``dg.multi_asset`` that makes several tables with ``code``."""
-    return {name: dg.AssetOut(**_shown(name, code)) for name in names}
+    """``outs`` of a ``dg.multi_asset`` that makes several tables with ``code``, or some of them."""
+    return {name: dg.AssetOut(is_required=False, **_shown(name, code)) for name in names}
 
 
-def made_from(names: Iterable[str]) -> dict[str, Any]:
-    """What a ``dg.multi_asset`` says of its tables' inputs: each depends on its own alone."""
+def made_from_sources(names: Iterable[str]) -> dict[str, Any]:
+    """What a ``dg.multi_asset`` says of its tables' inputs, sources all: each depends on its own alone."""
     inputs = {name: {dg.AssetKey(i) for i in lineage.table_inputs(name)} for name in names}
-    sources = {key for keys in inputs.values() for key in keys if key.to_user_string() in lineage.SOURCES}
-    return {"internal_asset_deps": inputs, "deps": sorted(sources)}
+    return {"internal_asset_deps": inputs, "deps": sorted(set().union(*inputs.values()))}
 
 
 def sources() -> list[dg.AssetSpec]:

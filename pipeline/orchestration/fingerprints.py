@@ -49,6 +49,8 @@ def module_fingerprint(*modules: str) -> str:
     digest = hashlib.sha256(_libraries())
     found: set[Path] = set()
     asked = [path for module in modules for path in _files_of(module)]
+    if unknown := [module for module in modules if not _files_of(module)]:
+        raise ModuleNotFoundError(f"no module of this project: {', '.join(unknown)}")
     while asked:
         path = asked.pop()
         if path in found:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +13,33 @@ import polars as pl
 
 from pipeline.versions.parquet import write_work_table
 from schemas.registry import contracts
+
+# Dagster says at every output that stating its data version is in beta: its promises may change, and tests hold them.
+warnings.filterwarnings("ignore", message="Parameter `data_version`", category=dg.BetaWarning)
+
+
+@dataclass
+class Made:
+    """A table as an asset returns it: its frame, or one frame for each release.
+
+    The IO manager takes the frames out, since a run in process keeps what every step returned until it ends.
+    """
+
+    frames: dict[str | None, pl.DataFrame]
+
+    def take(self) -> dict[str | None, pl.DataFrame]:
+        """The frames, which are kept here no longer."""
+        taken, self.frames = self.frames, {}
+        return taken
+
+
+def made(frames: pl.DataFrame | Mapping[str, pl.DataFrame], output_name: str | None = None) -> dg.Output[Made]:
+    """The output of an asset; its content is its data version. Dagster has one for all releases read together."""
+    by_release: dict[str | None, pl.DataFrame] = (
+        {None: frames} if isinstance(frames, pl.DataFrame) else dict(sorted(frames.items()))
+    )
+    version = dg.DataVersion(content_hash(by_release.values()))
+    return dg.Output(Made(by_release), output_name=output_name or "result", data_version=version)
 
 
 class ParquetIOManager(dg.ConfigurableIOManager):
@@ -29,28 +58,22 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         base = Path(self.folder)
         return base / f"{table}.parquet" if release_id is None else base / table / f"{release_id}.parquet"
 
-    def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | dict[str, pl.DataFrame]) -> None:
-        """Write a frame, or one for each release; its content is its data version."""
-        table = context.asset_key.path[-1]
-        # A run in process keeps every output, in memory, for callers and hooks who ask for it; here nobody does.
-        for kept in (context.step_context.output_capture, context.step_context.step_output_capture):
-            if kept is not None:
-                kept.clear()
-        if not context.has_asset_partitions:
-            assert isinstance(obj, pl.DataFrame)
-            path = self.path(table)
-            write_work_table(path, obj)
-            self._note_version(context, [obj])
-            context.add_output_metadata(
-                {"dagster/row_count": obj.height, "bytes": path.stat().st_size, **self._links(table)}
-            )
-            return
-        assert isinstance(obj, dict)
-        if set(obj) != set(context.asset_partition_keys):
-            raise ValueError(f"{table}: asked for releases {sorted(context.asset_partition_keys)}, got {sorted(obj)}")
-        for release_id, frame in sorted(obj.items()):
+    def handle_output(self, context: dg.OutputContext, obj: Made) -> None:
+        """Write a frame, or one for each release."""
+        table, frames = context.asset_key.path[-1], obj.take()
+        asked: set[str | None] = set(context.asset_partition_keys) if context.has_asset_partitions else {None}
+        if set(frames) != asked:
+            raise ValueError(f"{table}: asked for releases {sorted(map(str, asked))}, got {sorted(map(str, frames))}")
+        for release_id, frame in frames.items():
             write_work_table(self.path(table, release_id), frame)
-        self._note_version(context, [frame for _, frame in sorted(obj.items())])
+        if None in frames:
+            context.add_output_metadata(
+                {
+                    "dagster/row_count": frames[None].height,
+                    "bytes": self.path(table).stat().st_size,
+                    **self._links(table),
+                }
+            )
 
     def _links(self, table: str) -> dict[str, dg.MetadataValue]:
         if table not in contracts():
@@ -59,10 +82,6 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             "published as": dg.MetadataValue.path(str(Path(self.latest) / "open" / f"{table}.parquet")),
             "in the catalog": dg.MetadataValue.path(str(Path(self.catalog) / "tables" / f"{table}.html")),
         }
-
-    def _note_version(self, context: dg.OutputContext, frames: Iterable[pl.DataFrame]) -> None:
-        """Make the content the data version. Dagster has one for all releases that are read together."""
-        context.step_context.set_data_version(context.asset_key, dg.DataVersion(content_hash(frames)))
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
         """Read a table; of a partitioned one all releases, in order. An input marked ``lazy`` is read when asked."""

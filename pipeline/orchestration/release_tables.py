@@ -1,8 +1,4 @@
-"""The small tables of a release as one table of one row, and back: each of them is a list of rows within it.
-
-Dagster keeps two events for each table and release, which takes longer than reading these tables does: one file and
-one asset hold all that a release says beside its records.
-"""
+"""The staged tables of one release: what each is called, and which part of what was read goes into it."""
 
 from __future__ import annotations
 
@@ -10,22 +6,22 @@ import polars as pl
 
 from sources.release.release import ReleaseRead
 
-#: The table within the table, by the role of the side files that it is read from.
+#: The staged table by the role of the side files that it is read from.
 SIDE_TABLES = {
-    "transaction_report": "transactions",
-    "corrections": "corrections",
-    "noc_codes": "unlisted_codes",
-    "processing_notes": "notes",
+    "transaction_report": "staged_transactions",
+    "corrections": "staged_corrections",
+    "noc_codes": "staged_unlisted_codes",
+    "processing_notes": "staged_notes",
 }
+#: Every staged table, in order.
+STAGED = ("staged_records", "staged_revisions", "staged_findings", *SIDE_TABLES.values())
 
 
-def nested_tables(read: ReleaseRead) -> pl.DataFrame:
-    """One row: ``revisions``, ``findings`` and each of ``SIDE_TABLES``, a list of that table's rows."""
-    inner = {"revisions": read.revisions, "findings": read.findings}
-    inner |= {SIDE_TABLES[role]: frame for role, frame in read.side.items()}
-    return pl.DataFrame({name: frame.to_struct(name).implode() for name, frame in inner.items()})
-
-
-def inner_table(nested: pl.DataFrame, name: str) -> pl.DataFrame:
-    """One of the tables of ``nested_tables``, the rows of all releases together, in order."""
-    return nested.select(pl.col(name)).filter(pl.col(name).list.len() > 0).explode(name).unnest(name)
+def staged_tables(read: ReleaseRead) -> dict[str, pl.DataFrame]:
+    """The tables of ``STAGED`` for one release."""
+    side = {table: read.side[role] for role, table in SIDE_TABLES.items()}
+    return {
+        "staged_records": read.records,
+        "staged_revisions": read.revisions,
+        "staged_findings": read.findings,
+    } | side

@@ -39,11 +39,12 @@ def release_records(records: pl.LazyFrame, policy: pl.DataFrame) -> pl.DataFrame
 
 
 def code_states(
-    kind: str, states: pl.DataFrame, crosswalk: pl.DataFrame, unlisted: pl.DataFrame, policy: pl.DataFrame
+    kind: str, states: pl.DataFrame, crosswalk: pl.DataFrame, unlisted: pl.DataFrame | None, policy: pl.DataFrame
 ) -> pl.DataFrame:
     """``hcpcs_codes`` or ``hcpcs_modifiers``: every code and meaning that any release had, as last stated.
 
-    ``states`` comes from ``latest_states``, ``crosswalk`` is unmasked, ``unlisted`` has a row per code and release.
+    ``states`` comes from ``latest_states``, ``crosswalk`` is unmasked, ``unlisted`` has a row per code and release;
+    it is given for procedure codes alone.
     """
     table = "hcpcs_codes" if kind == "procedure" else "hcpcs_modifiers"
     key = ["kind", "code", "episode"]
@@ -52,7 +53,7 @@ def code_states(
         .join(replaced_by_lists(crosswalk), on=key, how="left")
         .with_columns(pl.col("replaced_by").fill_null([]))
     )
-    if kind == "procedure":
+    if unlisted is not None:
         listed = (
             rows.join(unlisted.select("kind", "code", listed_in="release_id"), on=["kind", "code"])
             .filter(pl.col("listed_in").is_between("first_release", "last_release"))

@@ -1,29 +1,21 @@
 """Assets that state what CMS stated: the records and the releases."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import dagster as dg
 import polars as pl
 
-from pipeline.orchestration import asset_metadata as shown
-from pipeline.orchestration.release_tables import inner_table
+from pipeline.orchestration.assets import checked
 from pipeline.transforms import published_tables as tables
-from schemas.registry import enforce
 from sources.curated.license_policy import load_license_policy
 
-_TABLES = ("hcpcs_releases", "hcpcs_release_records")
+
+@dg.asset(**checked.asset("hcpcs_releases", __name__))
+def hcpcs_releases(staged_revisions: pl.DataFrame) -> checked.Results:
+    yield from checked.published("hcpcs_releases", staged_revisions.sort("release_id", "revision"))
 
 
-@dg.multi_asset(
-    name="records",
+@dg.asset(
+    **checked.asset("hcpcs_release_records", __name__),
     ins={"staged_records": dg.AssetIn(metadata={"lazy": True})},
-    outs=shown.outs(_TABLES, __name__),
-    **shown.made_from(_TABLES),
 )
-def records(staged_releases: pl.DataFrame, staged_records: pl.LazyFrame) -> Iterator[dg.Output[Any]]:
-    """The releases, and every record of each release's newest revision."""
-    releases = enforce("hcpcs_releases", inner_table(staged_releases, "revisions").sort("release_id", "revision"))
-    yield dg.Output(releases, output_name="hcpcs_releases")
-    stated = tables.release_records(staged_records, load_license_policy())
-    yield dg.Output(enforce("hcpcs_release_records", stated), output_name="hcpcs_release_records")
+def hcpcs_release_records(staged_records: pl.LazyFrame) -> checked.Results:
+    yield from checked.published("hcpcs_release_records", tables.release_records(staged_records, load_license_policy()))

@@ -1,13 +1,11 @@
 """Assets that are curated here or follow from the contracts: no release is in them."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import dagster as dg
 
 from pipeline.lineage.dictionary import dictionary
 from pipeline.orchestration import asset_metadata as shown
-from schemas.registry import contracts, enforce
+from pipeline.orchestration.assets import checked
+from schemas.registry import contracts
 from sources.curated.tables import (
     load_ambulance_locations,
     load_code_families,
@@ -42,9 +40,12 @@ _DICTIONARY = shown.outs(
 @dg.multi_asset(
     name="reference",
     outs={**shown.outs(_CURATED, "sources.curated.tables"), **_DICTIONARY},
-    **shown.made_from(_MADE),
+    check_specs=[spec for table in _MADE for spec in checked.contract_specs(table)],
+    can_subset=True,
+    **shown.made_from_sources(_MADE),
 )
-def reference() -> Iterator[dg.Output[Any]]:
+def reference(context: dg.AssetExecutionContext) -> checked.Results:
     """Code systems with what belongs to them, licenses, the codebook and the data dictionary."""
     for table, make in _MADE.items():
-        yield dg.Output(enforce(table, make()), output_name=table)
+        if dg.AssetKey(table) in context.selected_asset_keys:
+            yield from checked.published(table, make(), output_name=table)

@@ -1,27 +1,34 @@
 """Assets of CMS's side files, of all releases."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import dagster as dg
 import polars as pl
 
-from pipeline.orchestration import asset_metadata as shown
-from pipeline.orchestration.release_tables import inner_table
+from pipeline.orchestration.assets import checked
 from pipeline.transforms import published_tables as tables
 from pipeline.transforms.corrections import corrections_in_records
-from schemas.registry import enforce
 from sources.curated.license_policy import load_license_policy
 
-_TABLES = ("hcpcs_transactions", "hcpcs_corrections", "hcpcs_unlisted_codes", "hcpcs_notes")
+
+@dg.asset(**checked.asset("hcpcs_transactions", __name__))
+def hcpcs_transactions(staged_transactions: pl.DataFrame) -> checked.Results:
+    yield from _side_table("hcpcs_transactions", staged_transactions)
 
 
-@dg.multi_asset(name="side_files", outs=shown.outs(_TABLES, __name__), **shown.made_from(_TABLES))
-def side_files(staged_releases: pl.DataFrame, staged_records: pl.DataFrame) -> Iterator[dg.Output[Any]]:
-    """Each kind of side file as a table; corrections are held against the records."""
-    for table in _TABLES:
-        rows = inner_table(staged_releases, table.removeprefix("hcpcs_"))
-        if table == "hcpcs_corrections":
-            rows = corrections_in_records(rows, tables.standing(staged_records))
-        made = enforce(table, tables.side_table(table, rows, load_license_policy()))
-        yield dg.Output(made, output_name=table)
+@dg.asset(**checked.asset("hcpcs_corrections", __name__))
+def hcpcs_corrections(staged_corrections: pl.DataFrame, staged_records: pl.DataFrame) -> checked.Results:
+    against_records = corrections_in_records(staged_corrections, tables.standing(staged_records))
+    yield from _side_table("hcpcs_corrections", against_records)
+
+
+@dg.asset(**checked.asset("hcpcs_unlisted_codes", __name__))
+def hcpcs_unlisted_codes(staged_unlisted_codes: pl.DataFrame) -> checked.Results:
+    yield from _side_table("hcpcs_unlisted_codes", staged_unlisted_codes)
+
+
+@dg.asset(**checked.asset("hcpcs_notes", __name__))
+def hcpcs_notes(staged_notes: pl.DataFrame) -> checked.Results:
+    yield from _side_table("hcpcs_notes", staged_notes)
+
+
+def _side_table(table: str, rows: pl.DataFrame) -> checked.Results:
+    yield from checked.published(table, tables.side_table(table, rows, load_license_policy()))

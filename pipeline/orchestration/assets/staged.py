@@ -7,34 +7,38 @@ import dagster as dg
 import polars as pl
 
 from pipeline.orchestration import asset_metadata as shown
-from pipeline.orchestration.release_tables import nested_tables
+from pipeline.orchestration.io_manager import Made, made
+from pipeline.orchestration.release_tables import STAGED, staged_tables
 from pipeline.orchestration.run_context import Intake
 from sources.archive.archive import HeldZip
 from sources.release.release import ReleaseRead
 
 releases = dg.DynamicPartitionsDefinition(name="releases")
 
-_TABLES = ("staged_records", "staged_releases")
-
 
 @dg.multi_asset(
     name="staged",
-    outs=shown.outs(_TABLES, "sources.release.release", "pipeline.orchestration.release_tables"),
+    outs=shown.outs(STAGED, "sources.release.release", "pipeline.orchestration.release_tables"),
     partitions_def=releases,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    **shown.made_from(_TABLES),
+    can_subset=True,
+    **shown.made_from_sources(STAGED),
 )
-def staged(context: dg.AssetExecutionContext, intake: dg.ResourceParam[Intake]) -> Iterator[dg.Output[Any]]:
+def staged(context: dg.AssetExecutionContext, intake: dg.ResourceParam[Intake]) -> Iterator[dg.Output[Made]]:
     """Read the releases asked for; one that breaks the layout is refused, all that do are named at once."""
-    frames: dict[str, dict[str, pl.DataFrame]] = {name: {} for name in _TABLES}
+    frames: dict[str, dict[str, pl.DataFrame]] = {
+        n: {} for n in STAGED if dg.AssetKey(n) in context.selected_asset_keys
+    }
     zips = intake.releases()
     for release_id, read in intake.read_each(sorted(context.partition_keys)):
-        frames["staged_records"][release_id] = read.records
-        frames["staged_releases"][release_id] = nested_tables(read)
+        for name, frame in staged_tables(read).items():
+            if name in frames:
+                frames[name][release_id] = frame
         # Of one table alone: each note makes Dagster look the range of partitions up again.
-        context.add_asset_metadata(_about(read, zips[release_id]), "staged_records", release_id)
-    for name in _TABLES:
-        yield dg.Output(frames.pop(name), output_name=name)
+        if "staged_records" in frames:
+            context.add_asset_metadata(_about(read, zips[release_id]), "staged_records", release_id)
+    for name in list(frames):
+        yield made(frames.pop(name), name)
 
 
 def _about(read: ReleaseRead, zips: list[HeldZip]) -> dict[str, Any]:

@@ -144,22 +144,11 @@ def test_the_dictionary_states_the_same_lineage(sample: Version) -> None:
 
 def test_unpublished_tables_have_the_columns_that_their_lineage_says(sample: Version) -> None:
     assert set(lineage.columns("staged_records")) == set(RELEASE_RECORD_SCHEMA)
-    revisions = [c for c in lineage.columns("staged_releases") if c.startswith("revisions.")]
-    assert revisions == [f"revisions.{name}" for name in REVISION_SCHEMA]
+    assert list(lineage.columns("staged_revisions")) == list(REVISION_SCHEMA)
     for table in (t.name for t in MADE if not t.is_published):
         work = sample.outputs.work
         path = next((work / table).glob("*.parquet"), work / f"{table}.parquet")
-        schema = pl.read_parquet_schema(path)
-        names = [
-            name
-            for column, dtype in schema.items()
-            for name in (
-                [f"{column}.{field.name}" for field in dtype.inner.fields]
-                if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)
-                else [column]
-            )
-        ]
-        assert sorted(names) == sorted(lineage.columns(table)), table
+        assert sorted(pl.read_parquet_schema(path)) == sorted(lineage.columns(table)), table
 
 
 # --- what really goes in --------------------------------------------------------------------------------------------
@@ -179,14 +168,20 @@ def decides_rows(table: str) -> set[str]:
 @cache
 def _asset_functions() -> dict[str, dg.AssetsDefinition]:
     made_by = (
-        records.records,
-        side_files.side_files,
+        records.hcpcs_releases,
+        records.hcpcs_release_records,
+        side_files.hcpcs_transactions,
+        side_files.hcpcs_corrections,
+        side_files.hcpcs_unlisted_codes,
+        side_files.hcpcs_notes,
         history.staged_episodes,
         history.hcpcs_changes,
         history.hcpcs_history,
         history.staged_states,
         history.hcpcs_crosswalk,
-        codes.codes,
+        codes.hcpcs_codes,
+        codes.hcpcs_modifiers,
+        codes.hcpcs_validity,
         history.hcpcs_findings,
     )
     return {key.to_user_string(): made for made in made_by for key in made.keys}
@@ -204,13 +199,8 @@ def everything_from(staged: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
                 if name not in SOURCES
             }
         )
-        if isinstance(found, pl.DataFrame):
-            frames[made.key.to_user_string()] = found
-        else:
-            for output in found:
-                if isinstance(output, dg.Output):
-                    name = output.output_name if output.output_name != "result" else made.key.to_user_string()
-                    frames[name] = output.value
+        (output,) = (result for result in found if isinstance(result, dg.Output))
+        frames[made.key.to_user_string()] = output.value.frames[None]
     return frames
 
 
@@ -293,10 +283,10 @@ def test_a_side_file_touches_the_tables_whose_lineage_names_it_alone(
     column: str,
     touched: set[str],
 ) -> None:
-    nothing = pl.element().struct.with_fields(pl.lit(None, pl.String).alias(column))
-    without = staged["staged_releases"].with_columns(pl.col(part).list.eval(nothing))
-    changed = everything_from({**staged, "staged_releases": without})
+    table = f"staged_{part}"
+    without = staged[table].with_columns(pl.lit(None, pl.String).alias(column))
+    changed = everything_from({**staged, table: without})
     assert {t for t in changed if t in contracts() and not changed[t].equals(unchanged[t])} == touched
-    ref = ColumnRef("staged_releases", f"{part}.{column}")
+    ref = ColumnRef(table, column)
     named = {t for t, c in PUBLISHED if _in_all_behind(t, c.name, ref)}
     assert named == touched

@@ -112,16 +112,56 @@ def test_a_release_notes_its_codes_by_section_and_the_numbers_that_are_plotted(
             assert f"| {letter} | {count:,} |" in shown_bars
 
 
-def test_every_check_notes_what_it_measured(sample: Version) -> None:
+def test_every_check_notes_what_it_measured(sample: Version, graph: Any) -> None:
     with persistent_instance(str(sample.outputs.dagster_home)) as instance:
         (run,) = instance.get_runs()
         entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     checks = [e.dagster_event.asset_check_evaluation_data for e in entries if e.dagster_event is not None]
-    assert len(checks) == 7
+    rules = {c.asset_key.to_user_string(): c for c in checks if c.check_name == "contract"}
+    assert set(rules) == set(contracts())
+    assert {c.asset_check_key for c in checks} == {key for node in graph.asset_nodes for key in node.check_keys}
+    for table, check in rules.items():
+        assert check.metadata["measured"].value == sample.open(table).height
+        assert all(rule in str(check.metadata["rules"].value) for rule in contract(table).rules)
     for check in checks:
         assert check.passed or not check.blocking
         assert int(check.metadata["measured"].value) > 0
         assert check.metadata["violations"].value == 0 or not check.passed
+
+
+def materialized(outputs: Outputs, *assets: str, **options: Any) -> dg.ExecuteInProcessResult:
+    """What Dagster's own job does when a person selects assets in the UI."""
+    job = build_definitions(outputs=outputs.folder).resolve_job_def("refresh")
+    with persistent_instance(str(outputs.dagster_home)) as instance:
+        keys = [dg.AssetKey(name) for name in assets]
+        return job.execute_in_process(instance=instance, asset_selection=keys, raise_on_error=False, **options)
+
+
+def test_one_table_can_be_made_alone(own_sample: Outputs) -> None:
+    def files() -> dict[str, int]:
+        return {str(p.relative_to(own_sample.work)): p.stat().st_mtime_ns for p in own_sample.work.rglob("*.parquet")}
+
+    before = files()
+    for table, options in {"hcpcs_modifiers": {}, "staged_notes": {"partition_key": "2025-10"}}.items():
+        assert materialized(own_sample, table, **options).success
+        changed = {name for name, at in files().items() if before[name] != at}
+        assert changed == {f"{table}/2025-10.parquet" if options else f"{table}.parquet"}
+        before = files()
+
+
+def test_a_broken_contract_is_a_failed_check_and_no_file(own_sample: Outputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.orchestration.assets import codes
+
+    made = codes.tables.code_states
+    monkeypatch.setattr(codes.tables, "code_states", lambda *a: made(*a).with_columns(status=pl.lit("unheard of")))
+    before = (own_sample.work / "hcpcs_modifiers.parquet").read_bytes()
+    result = materialized(own_sample, "hcpcs_modifiers")
+    (check,) = result.get_asset_check_evaluations()
+    assert not result.success and not check.passed and check.check_name == "contract" and check.blocking
+    rows = pl.read_parquet(own_sample.work / "hcpcs_modifiers.parquet").height
+    assert check.metadata["violations"].value == rows == check.metadata["measured"].value
+    assert "unheard of" in str(check.metadata["first"].value)
+    assert (own_sample.work / "hcpcs_modifiers.parquet").read_bytes() == before
 
 
 def stale_assets(outputs: Outputs, instance: dg.DagsterInstance) -> set[str]:
