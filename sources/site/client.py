@@ -12,7 +12,9 @@ import ipaddress
 import os
 import re
 import ssl
+import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +37,8 @@ _Result = TypeVar("_Result")
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 _SECONDS_BETWEEN_PROGRESS = 0.5
+#: Bytes that are unpacked at once.
+_MOST_AT_ONCE = 1024**2
 
 
 class FetchFailed(SourceError):
@@ -76,8 +80,12 @@ class FetchLimits:
     longest_wait: float = 60
     pause: float = 1
     redirects: int = 5
+    #: Until the headers of an answer are whole: a server may send interim answers without end.
+    answer_seconds: float = 60
     #: Parts of a page with a pager.
     pages: int = 10
+    #: Tags of a page that are open at once: a parser takes time that grows with their square.
+    open_tags: int = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +98,12 @@ class Validators:
     @classmethod
     def of(cls, response: httpx.Response) -> Validators:
         """Those of an answer."""
-        return cls(response.headers.get("etag"), response.headers.get("last-modified"))
+        return cls(_sendable(response.headers.get("etag")), _sendable(response.headers.get("last-modified")))
 
     def conditions(self) -> dict[str, str]:
         """Headers that ask for an answer only if it has changed."""
         headers = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
-        return {name: value for name, value in headers.items() if value}
+        return {name: value for name, value in headers.items() if value and _sendable(value)}
 
     def range_condition(self) -> str | None:
         """The one that may guard a range: a weak ETag does not say that bytes are the same."""
@@ -145,7 +153,10 @@ class SiteClient:
         self._tell = tell
         self._end = time.monotonic() + self.limits.total_seconds
         self._last_answer: float | None = None
-        self._client = httpx.Client(
+        self._client = self._connections()
+
+    def _connections(self) -> httpx.Client:
+        return httpx.Client(
             headers={"User-Agent": f"hcpcs/{version('hcpcs')}", "Accept-Encoding": "identity"},
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             follow_redirects=False,
@@ -190,8 +201,7 @@ class SiteClient:
                     return Asked(None, None, known)
                 self._check_status(address, response)
                 now = Validators.of(response)
-                length = response.headers.get("content-length", "")
-                return Asked(_same(known, now), int(length) if length.isdigit() else None, now)
+                return Asked(_same(known, now), _length(response), now)
 
         return self._with_attempts(address, attempt)
 
@@ -233,8 +243,8 @@ class SiteClient:
 
     def _write(self, address: str, response: httpx.Response, end: float, part: Path, have: int) -> None:
         name = _name(address)
-        declared = response.headers.get("content-length", "")
-        total = have + int(declared) if declared.isdigit() else None
+        declared = _length(response)
+        total = have + declared if declared is not None else None
         if total is not None and total > self.limits.file_bytes:
             raise FetchFailed(f"{name}: {total:,} bytes announced, past the bound of {self.limits.file_bytes:,}")
         told = time.monotonic()
@@ -255,7 +265,7 @@ class SiteClient:
     def _chunks(self, address: str, response: httpx.Response, end: float, most: int, have: int) -> Iterator[bytes]:
         """The body's chunks, the first of at least a zip's magic where there are as many bytes."""
         held = b""
-        for chunk in response.iter_bytes():
+        for chunk in _decoded(address, response):
             have += len(chunk)
             if have > most:
                 raise FetchFailed(f"{_name(address)}: still sending after {most:,} bytes, the bound")
@@ -319,15 +329,15 @@ class SiteClient:
                 timeout = httpx.Timeout(silent, connect=min(self.limits.connect_seconds, silent))
                 self.requests += 1
                 request = self._client.build_request(method, url, headers=dict(headers), timeout=timeout)
-                response = self._client.send(request, stream=True)
+                response = self._send(address, request, end)
                 try:
                     if not response.has_redirect_location:
                         yield response
                         return
-                    target = url.join(response.headers["location"])
+                    target = _joined(address, url, response.headers["location"])
                 finally:
                     response.close()
-                url = self._within_site(str(target), came_from=address)
+                url = self._within_site(target, came_from=address)
         except httpx.TimeoutException:
             raise _TryAgain(f"no byte came for {silent:g} s") from None
         except httpx.InvalidURL as error:
@@ -340,6 +350,31 @@ class SiteClient:
             raise _TryAgain(f"the connection broke: {error or type(error).__name__}") from None
         finally:
             self._last_answer = time.monotonic()
+
+    def _send(self, address: str, request: httpx.Request, end: float) -> httpx.Response:
+        """Send a request; the connection is closed under an answer whose headers do not end in time."""
+        late = threading.Event()
+        used = self._client
+
+        def abandon() -> None:
+            late.set()
+            used.close()
+
+        seconds = max(0.001, min(self.limits.answer_seconds, end - time.monotonic()))
+        timer = threading.Timer(seconds, abandon)
+        timer.daemon = True
+        timer.start()
+        try:
+            response = used.send(request, stream=True)
+        except Exception:
+            if not late.is_set():
+                raise
+        finally:
+            timer.cancel()
+        if not late.is_set():
+            return response
+        self._client = self._connections()
+        raise FetchFailed(f"{_name(address)}: no whole answer began within {seconds:,.0f} s")
 
     def _within_site(self, address: str, came_from: str | None = None) -> httpx.URL:
         """The address as it may be asked for; `http` becomes `https` where the site is."""
@@ -364,14 +399,23 @@ class SiteClient:
         if status in _TRY_AGAIN:
             raise _TryAgain(text, _seconds_asked_for(response.headers.get("retry-after")))
         head = b""
-        with contextlib.suppress(httpx.HTTPError):
-            for chunk in response.iter_bytes():
+        with contextlib.suppress(httpx.HTTPError, _TryAgain, FetchFailed):
+            for chunk in _decoded(address, response):
                 head += chunk
                 if len(head) >= 2048:
                     break
         failed = FetchFailed(f"{_name(address)}: {text}" + (f", {described(head)}" if head else ""))
         failed.status = status
         raise failed
+
+
+def _joined(address: str, url: httpx.URL, location: str) -> str:
+    try:
+        return str(url.join(location))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise FetchFailed(
+            f"{_name(address)}: it redirects to {location[:80]!r}, which is no address: {error}"
+        ) from None
 
 
 @cache
@@ -447,17 +491,49 @@ def _continues(response: httpx.Response, have: int) -> bool:
     return sent is not None and int(sent[1]) == have
 
 
+def _sendable(value: str | None) -> str | None:
+    """A header's value if it can be sent back: ASCII, printable, of some length."""
+    return value if value and re.fullmatch(r"[\x20-\x7e]{1,1000}", value) else None
+
+
+def _length(response: httpx.Response) -> int | None:
+    """The length that an answer announces, if that is a number."""
+    found = re.fullmatch(r"[0-9]{1,18}", response.headers.get("content-length", ""))
+    return int(found[0]) if found else None
+
+
+def _decoded(address: str, response: httpx.Response) -> Iterator[bytes]:
+    """The body, unpacked where the server packed it though no packing was asked for: never much at once."""
+    coding = response.headers.get("content-encoding", "").strip().lower()
+    if coding in ("", "identity"):
+        yield from response.iter_raw()
+        return
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise FetchFailed(f"{_name(address)}: sent as {coding[:40]!r}, though no packing was asked for")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # with a header of gzip or of zlib
+    try:
+        for packed in response.iter_raw():
+            while packed and not unpacker.eof:
+                yield unpacker.decompress(packed, _MOST_AT_ONCE)
+                packed = unpacker.unconsumed_tail
+    except zlib.error as error:
+        raise _TryAgain(f"the {coding} is damaged: {error}") from None
+    if not unpacker.eof:
+        raise _TryAgain(f"the {coding} ends in the middle")
+
+
 def _seconds_asked_for(retry_after: str | None) -> float | None:
     """Seconds of a ``Retry-After``, which is a number or a date (RFC 9110, 10.2.3)."""
     if retry_after is None:
         return None
-    if retry_after.strip().isdigit():
+    if re.fullmatch(r"\s*[0-9]{1,9}\s*", retry_after):
         return float(retry_after)
     try:
         when = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
+        # A date with the zone -0000 comes without one.
+        return max(0.0, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, LookupError, OverflowError):
         return None
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
 def _is_certificate_error(error: BaseException) -> bool:

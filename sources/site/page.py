@@ -6,6 +6,7 @@ Links are read from the page, never built from a pattern. Nothing here opens a s
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,6 +25,10 @@ LinkKind = Literal["release", "side", "other", "unclear"]
 _DAY = re.compile(r"\b\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}\b|\b[a-z]{3,9}\.? \d{1,2},? (?:19|20)\d\d\b")
 _MONTH_AND_YEAR = re.compile(r"\b([a-z]{3,9})\.?,? +((?:19|20)\d\d)\b")
 _BARE_YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)(?!\d)")
+
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]{0,40})")
+#: Elements that have no closing tag.
+_VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
 #: CMS's names also end in ``.zip-0`` where a file was posted again.
 _ZIP_NAME = re.compile(r"\.zip(?:[-_.]\d+)?$", re.IGNORECASE)
@@ -62,11 +67,14 @@ class PageRead:
     title: str | None
 
 
-def read_page(page: str, address: str) -> PageRead:
+def read_page(page: str, address: str, open_tags: int = 5000) -> PageRead:
     """The links to zips on a page that was fetched from ``address``, in the page's order, each address once.
 
     A link that is not named ``.zip`` counts where its text names a release's file: what comes decides what it is.
+    Raises ``PageUnclear`` where more than ``open_tags`` tags are open at once.
     """
+    if (most := _open_at_once(page)) > open_tags:
+        raise PageUnclear(f"the page at {address} is nested {most:,} tags deep, past the bound of {open_tags:,}")
     tree = LexborHTMLParser(page)
     base_node = tree.css_first("base[href]")
     base = urljoin(address, (base_node.attributes.get("href") or "").strip()) if base_node else address
@@ -99,6 +107,22 @@ def read_links(page: str, address: str) -> list[SiteLink]:
     read = read_page(page, address)
     check_for_releases(read.links, address, read.title)
     return list(read.links)
+
+
+def _open_at_once(page: str) -> int:
+    """How many tags are open where most are, at most: a closing tag only ends one of its name."""
+    open_now: Counter[str] = Counter()
+    depth = most = 0
+    for tag in _TAG.finditer(page):
+        closes, name = tag[1], tag[2].lower()
+        if not closes and name not in _VOID:
+            open_now[name] += 1
+            depth += 1
+            most = max(most, depth)
+        elif closes and open_now[name]:
+            open_now[name] -= 1
+            depth -= 1
+    return most
 
 
 def check_for_releases(links: Sequence[SiteLink], address: str, title: str | None) -> None:

@@ -176,7 +176,7 @@ def read_saved_page(site: Site, path: Path, state: SiteState) -> SiteState:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from None
     if len(data) > site.limits.page_bytes:
         raise SourceError(f"{path}: more than {site.limits.page_bytes:,} bytes, the bound of a page")
-    read = read_page(page_text(data, None), site.address)
+    read = read_page(page_text(data, None), site.address, site.limits.open_tags)
     check_for_releases(read.links, str(path), read.title)
     return replace(state, page=Validators(), links=read.links, polled_at=_now())
 
@@ -192,7 +192,7 @@ def ask_page(client: SiteClient, state: SiteState, tell: Tell) -> SiteState:
         raise
     if page.text is None:
         return replace(state, page=page.validators, polled_at=_now())
-    first = read_page(page.text, page.address)
+    first = read_page(page.text, page.address, client.limits.open_tags)
     links, further, read = [*first.links], [*first.further], {page.address}
     for address in further:  # grows while it is read: each part may lead to more
         if address in read:
@@ -203,7 +203,7 @@ def ask_page(client: SiteClient, state: SiteState, tell: Tell) -> SiteState:
             break
         read.add(address)
         part = client.get_page(address)
-        more = read_page(part.text or "", part.address)
+        more = read_page(part.text or "", part.address, client.limits.open_tags)
         links += [link for link in more.links if link.address not in {x.address for x in links}]
         further += [a for a in more.further if a not in further]
     check_for_releases(links, page.address, first.title)
