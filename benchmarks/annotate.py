@@ -93,6 +93,61 @@ def deepen(version: Path, folder: Path, spans: int = 40) -> Path:
     return folder
 
 
+def generate_wide(folder: Path, version: Path, lines: int) -> None:
+    """The same claims as people have them: 30 columns, days as ISO text; a Hive folder, a CSV, and it compressed."""
+    import duckdb
+
+    narrow = folder / f"claims-{lines}.parquet"
+    if not narrow.exists():
+        generate(narrow, version, lines)
+    wide = folder / f"wide-{lines}"
+    partial = wide.with_suffix(".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    more = ", ".join(f"cast(hash(claim_id, {n}) % {10 ** (n % 9 + 2)} as varchar) as field_{n:02}" for n in range(20))
+    claims = f"""
+        select *, {more} from (
+            select file_row_number as claim_id, 1 + file_row_number % 9 as line_number,
+                hash(file_row_number) % 1000000 as npi,
+                hcpcs_code, 'RT' as modifier_1, null as modifier_2, strftime(service_date, '%Y-%m-%d') as service_date,
+                paid_amount, 'words, of any length' as description, year(service_date) as year
+            from read_parquet('{narrow}', file_row_number = true))
+    """
+    duckdb.sql(f"copy ({claims}) to '{partial}/hive' (format parquet, partition_by (year), compression zstd)")
+    duckdb.sql(f"copy (select * exclude (year) from ({claims})) to '{partial}/claims.csv' (header)")
+    duckdb.sql(
+        f"copy (from read_csv('{partial}/claims.csv', all_varchar = true)) to '{partial}/claims.csv.gz' (header)"
+    )
+    partial.rename(wide)
+
+
+def ours_wide(claims: Path, version: Path, out: Path) -> None:
+    from hcpcs.annotate.engine import annotate
+
+    annotate(claims, out, version=version, code="hcpcs_code", date="service_date", columns=ADDED)
+
+
+def duckdb_wide(claims: Path, version: Path, out: Path) -> None:
+    import duckdb
+
+    is_csv = ".csv" in claims.name
+    source = f"read_csv('{claims}', all_varchar = true)" if is_csv else f"read_parquet('{claims}/**/*.parquet')"
+    partition = "" if is_csv else ", partition_by (year)"
+    duckdb.sql("set preserve_insertion_order = true")
+    duckdb.sql(
+        f"""
+        copy (
+            select c.*, h.episode, h.short_description, h.license_id, h.redistribution,
+                case when h.code is null then 'not valid' else 'valid' end as code_status_on_date
+            from {source} as c
+            left join '{version}/open/hcpcs_history.parquet' as h on h.kind = 'procedure' and h.code = c.hcpcs_code
+                and cast(c.service_date as date) >= h.valid_from
+                and (h.valid_to is null or cast(c.service_date as date) <= h.valid_to)
+        ) to '{out}' (format parquet, compression zstd{partition})
+        """
+    )
+
+
 def pyarrow_read(claims: Path, version: Path, out: Path) -> None:
     import pyarrow.parquet as pq
 
@@ -149,6 +204,8 @@ def polars_copy(claims: Path, version: Path, out: Path) -> None:
     pl.scan_parquet(claims).sink_parquet(out, compression="zstd")
 
 
+#: Claims as people have them, by their place below the folder that is generated.
+WIDE = {"hive": "hive", "csv": "claims.csv", "csv_gz": "claims.csv.gz"}
 CASES: dict[str, Callable[[Path, Path, Path], None]] = {
     "pyarrow_read": pyarrow_read,
     "ours_to_an_aggregate": ours_to_an_aggregate,
@@ -157,6 +214,7 @@ CASES: dict[str, Callable[[Path, Path, Path], None]] = {
     "polars_join_asof": polars_join_asof,
     "polars_copy": polars_copy,
     "ours_to_parquet": ours_to_parquet,
+    **{f"{who}_{kind}": how for kind in WIDE for who, how in (("ours", ours_wide), ("duckdb", duckdb_wide))},
 }
 #: What is promised: a case, at most so many times another (or at least, where the factor is below 1).
 PROMISES = [
@@ -168,10 +226,13 @@ PROMISES = [
 ]
 
 
-def measure(case: str, claims: Path, version: Path, folder: Path, runs: int) -> dict[str, Any]:
+def measure(case: str, claims: Path, version: Path, folder: Path, runs: int, lines: int) -> dict[str, Any]:
     """Run a case in this process: best and all seconds, processor seconds of the best, peak memory in MB."""
     if case == "ours_40_spans":
         version = deepen(version, folder / "deep")
+    kind = case.partition("_")[2]
+    if kind in WIDE:
+        claims = claims.parent / f"wide-{lines}" / WIDE[kind]
     seconds = []
     for _ in range(runs):
         out = folder / f"{case}.out"
@@ -196,6 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", type=Path, required=True, help="folder of a published version")
     parser.add_argument("--lines", type=lambda text: int(text.replace("_", "")), default=100_000_000)
+    parser.add_argument("--wide-lines", type=lambda text: int(text.replace("_", "")), default=2_000_000)
     parser.add_argument("--folder", type=Path, default=Path("outputs/bench"), help="where claims are generated")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--cases", default=",".join(CASES), help="which, by name and comma")
@@ -204,8 +266,10 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     version, claims = given.version.resolve(), given.folder / f"claims-{given.lines}.parquet"
     if given.case:
-        print(json.dumps(measure(given.case, claims, version, given.folder, given.runs)))
+        print(json.dumps(measure(given.case, claims, version, given.folder, given.runs, given.wide_lines)))
         return
+    if not (given.folder / f"wide-{given.wide_lines}").exists():
+        generate_wide(given.folder, version, given.wide_lines)
     if not claims.exists():
         generate(claims, version, given.lines)
     print(f"{given.lines:,} lines, {claims.stat().st_size / 1e6:,.0f} MB; {machine()}")
@@ -213,6 +277,7 @@ def main() -> None:
     for case in given.cases.split(","):
         command = [sys.executable, "-m", "benchmarks.annotate", "--case", case, "--version", str(version)]
         command += ["--lines", str(given.lines), "--folder", str(given.folder), "--runs", str(given.runs)]
+        command += ["--wide-lines", str(given.wide_lines)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             print(f"{case}: failed ({done.stderr.strip().splitlines()[-1:]})")
