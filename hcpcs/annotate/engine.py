@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -82,6 +82,25 @@ class Request:
     date_formats: Mapping[str, str] = field(default_factory=dict)
     decimal: str | None = None
     null_words: tuple[str, ...] = NULL_WORDS
+    #: Further columns of codes; with them each added column is one for each column of codes, named after it.
+    more_codes: tuple[str, ...] = ()
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The columns of codes."""
+        return (self.code, *self.more_codes)
+
+    def name_of(self, code: str, column: str) -> str:
+        """What a column is called that is added for a column of codes."""
+        if not self.more_codes:
+            return column
+        return f"{code}_{'status' if column == 'code_status_on_date' else column}"
+
+    @property
+    def added(self) -> list[str]:
+        """All columns that are added, in their order."""
+        added = [self.name_of(code, column) for code in self.codes for column in self.columns]
+        return [*added, *(f"{m}_status" for m in self.modifiers)]
 
     @property
     def dates(self) -> list[str]:
@@ -94,7 +113,7 @@ def annotate(
     out: str | Path | None = None,
     *,
     version: str | Path,
-    code: str,
+    code: str | Sequence[str],
     date: str | None = None,
     date_else: str | None = None,
     on: dt.date | None = None,
@@ -112,8 +131,9 @@ def annotate(
     """Write ``claims`` to ``out`` as Parquet with ``columns`` added, and return the summary; without ``out`` only that.
 
     ``claims``: Parquet or CSV; a file, folder, glob, or address in object storage. ``version``: the folder or address
-    of a published version. ``on``: a day for all lines, instead of ``date``. ``modifiers``: names or patterns of
-    columns; each gets a column ``<name>_status``. ``redact``: description columns to blank where the code's owner
+    of a published version. ``code``: a column, or names or patterns of several; each of several gets columns named
+    after it, as in ``<name>_status``. ``on``: a day for all lines, instead of ``date``. ``modifiers``: names or
+    patterns of columns; each gets a column ``<name>_status``. ``redact``: description columns to blank where the code's owner
     withholds them. ``amount``: a number to add up by status in the summary. ``date_formats``: forms as in
     ``DD.MM.YYYY``, for one column as ``COLUMN=FORM``. ``decimal``: the decimal mark of amounts. ``nulls``: words that
     stand for nothing besides the usual ones. ``text``: what is stated about CSV instead of found. Raises
@@ -125,7 +145,8 @@ def annotate(
     tables = open_version(version, columns)
     request = _checked(
         Request(
-            code=code,
+            code="",
+            more_codes=(code,) if isinstance(code, str) else tuple(code),
             date=date,
             date_else=date_else,
             on=on,
@@ -201,17 +222,28 @@ def _checked(request: Request, schema: pa.Schema) -> Request:
             raise UnusableColumn(f"the claims have no column {name!r}; {_alike(name, schema.names)}")
         return name
 
-    modifiers: list[str] = []
-    for pattern in request.modifiers:
-        matches = [n for n in schema.names if fnmatch.fnmatchcase(n, pattern)]
-        if not matches:
-            there(pattern)
-        modifiers += [m for m in matches if m not in modifiers]
+    def matching(patterns: Iterable[str]) -> tuple[str, ...]:
+        found: list[str] = []
+        for pattern in patterns:
+            exact = [pattern] if pattern in schema.names else []
+            found += exact or [n for n in schema.names if fnmatch.fnmatchcase(n, pattern)] or [there(pattern)]
+        return tuple(dict.fromkeys(found))
+
+    code, *more_codes = matching(request.more_codes)
+    request = replace(
+        request,
+        code=code,
+        more_codes=tuple(more_codes),
+        modifiers=matching(request.modifiers),
+        columns=tuple(dict.fromkeys(request.columns)),
+    )
+    if more_codes and request.amount:
+        raise UnusableColumn("an amount is added up by the code of its line: name one column of codes, or no amount")
     if (request.date is None) == (request.on is None) or (request.on and request.date_else):
         raise UnusableColumn(
             "the day comes from a column (date, date_else) or is one for all lines (on): state one of them"
         )
-    for name in (request.code, *request.dates, *filter(None, (request.amount,)), *request.redact):
+    for name in (*request.codes, *request.modifiers, *request.dates, *filter(None, (request.amount,)), *request.redact):
         there(name)
     for name in filter(None, request.date_formats):
         if name not in request.dates:
@@ -224,12 +256,15 @@ def _checked(request: Request, schema: pa.Schema) -> Request:
     twice = sorted({n for n in schema.names if schema.names.count(n) > 1})
     if twice:
         raise UnusableColumn(f"the claims have several columns named {', '.join(map(repr, twice))}; rename all but one")
-    added = [*request.columns, *(f"{m}_status" for m in modifiers)]
     given = {name.casefold(): name for name in schema.names}
-    taken = [given[c.casefold()] for c in added if c.casefold() in given]
+    taken = [given[c.casefold()] for c in request.added if c.casefold() in given]
     if taken:
         raise UnusableColumn(f"the claims have {', '.join(taken)} already; rename, or name other columns to add")
-    return replace(request, modifiers=tuple(modifiers), columns=tuple(dict.fromkeys(request.columns)))
+    return request
+
+
+#: Each column of codes with its lines' answers.
+_Answered: TypeAlias = "list[tuple[_CodeColumn, np.ndarray]]"
 
 
 class Annotator:
@@ -241,10 +276,10 @@ class Annotator:
         self.lookup = Lookup(tables)
         self.modifier_lookup = Lookup(tables, "modifier") if request.modifiers else None
         self._reading = (modifier_pattern(known_modifiers(tables)), request.null_words)
-        texts = [request.code, *request.modifiers, *request.dates]
+        texts = [*request.codes, *request.modifiers, *request.dates]
         self.dictionaries = [] if claims.is_csv else text_columns(claims.schema, list(dict.fromkeys(texts)))
         dates = request.dates
-        widths = {request.code: 5} | dict.fromkeys(request.modifiers, 2)
+        widths = dict.fromkeys(request.codes, 5) | dict.fromkeys(request.modifiers, 2)
         sampled = dict.fromkeys((*widths, *dates, *filter(None, [request.amount])))
         samples = _samples(claims, sampled, dates, request.null_words)
         self.numeric = {c: _is_numeric(claims, c, width, samples.get(c)) for c, width in widths.items()}
@@ -261,7 +296,7 @@ class Annotator:
         delimiters = {f.dialect.delimiter for f in claims.files if f.dialect is not None}
         amounts = samples.get(request.amount) if request.amount else None
         self.decimal = request.decimal or decimal_mark(amounts, delimiters.pop() if len(delimiters) == 1 else None)
-        used = [request.code, *request.dates, *filter(None, [request.amount]), *request.modifiers]
+        used = [*request.codes, *request.dates, *filter(None, [request.amount]), *request.modifiers]
         self.columns_used = list(dict.fromkeys(used))
         self._open = np.array(self.lookup.column("redistribution").cast(pa.string()).to_pylist()) == "open"
         self._unknown = self.lookup.status == UNKNOWN_CODE
@@ -279,10 +314,16 @@ class Annotator:
         """The claims' columns and the added ones, with what is told of the version in the metadata."""
         given = self.claims.schema
         text = pa.dictionary(pa.int32(), pa.string())
-        added = [pa.field(c, self.columns[c].type if c in self.columns else text) for c in self.request.columns]
-        added += [pa.field(f"{m}_status", text) for m in self.request.modifiers]
         request = self.request
-        stated = {"code": request.code, "date": request.date, "date_else": request.date_else, "on": request.on}
+        kinds = [self.columns[c].type if c in self.columns else text for c in request.columns] * len(request.codes)
+        kinds += [text] * len(request.modifiers)
+        added = [pa.field(name, kind) for name, kind in zip(request.added, kinds, strict=True)]
+        stated = {
+            "code": ",".join(request.codes),
+            "date": request.date,
+            "date_else": request.date_else,
+            "on": request.on,
+        }
         options = {k: str(v) for k, v in stated.items() if v is not None}
         metadata = metadata_of({"version": self.version, "annotate": json.dumps(options)})
         return pa.schema([*given, *added], metadata={**(given.metadata or {}), **metadata})
@@ -296,33 +337,40 @@ class Annotator:
     def annotate(self, claims: pa.Table) -> pa.Table:
         """A part with its columns added, counted as well."""
         tally = self.tally.like()
-        codes, answers, modifiers = self._answer(claims, tally)
+        answered, modifiers = self._answer(claims, tally)
         out = claims
         for name in self.request.redact:
-            column = self._redacted(out[name], codes, answers, tally)
+            column = self._redacted(out[name], answered, tally)
             out = out.set_column(out.schema.names.index(name), name, column)
-        places = pa.array(answers)
-        for name in self.request.columns:
-            if name in LINE_COLUMNS:
-                column = codes.texts() if name == "normalized_code" else codes.modifiers()
-            else:
-                column = pc.take(self.columns[name], places, boundscheck=False)
-            out = out.append_column(name, _compact(column))
+        for code, (codes, answers) in zip(self.request.codes, answered, strict=True):
+            places = pa.array(answers)
+            for name in self.request.columns:
+                if name in LINE_COLUMNS:
+                    column = codes.texts() if name == "normalized_code" else codes.modifiers()
+                else:
+                    column = pc.take(self.columns[name], places, boundscheck=False)
+                out = out.append_column(self.request.name_of(code, name), _compact(column))
         for name, statuses in modifiers.items():
             out = out.append_column(f"{name}_status", statuses)
         self.tally.add(tally)
         return _one_dictionary_each(out)
 
-    def _answer(self, claims: pa.Table, tally: Tally) -> tuple[_CodeColumn, np.ndarray, dict[str, pa.Array]]:
+    def _answer(self, claims: pa.Table, tally: Tally) -> tuple[_Answered, dict[str, pa.Array]]:
         request = self.request
-        codes = _CodeColumn(claims[request.code], self.lookup, *self._reading, numeric=self.numeric[request.code])
         days, dated = self._days(claims, tally)
-        answers = self.lookup.answers(codes.rows, self.lookup.periods_of_days(days, dated))
+        periods = self.lookup.periods_of_days(days, dated)
         tally.lines += claims.num_rows
-        tally.count_answers(answers, claims[request.amount] if request.amount else None, self.decimal)
+        answered: _Answered = []
+        for name in request.codes:
+            codes = _CodeColumn(claims[name], self.lookup, *self._reading, numeric=self.numeric[name])
+            answers = self.lookup.answers(codes.rows, periods)
+            # Of several columns most are empty on most lines: what is not there is not counted.
+            counted = answers[codes.given()] if request.more_codes else answers
+            tally.count_answers(counted, claims[request.amount] if request.amount else None, self.decimal)
+            codes.count(tally, dated, self._unknown[self.lookup.first_answers(codes.distinct_keys)])
+            answered.append((codes, answers))
         if days.max(initial=self.after_newest - 1) >= self.after_newest:
             tally.after_newest_release += int(np.count_nonzero((days >= self.after_newest) & dated))
-        codes.count(tally, dated, self._unknown[self.lookup.first_answers(codes.distinct_keys)])
         modifiers = {}
         for name in request.modifiers:
             assert self.modifier_lookup is not None
@@ -332,7 +380,7 @@ class Annotator:
             given = column.given()
             tally.modifiers[name] += np.bincount(status[given], minlength=len(STATUSES))
             modifiers[name] = pa.DictionaryArray.from_arrays(pa.array(status, mask=~given), pa.array(STATUSES))
-        return codes, answers, modifiers
+        return answered, modifiers
 
     def _days(self, claims: pa.Table, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
         if self.request.on is not None:
@@ -372,12 +420,20 @@ class Annotator:
             return found[0]
         return np.concatenate([d for d, _ in found]), np.concatenate([v for _, v in found])
 
-    def _redacted(
-        self, column: pa.ChunkedArray, codes: _CodeColumn, answers: np.ndarray, tally: Tally
-    ) -> pa.ChunkedArray:
-        may = self._open[answers]
+    def _redacted(self, column: pa.ChunkedArray, answered: _Answered, tally: Tally) -> pa.ChunkedArray:
+        """A column of texts, blanked where a code of the line is not open, or the line has none."""
+        lines = len(column)
+        any_given, withheld, owners = np.zeros(lines, bool), np.zeros(lines, bool), np.full(lines, -1, np.int32)
+        for codes, answers in answered:
+            # A code that is not there decides nothing beside one that is.
+            given = codes.given() if len(answered) > 1 else np.ones(lines, bool)
+            closed = given & ~self._open[answers]
+            owners = np.where(closed & ~withheld, codes.keys(), owners)
+            withheld |= closed
+            any_given |= given
+        may = any_given & ~withheld
         lost = column.is_valid().to_numpy() & ~may
-        keys, values = np.unique(codes.keys()[lost], return_counts=True)
+        keys, values = np.unique(owners[lost], return_counts=True)
         licenses = self.lookup.column("license_id").take(pa.array(self.lookup.first_answers(keys)))
         tally.count_redacted(licenses, texts_of_keys(keys), values)
         plain = column.cast(_value_type(column.type)) if pa.types.is_dictionary(column.type) else column
@@ -490,7 +546,7 @@ def _samples(
 def _is_numeric(claims: Claims, column: str, width: int, sample: pa.Array | None) -> bool:
     """Whether a code column holds numbers, so that leading zeros are lost: by its type, or as CSV's texts show."""
     kind = _value_type(claims.schema.field(column).type)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return True
     if not is_text(kind) and not pa.types.is_null(kind):
         raise UnusableColumn(f"column {column!r} is {kind}: neither text nor a number, so it holds no codes")
@@ -588,6 +644,8 @@ def _texts(values: pa.Array) -> pa.Array:
     """Values of a code column as texts; numbers without a fraction as their digits."""
     if pa.types.is_string(values.type):
         return values
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.float64())
     if pa.types.is_floating(values.type):
         whole = pc.if_else(pc.equal(pc.floor(values), values), values, pa.scalar(None, values.type))
         return pc.coalesce(whole.cast(pa.int64(), safe=False).cast(pa.string()), values.cast(pa.string()))

@@ -16,7 +16,7 @@ _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semic
 @click.command("annotate")
 @click.argument("claims")
 @click.argument("out", type=click.Path(path_type=Path), required=False)
-@click.option("--code", required=True, help="Column of procedure codes.")
+@click.option("--code", required=True, multiple=True, help="Column of procedure codes, or a pattern of several.")
 @click.option("--date", help="Column of the day of service.")
 @click.option("--date-else", help="Column of the day where --date has none.")
 @click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="A day for all lines, instead of --date.")

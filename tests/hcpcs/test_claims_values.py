@@ -268,3 +268,45 @@ def test_a_column_that_differs_from_an_added_one_by_case_is_refused(annotate: An
     claims = pa.table({"code": ["J1100"], "dos": [DAY], name: ["x"]})
     said, _ = annotate(claims, "--date", "dos")
     assert (said.status, f"the claims have {name} already" in said.err) == (1, True)
+
+
+# Several columns of codes
+
+
+@pytest.mark.parametrize("options", [("--code", "HCPCS_CD_*"), ("--code", "HCPCS_CD_1", "--code", "HCPCS_CD_2")])
+def test_several_columns_of_codes_have_an_answer_each(
+    hcpcs: Callable[..., Said], tmp_path: Path, version: Path, options: Sequence[str]
+) -> None:
+    """The layout of DE-SynPUF's outpatient claims: a claim a line, its codes side by side."""
+    lines = [
+        "c1,20190105,J1100,99213,not",
+        "c2,20190105,j1100,,keep",
+        "c3,20170105,J0570,J1100,keep",
+        "c4,20190105,,,no",
+    ]
+    (tmp_path / "c.csv").write_text("\n".join(["CLM_ID,CLM_FROM_DT,HCPCS_CD_1,HCPCS_CD_2,TEXT", *lines]), "utf-8")
+    out = tmp_path / "out.parquet"
+    usual = ["--date", "CLM_FROM_DT", "--version", version, "--redact", "TEXT", "--json"]
+    said = hcpcs("annotate", tmp_path / "c.csv", out, *options, *usual)
+    assert said.status == 0, said.err
+    rows = pq.read_table(out).to_pylist()
+    assert [r["HCPCS_CD_1_status"] for r in rows] == ["valid", "valid", "expired", "unknown_shape"]
+    assert [r["HCPCS_CD_2_status"] for r in rows] == ["not_held", "unknown_shape", "valid", "unknown_shape"]
+    assert [r["HCPCS_CD_2_section_id"] for r in rows] == ["cpt-evaluation-management", None, "hcpcs-j-drugs", None]
+    assert [r["TEXT"] for r in rows] == [None, "keep", "keep", None]
+    summary = json.loads(said.out)
+    assert (summary["lines"], statuses(summary)) == (4, {"valid": 3, "not_held": 1, "expired": 1})
+
+
+def test_a_second_column_of_codes_never_silently_wins(annotate: Annotate) -> None:
+    said, _ = annotate("code,other,amt\nJ1100,99213,5\n", "--code", "other", "--on", "2019-01-05", "--amount", "amt")
+    assert (said.status, "name one column of codes" in said.err) == (1, True)
+    said, _ = annotate("code,other\nJ1100,99213\n", "--code", "OTHER_*", "--on", "2019-01-05")
+    assert (said.status, "no column 'OTHER_*'" in said.err) == (1, True)
+
+
+def test_decimals_are_codes(annotate: Annotate) -> None:
+    claims = pa.table({"code": pa.array([Decimal(99213), Decimal(142), None], pa.decimal128(9, 2))})
+    _, summary = annotate(claims, "--on", "2019-01-05")
+    assert statuses(summary) == {"not_held": 2, "unknown_shape": 1}
+    assert summary["null"] == {"code": 1}
