@@ -21,6 +21,12 @@ class Licenses(pa.DataFrameModel):
     codes: str = curated("What may be done with codes.")
     ranges: str = curated("What may be done with ranges of codes.")
     descriptors: str = curated("What may be done with descriptions.")
+    inside_organization: str = curated("Use inside the organization, in the United States.")
+    giving_to_partner: str = curated("Giving it to a partner, in the United States.")
+    publishing: str = curated("Publishing it, in the United States.")
+    commercial_product: str = curated("Shipping it in a commercial product, in the United States.")
+    outside_united_states: str = curated("What is different outside the United States.")
+    who_to_ask: str = curated("Whom to ask for a license or a ruling.")
     notice: str = curated("What to tell whoever gets the data.")
     text_file: str = curated(
         "File of the version that holds the text.",
