@@ -52,7 +52,7 @@ COMMANDS = {
     ),
     "classify": CommandPlace(
         "hcpcs.cli.query:classify_command",
-        "Tell whose each code is by its shape: system, category, section, steward, license.",
+        "Say what each code is by its format: code system, section, license, and what else it may be.",
     ),
     "export": CommandPlace(
         "hcpcs.cli.export:export_command", "Write a version in other formats, each whole or not at all."
