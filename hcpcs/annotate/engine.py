@@ -133,8 +133,8 @@ def annotate(
     ``claims``: Parquet or CSV; a file, folder, glob, or address in object storage. ``version``: the folder or address
     of a published version. ``code``: a column, or names or patterns of several; each of several gets columns named
     after it, as in ``<name>_status``. ``on``: a day for all lines, instead of ``date``. ``modifiers``: names or
-    patterns of columns; each gets a column ``<name>_status``. ``redact``: description columns to blank where the code's owner
-    withholds them. ``amount``: a number to add up by status in the summary. ``date_formats``: forms as in
+    patterns of columns; each gets a column ``<name>_status``. ``redact``: description columns to blank where the code's
+    owner withholds them. ``amount``: a number to add up by status in the summary. ``date_formats``: forms as in
     ``DD.MM.YYYY``, for one column as ``COLUMN=FORM``. ``decimal``: the decimal mark of amounts. ``nulls``: words that
     stand for nothing besides the usual ones. ``text``: what is stated about CSV instead of found. Raises
     ``HcpcsError`` for what cannot be used, and leaves no part of ``out`` then.
