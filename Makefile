@@ -4,7 +4,7 @@ OUTPUTS ?= outputs
 BIN := .venv/bin
 HCPCS := $(BIN)/hcpcs
 
-.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz subsets bench bench-annotate engines spark lock clean
+.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz subsets bench bench-annotate engines spark lock lowest clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -86,5 +86,17 @@ lock: setup ## pin again what pyproject.toml asks for
 	$(BIN)/uv pip compile .ci/installer.in --universal --generate-hashes --quiet \
 	  --custom-compile-command "make lock" --output-file .ci/installer.lock
 
+lowest: setup ## refresh the sample on the oldest libraries that pyproject.toml allows
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(BIN)/uv pip compile pyproject.toml --extra ui --extra remote --extra duckdb --resolution lowest-direct \
+	  --quiet --output-file .venv-lowest/requirements.txt
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python -r .venv-lowest/requirements.txt
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --editable .
+	rm -rf .venv-lowest/outputs
+	.venv-lowest/bin/hcpcs refresh --sample --outputs .venv-lowest/outputs
+	.venv-lowest/bin/hcpcs verify --outputs .venv-lowest/outputs
+	.venv-lowest/bin/hcpcs catalog --outputs .venv-lowest/outputs
+	.venv-lowest/bin/hcpcs export --duckdb .venv-lowest/outputs/sample.duckdb --outputs .venv-lowest/outputs
+
 clean: ## remove what these commands made, but no outputs
-	rm -rf .venv .venv-bench .venv-engines
+	rm -rf .venv .venv-bench .venv-engines .venv-lowest

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+#: The folder that holds this package: a clone, or where packages are installed.
+_ROOT = Path(__file__).resolve().parent.parent
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -75,3 +78,21 @@ class Outputs:
     def version(self, version_id: str) -> Path:
         """The folder of a version."""
         return self.versions / version_id
+
+
+def default_outputs() -> Path:
+    """The folder of outputs where none is named: ``outputs`` in a clone, else the user's folder for data.
+
+    Never a folder where packages are installed: what lies there goes with the next installation.
+    """
+    for folder in (_ROOT, Path.cwd()):
+        if is_clone(folder):
+            return folder / "outputs"
+    import platformdirs
+
+    return platformdirs.user_data_path("hcpcs", appauthor=False)
+
+
+def is_clone(folder: Path) -> bool:
+    """Whether a folder is a clone of this project."""
+    return (folder / "pyproject.toml").is_file() and (folder / "hcpcs" / "paths.py").is_file()

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from hcpcs.paths import Outputs
+from hcpcs.paths import Outputs, default_outputs
 from pipeline.orchestration import asset_metadata as shown
 from pipeline.orchestration.assets import codes, history, records, reference, side_files, staged, version
 from pipeline.orchestration.io_manager import ParquetIOManager
@@ -22,8 +22,6 @@ from pipeline.orchestration.sensors import build_refresh_from_site_job, build_si
 from pipeline.versions.publish import sweep
 from pipeline.versions.writer import only_writer
 from sources.site.polling import Poller, Site
-
-DEFAULT_OUTPUTS = Path(__file__).resolve().parent.parent / "outputs"
 
 
 def build_definitions(
@@ -95,11 +93,13 @@ def openlineage_settings() -> OpenLineageSettings:
     return OpenLineageSettings.of_environment(os.environ)
 
 
-_home = os.environ.get("DAGSTER_HOME")
-_address = os.environ.get("HCPCS_SITE")
-defs = build_definitions(
-    outputs=Path(os.environ.get("HCPCS_OUTPUTS", DEFAULT_OUTPUTS)),
-    site=Site(_address) if _address else None,
-    dagster_home=Path(_home) if _home else None,
-    openlineage=openlineage_settings(),
-)
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster's own commands load, over the outputs, home and site that the environment names."""
+    home, site = os.environ.get("DAGSTER_HOME"), os.environ.get("HCPCS_SITE")
+    return build_definitions(
+        outputs=Path(os.environ.get("HCPCS_OUTPUTS") or default_outputs()),
+        site=Site(site) if site else None,
+        dagster_home=Path(home) if home else None,
+        openlineage=openlineage_settings(),
+    )

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import click
 
 from hcpcs.errors import HcpcsError
-
-_PIPELINE = ("pipeline", "sources", "schemas")
+from hcpcs.own_packages import PIPELINE, own_packages_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +29,11 @@ class CommandPlace:
     def load(self, name: str) -> click.Command:
         """Import the command; raises ``HcpcsError`` where the pipeline is not installed."""
         module, _, attribute = self.target.partition(":")
+        own_packages_first()
         try:
             command: click.Command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
-            if not self.needs_pipeline or (error.name or "").partition(".")[0] not in _PIPELINE:
+            if not self.needs_pipeline or (error.name or "").partition(".")[0] not in PIPELINE:
                 raise
             raise HcpcsError(
                 f"`hcpcs {name}` belongs to the pipeline, which is not installed here: it runs from a clone of the"

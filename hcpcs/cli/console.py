@@ -13,9 +13,8 @@ import click
 
 from hcpcs.cli.process import CLEAR_LINE
 from hcpcs.errors import HcpcsError
-from hcpcs.paths import Outputs
+from hcpcs.paths import Outputs, default_outputs, is_clone
 
-_DEFAULT_OUTPUTS = Path(__file__).resolve().parent.parent.parent / "outputs"
 _WIDEST_VALUE = 300
 #: Columns no wider than this are not wrapped.
 _NARROW = 24
@@ -25,16 +24,19 @@ _WIDTH_WITHOUT_TERMINAL = 180
 def outputs_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the option that all have: the folder of outputs."""
 
-    def to_layout(_: click.Context, __: click.Parameter, value: Path) -> Outputs:
+    def to_layout(context: click.Context, _: click.Parameter, value: Path | None) -> Outputs:
+        if value is None:
+            value = default_outputs()
+            if not is_clone(value.parent) and not context.resilient_parsing:
+                click.echo(f"outputs are in {value}; --outputs or HCPCS_OUTPUTS names another folder", err=True)
         return Outputs(value.resolve())
 
     return click.option(
         "--outputs",
         type=click.Path(path_type=Path, file_okay=False),
-        default=_DEFAULT_OUTPUTS,
         envvar="HCPCS_OUTPUTS",
         callback=to_layout,
-        help="Folder of outputs; also HCPCS_OUTPUTS. By default the project's outputs/.",
+        help="Folder of outputs; also HCPCS_OUTPUTS. By default outputs/ in a clone, else your folder for data.",
     )(command)
 
 

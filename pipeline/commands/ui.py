@@ -31,5 +31,5 @@ def ui_command(outputs: Outputs, port: int) -> None:
     prepare_home(home)
     environment = os.environ | {"DAGSTER_HOME": str(home), "HCPCS_OUTPUTS": str(outputs.folder)}
     click.echo(f"http://127.0.0.1:{port} (Ctrl-C ends it)")
-    arguments = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-m", "pipeline.definitions"]
+    arguments = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-m", "hcpcs.definitions"]
     os.execve(sys.executable, [sys.executable, *arguments], environment)

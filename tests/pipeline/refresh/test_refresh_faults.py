@@ -232,7 +232,7 @@ def test_two_processes_at_once_with_a_release_each_lose_none(undisturbed: Undist
 JOB = """
 import dagster as dg
 from pipeline.definitions import defs
-job = defs.resolve_job_def("refresh")
+job = defs().resolve_job_def("refresh")
 with dg.DagsterInstance.get() as instance:
     keys = instance.get_dynamic_partitions("releases")
     ends = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
