@@ -290,19 +290,30 @@ def classify_command(codes: tuple[str, ...], day: datetime | None, as_json: bool
     Example: hcpcs classify 99213 0001U U0001 J1100 D0120 W1234 0042T 4004F 99
     """
     import polars as pl
+    import pyarrow as pa
 
-    from pipeline.transforms.classification import classify
+    from hcpcs.annotate.parsing import read_codes
+    from pipeline.transforms.classification import classify, lookalikes
 
-    frame = pl.DataFrame({"code": [c.strip().upper() for c in codes]})
-    rows = classify(frame, "code", date=day.date() if day else None).to_dicts()
+    read = read_codes(pa.array(codes, pa.large_string()))
+    frame = pl.DataFrame({"given": codes, "code": read.texts().to_pylist(), "cut_off": read.modifiers.to_pylist()})
+    whole = pl.col("given").str.strip_chars().str.to_uppercase()
+    frame = frame.with_columns(code=pl.col("code").fill_null(whole))
+    on = day.date() if day else None
+    rows = classify(frame, "code", date=on).with_columns(may_also_be=lookalikes(whole, date=on)).to_dicts()
     if as_json:
         print_json(rows)
         return
     shown = ("code", "code_system", "level", "category", "section", "family", "steward", "license_id", "system_status")
     print_table(
         [*shown, "system_days", "may_also_be"],
-        [[*(row[c] for c in shown), _system_days(row), ", ".join(row["may_also_be"] or []) or None] for row in rows],
+        [[*(row[c] for c in shown), _system_days(row), ", ".join(row["may_also_be"]) or None] for row in rows],
     )
+    for row in rows:
+        if row["cut_off"]:
+            click.echo(f"{row['given']}: read as {row['code']}, with modifiers {row['cut_off']} behind it")
+        elif row["code"] != row["given"]:
+            click.echo(f"{row['given']}: read as {row['code']}")
 
 
 def _system_days(row: dict[str, Any]) -> str | None:

@@ -351,3 +351,23 @@ def test_an_experts_codes_and_days_are_classified_as_expected(shared: Path) -> N
         wrong += [(case, found) for case, found in zip(several, answers, strict=True) if not _agrees(case, found)]
     assert len(cases) > 200
     assert wrong == []
+
+
+def test_a_code_is_read_as_annotate_reads_it_and_what_was_cut_off_is_said() -> None:
+    run = CliRunner().invoke(
+        classify_command, ["--json", "J11.00", "99213-25", "J1100JW", "j1100", "HC:J1100", "5880005"]
+    )
+    assert run.exit_code == 0, run.output
+    rows = json.loads(run.output)
+    assert [(row["code"], row["cut_off"]) for row in rows] == [
+        ("J1100", None),
+        ("99213", "25"),
+        ("J1100", "JW"),
+        ("J1100", None),
+        ("J1100", None),
+        ("5880005", None),
+    ]
+    assert rows[-1]["code_system"] == UNKNOWN_SHAPE
+    assert "ICD-10-CM" in rows[0]["may_also_be"] and "CPT with modifier" in rows[1]["may_also_be"]
+    said = CliRunner().invoke(classify_command, ["J1100-JW"]).output
+    assert "J1100-JW: read as J1100, with modifiers JW behind it" in said
