@@ -1,19 +1,21 @@
 """Annotating on Apache Spark: what ``hcpcs.annotate.engine`` does, as broadcast joins and expressions of Spark's own.
 
-Needs the extra ``spark``. The lookup is compiled on the driver and sent to every executor, some 50,000 small rows; the
-claims are neither shuffled nor sorted, and no Python runs for a line. Files, summary and date forms are not done here.
+Needs the extra ``spark``. ``hcpcs_validity`` is read on the driver and sent to every executor; codes take one broadcast
+join, and each column of modifiers another. The claims are neither shuffled nor sorted, and no Python runs for a line.
+Files, summary and date forms are not done here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hcpcs.annotate.engine import known_modifiers, open_version
-from hcpcs.annotate.lookup import DEFAULT_COLUMNS, Lookup
+from hcpcs.annotate.lookup import DEFAULT_COLUMNS, LAST_DAY, NO_SHAPE, OF_SHAPE, Lookup
 from hcpcs.annotate.sql import code_stages
 from hcpcs.annotate.values import UnusableColumn
 
@@ -53,17 +55,18 @@ def annotate(
 
     days = [F.col(f"`{name}`").cast("date") for name in (date, date_else) if name]
     lines = df.withColumn("_hcpcs_day", F.coalesce(*days))
-    asked = list(dict.fromkeys([*columns, "redistribution"]))
-    lookup = Lookup(tables)
+    asked = list(dict.fromkeys([*columns, "redistribution", "modifier_kind"]))
+    lines = lines.withColumn("_hcpcs_kind", F.lit("procedure"))
     known = known_modifiers(tables)
-    lines = _answered(lines, lookup, code, kinds[code], asked, "_hcpcs", known)
+    lines = _answered(lines, [Lookup(tables)], code, kinds[code], asked, "_hcpcs", known)
     for name in redact:
         lines = lines.withColumn(name, F.when(F.col("_hcpcs_redistribution") == "open", F.col(f"`{name}`")))
     added = [F.col(f"_hcpcs_{c}").alias(c) for c in columns]
     if modifiers:
-        modifier_lookup = Lookup(tables, "modifier")
+        lookups = [Lookup(tables, kind) for kind in ("modifier", "ambulance_modifier")]
+        lines = lines.withColumn("_hcpcs_kind", F.coalesce(F.col("_hcpcs_modifier_kind"), F.lit("modifier")))
         for i, name in enumerate(modifiers):
-            lines = _answered(lines, modifier_lookup, name, kinds[name], ["code_status_on_date"], f"_hcpcs_{i}", known)
+            lines = _answered(lines, lookups, name, kinds[name], ["code_status_on_date"], f"_hcpcs_{i}", known)
             given = F.col(f"_hcpcs_{i}_key").isNotNull()
             added.append(F.when(given, F.col(f"_hcpcs_{i}_code_status_on_date")).alias(f"{name}_status"))
     return lines.select(*(F.col(f"`{c}`") for c in df.columns), *added)
@@ -71,62 +74,62 @@ def annotate(
 
 def _answered(
     lines: DataFrame,
-    lookup: Lookup,
+    lookups: Sequence[Lookup],
     column: str,
     kind: str,
     asked: Sequence[str],
     prefix: str,
     modifiers: Sequence[str],
 ) -> DataFrame:
-    """``lines`` with the values of ``asked`` for the codes in ``column``, each behind ``prefix``."""
+    """``lines`` with the values of ``asked`` for the codes in ``column``, each behind ``prefix``.
+
+    A code that has rows of its own joins by itself, any other by its shape, of which the rows are intervals.
+    """
     from pyspark.sql import functions as F  # noqa: N812
 
-    def small(table: pa.Table) -> DataFrame:
-        frame: DataFrame = lines.sparkSession.createDataFrame(table)
-        return F.broadcast(frame.select(*(F.col(c).alias(f"{prefix}_{c}_of") for c in frame.columns)))
-
-    def of(name: str) -> Column:
-        return F.col(f"{prefix}_{name}_of")
-
-    def holds() -> Column:
-        day = F.col("_hcpcs_day")
-        within = (of("from_day").isNull() | (of("from_day") <= day)) & (
-            of("next_day").isNull() | (day < of("next_day"))
-        )
-        return F.when(day.isNull(), of("is_undated")).otherwise(~of("is_undated") & within)
-
-    known, shaped = lookup.runs()
-    key_name, system_name, answer_name = f"{prefix}_key", f"{prefix}_system", f"{prefix}_answer"
+    width, key_name, by_name = lookups[0].width, f"{prefix}_key", f"{prefix}_by"
     if kind in ("tinyint", "smallint", "int", "bigint"):
         text = F.col(f"`{column}`").cast("string")
-        lines = lines.withColumn(key_name, F.when(F.length(text) <= lookup.width, F.lpad(text, lookup.width, "0")))
+        lines = lines.withColumn(key_name, F.when(F.length(text) <= width, F.lpad(text, width, "0")))
     elif kind == "string":
-        stages = code_stages(column, "spark", lookup.width, modifiers)
+        stages = code_stages(column, "spark", width, modifiers)
         for name, expression in stages:
             lines = lines.withColumn(name, F.expr(expression))
         lines = lines.withColumnRenamed(stages[-1][0], key_name).drop(*(name for name, _ in stages[:-1]))
     else:
         raise UnusableColumn(f"column {column!r} is {kind}: neither text nor a whole number, so it holds no codes")
-    system: Any = F.lit(None).cast("string")
-    for name, pattern in reversed(lookup.patterns):
-        system = F.when(F.col(key_name).rlike(pattern), name).otherwise(system)
-    lines = lines.withColumn(system_name, system)
-    lines = lines.join(small(known), (F.col(key_name) == of("code")) & holds(), "left")
-    lines = lines.withColumn(answer_name, of("answer")).drop(*(c for c in lines.columns if c.endswith("_of")))
-    in_interval = (of("first_code") <= F.col(key_name)) & (F.col(key_name) <= of("last_code"))
-    same_system = F.when(F.col(answer_name).isNull(), F.col(system_name)) == of("code_system")
-    lines = lines.join(small(shaped), same_system & in_interval & holds(), "left")
-    with_day, without = lookup.shapeless_answers
-    shapeless = F.when(F.col("_hcpcs_day").isNull(), without).otherwise(with_day)
-    lines = lines.withColumn(answer_name, F.coalesce(F.col(answer_name), of("answer"), shapeless))
-    lines = lines.drop(*(c for c in lines.columns if c.endswith("_of")))
-    values = {name: _plain(lookup.column(name)) for name in asked}
-    answers = pa.table({"answer": pa.array(range(lookup.answer_count), pa.int32()), **values})
-    lines = lines.join(small(answers), F.col(answer_name) == of("answer"), "left")
+    spans = pa.concat_tables([lookup.spans(asked) for lookup in lookups])
+    joined_by = pc.if_else(spans["is_interval"], spans["code_shape"], spans["first_code"])
+    table = spans.append_column("joined_by", joined_by).drop_columns(["is_interval", "code_shape"])
+    frame = lines.sparkSession.createDataFrame(table)
+    right = F.broadcast(frame.select(*(F.col(c).alias(f"{prefix}_{c}_of") for c in frame.columns)))
+
+    def of(name: str) -> Column:
+        return F.col(f"{prefix}_{name}_of")
+
+    own = spans.filter(pc.invert(spans["is_interval"]))
+    with_rows = pc.unique(pc.binary_join_element_wise(own["kind"], own["first_code"], " ")).to_pylist()
+    shape = F.regexp_replace(F.regexp_replace(F.col(key_name), "[0-9]", "#"), "^[A-Z]", "A")
+    has_own = F.concat_ws(" ", F.col("_hcpcs_kind"), F.col(key_name)).isin(with_rows)
+    lines = lines.withColumn(by_name, F.when(has_own, F.col(key_name)).otherwise(shape))
+    day = F.coalesce(F.col("_hcpcs_day"), F.lit(LAST_DAY))
+    is_one = (
+        (F.col("_hcpcs_kind") == of("kind"))
+        & (F.col(by_name) == of("joined_by"))
+        & F.col(key_name).between(of("first_code"), of("last_code"))
+        & day.between(of("from_day"), of("to_day"))
+    )
+    lines = lines.join(right, is_one, "left")
+    is_dated = F.col("_hcpcs_day").isNotNull()
     for name in asked:
-        lines = lines.withColumn(f"{prefix}_{name}", of(name))
+        value = of(name)
+        if name == "section_id":
+            value = F.when(is_dated, value).otherwise(of("undated_section_id"))
+        elif name == "code_status_on_date":
+            value = F.when(is_dated, F.coalesce(value, F.lit("unknown_shape"))).otherwise("no_date")
+        elif name in NO_SHAPE:
+            value = F.coalesce(value, F.lit(NO_SHAPE[name]))
+        elif name not in OF_SHAPE:
+            value = F.when(is_dated, value)
+        lines = lines.withColumn(f"{prefix}_{name}", value)
     return lines.drop(*(c for c in lines.columns if c.endswith("_of")))
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline.transforms.published_tables import code_validity
+from sources.curated.license_policy import load_license_policy
 from sources.curated.tables import load_code_sections, load_code_systems
 
 #: Kind, code, episode, first day, last day, basis of the last day.
@@ -34,8 +36,11 @@ def write_version(folder: Path, spans: Sequence[Span]) -> Path:
     names = ["kind", "code", "episode", "valid_from", "valid_to", "valid_to_basis"]
     kinds = dict(zip(names, [pl.String, pl.String, pl.Int32, pl.Date, pl.Date, pl.String], strict=True))
     history = pl.DataFrame(spans, schema=kinds, orient="row").with_columns(
+        span_number=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("kind", "code", "episode"),
+        observed_gap=pl.lit(False),
         last_release=pl.lit("2025-10"),
         short_description=pl.format("{} in its meaning {} since {}", "code", "episode", "valid_from"),
+        long_description=pl.lit(None, pl.String),
         type_of_service_codes=pl.lit(["1", "9"]),
     )
     codes = (
@@ -49,8 +54,10 @@ def write_version(folder: Path, spans: Sequence[Span]) -> Path:
             .otherwise(pl.lit([], pl.List(pl.String))),
         )
     )
+    modifiers = history.filter(kind="modifier").select("code", "episode", replaced_by=pl.lit([], pl.List(pl.String)))
     tables = {
         "hcpcs_history": history,
+        "hcpcs_validity": code_validity(history, codes, modifiers.unique(), load_license_policy()),
         "hcpcs_codes": codes,
         "code_systems": load_code_systems(),
         "code_sections": load_code_sections(),

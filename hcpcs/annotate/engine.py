@@ -45,7 +45,6 @@ from hcpcs.annotate.files import (
 from hcpcs.annotate.lookup import (
     DEFAULT_COLUMNS,
     STATUSES,
-    UNKNOWN_CODE,
     Lookup,
     VersionTables,
     read_version,
@@ -199,8 +198,9 @@ def open_version(version: str | Path, columns: Sequence[str]) -> VersionTables:
 
 def known_modifiers(tables: VersionTables) -> list[str]:
     """CMS's modifiers of all days."""
-    history = tables.history
-    known: list[str] = pc.unique(history.filter(pc.equal(history["kind"], "modifier"))["code"]).to_pylist()
+    rows = tables.validity
+    stated = pc.and_(pc.equal(rows["kind"], "modifier"), pc.invert(rows["is_interval"]))
+    known: list[str] = pc.unique(rows.filter(stated)["first_code"]).to_pylist()
     return known
 
 
@@ -274,7 +274,9 @@ class Annotator:
         self.request = request
         self.version = tables.version
         self.lookup = Lookup(tables)
-        self.modifier_lookup = Lookup(tables, "modifier") if request.modifiers else None
+        kinds = ("modifier", "ambulance_modifier") if request.modifiers else ()
+        self._modifier_lookups = {kind: Lookup(tables, kind) for kind in kinds}
+        self._on_ambulance = np.array(self.lookup.column("modifier_kind").to_pylist()) == "ambulance_modifier"
         self._reading = (modifier_pattern(known_modifiers(tables)), request.null_words)
         texts = [*request.codes, *request.modifiers, *request.dates]
         self.dictionaries = [] if claims.is_csv else text_columns(claims.schema, list(dict.fromkeys(texts)))
@@ -299,7 +301,6 @@ class Annotator:
         used = [*request.codes, *request.dates, *filter(None, [request.amount]), *request.modifiers]
         self.columns_used = list(dict.fromkeys(used))
         self._open = np.array(self.lookup.column("redistribution").cast(pa.string()).to_pylist()) == "open"
-        self._unknown = self.lookup.status == UNKNOWN_CODE
         self.after_newest = _end_of_quarter(tables)
         self.claims = claims
         self.tally = Tally(self.lookup.answer_count, request)
@@ -367,20 +368,32 @@ class Annotator:
             # Of several columns most are empty on most lines: what is not there is not counted.
             counted = answers[codes.given()] if request.more_codes else answers
             tally.count_answers(counted, claims[request.amount] if request.amount else None, self.decimal)
-            codes.count(tally, dated, self._unknown[self.lookup.first_answers(codes.distinct_keys)])
+            codes.count(tally, dated, self.lookup.is_unknown[self.lookup.first_answers(codes.distinct_keys)])
             answered.append((codes, answers))
         if days.max(initial=self.after_newest - 1) >= self.after_newest:
             tally.after_newest_release += int(np.count_nonzero((days >= self.after_newest) & dated))
         modifiers = {}
+        is_ambulance = [self._on_ambulance[answers] for _, answers in answered if request.modifiers]
+        on_ambulance = np.flatnonzero(np.logical_or.reduce(is_ambulance)) if is_ambulance else np.empty(0, np.int64)
         for name in request.modifiers:
-            assert self.modifier_lookup is not None
-            column = _CodeColumn(claims[name], self.modifier_lookup, *self._reading, numeric=self.numeric[name])
-            found = self.modifier_lookup.answers(column.rows, self.modifier_lookup.periods_of_days(days, dated))
-            status = take(self.modifier_lookup.status.astype(np.int32), found)
-            given = column.given()
+            status, given = self._modifier_statuses("modifier", name, claims[name], days, dated)
+            if len(on_ambulance):
+                theirs = claims[name].take(pa.array(on_ambulance))
+                status[on_ambulance], _ = self._modifier_statuses(
+                    "ambulance_modifier", name, theirs, days[on_ambulance], dated[on_ambulance]
+                )
             tally.modifiers[name] += np.bincount(status[given], minlength=len(STATUSES))
             modifiers[name] = pa.DictionaryArray.from_arrays(pa.array(status, mask=~given), pa.array(STATUSES))
         return answered, modifiers
+
+    def _modifier_statuses(
+        self, kind: str, name: str, values: pa.ChunkedArray, days: np.ndarray, dated: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The status of each line's modifier, and which lines have one."""
+        lookup = self._modifier_lookups[kind]
+        column = _CodeColumn(values, lookup, *self._reading, numeric=self.numeric[name])
+        found = lookup.answers(column.rows, lookup.periods_of_days(days, dated))
+        return lookup.status.astype(np.int32)[found], column.given()
 
     def _days(self, claims: pa.Table, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
         if self.request.on is not None:

@@ -31,7 +31,7 @@ from hcpcs.errors import HcpcsError
 
 #: Dialects that are offered, with what sqlglot calls them.
 DIALECTS = ("duckdb", "spark", "trino", "postgres")
-_TABLES = ("hcpcs_history", "hcpcs_codes", "code_systems", "code_sections")
+_TABLES = ("hcpcs_validity",)
 #: Stands in the statement for the claims, wherever they are.
 _CLAIMS = "hcpcs_claims"
 _NAME = re.compile(r'"(?:[^"]|"")+"|`[^`"]+`|[^"`.\'();]+')
@@ -217,19 +217,6 @@ def _staged(source: str, stages: Sequence[tuple[str, str]]) -> str:
     return source
 
 
-def _status(day: str, system: str, spans: str, first: str) -> str:
-    """Statuses in their order, the first that holds."""
-    return f"""case
-        when {day} is null then 'no_date'
-        when {system}.code_system_id is null then 'unknown_shape'
-        when {first}.code is null and not ({system}.system = 'HCPCS' and {system}.level = 'II') then 'not_held'
-        when {first}.code is null then 'unknown_code'
-        when {day} < {first}.first_day then 'not_yet_valid'
-        when {spans}.valid_to is null or {day} <= {spans}.valid_to then 'valid'
-        when {spans}.valid_to_basis = 'absence' then 'purged_unknown'
-        else 'expired' end"""
-
-
 def _statement(names: SqlNames) -> str:
     days = [f"cast(line.{_quoted(d)} as date)" for d in (names.date, names.date_else) if d]
     day = days[0] if len(days) == 1 else f"coalesce({', '.join(days)})"
@@ -237,111 +224,84 @@ def _statement(names: SqlNames) -> str:
     distinct = " union ".join(
         f"select distinct cast({_quoted(m)} as varchar) as given from {_CLAIMS}" for _, m in modifiers
     )
-    read_modifiers = _staged(f"({distinct})", _stages("given", 2))
     modifier_parts = (
         f""",
     hcpcs_modifiers_read as (
         select staged.given, {_modifier_key("(known.code is not null)")} as code
-        from {read_modifiers} as staged left join hcpcs_known as known on known.code = staged.hcpcs_text
+        from {_staged(f"({distinct})", _stages("given", 2))} as staged
+        left join hcpcs_known as known on known.code = staged.hcpcs_text
     ),
-    modifier_systems as (
-        select asked.code, code_systems.code_system_id, code_systems.system, code_systems.level
-        from (select distinct code from hcpcs_modifiers_read) as asked
-        join code_systems on regexp_matches(asked.code, code_systems.code_pattern) and code_systems.kind = 'modifier'
-    ),
-    modifier_spans as (
-        select code, valid_from, valid_to, valid_to_basis,
-            lead(valid_from) over (partition by code order by valid_from) as next_from
-        from hcpcs_history where kind = 'modifier'
-    ),
-    modifier_first as (select code, min(valid_from) as first_day from modifier_spans group by code)"""
+    {_placed("hcpcs_modifiers", "('modifier', 'ambulance_modifier')")}"""
         if modifiers
         else ""
     )
     modifier_columns = "".join(
         f""",
-        case when mr{i}.code is null then null else
-        {_status(day, f"ms{i}", f"mp{i}", f"mf{i}")} end as {_quoted(m + "_status")}"""
+        case when mr{i}.code is null then null else {_status(day, f"m{i}")} end as {_quoted(m + "_status")}"""
         for i, m in modifiers
     )
     modifier_joins = "".join(
         f"""
-    left join hcpcs_modifiers_read as mr{i} on mr{i}.given = cast(line.{_quoted(m)} as varchar)
-    left join modifier_systems as ms{i} on ms{i}.code = mr{i}.code
-    left join modifier_first as mf{i} on mf{i}.code = mr{i}.code
-    left join modifier_spans as mp{i} on mp{i}.code = mr{i}.code
-        and mp{i}.valid_from <= {day}
-        and (mp{i}.next_from is null or {day} < mp{i}.next_from)"""
+    left join hcpcs_modifiers_placed as mr{i} on mr{i}.given = cast(line.{_quoted(m)} as varchar)
+        and mr{i}.kind = coalesce(v.modifier_kind, 'modifier')
+    {_answer(f"m{i}", f"mr{i}", day)}"""
         for i, m in modifiers
     )
     added = {
-        "code_system": "coalesce(s.code_system_id, 'unknown_shape')",
-        "code_category": "s.category",
-        "section_id": "sec.section_id",
-        "code_status_on_date": _status(day, "s", "sp", "f"),
-        "is_unlisted": "sp.is_unlisted",
-        "episode": "sp.episode",
-        "short_description": "sp.short_description",
-        "replaced_by": "sp.replaced_by",
-        "license_id": "s.license_id",
-        "redistribution": "case when s.steward = 'CMS' then 'open' else 'withheld' end",
+        "code_system": "coalesce(v.code_system, 'unknown_shape')",
+        "code_category": "v.code_category",
+        "section_id": f"case when {day} is null then v.undated_section_id else v.section_id end",
+        "code_status_on_date": _status(day, "v"),
+        "is_unlisted": f"case when {day} is not null then v.is_unlisted end",
+        "episode": f"case when {day} is not null then v.episode end",
+        "short_description": f"case when {day} is not null then v.short_description end",
+        "replaced_by": f"case when {day} is not null then nullif(array_to_string(v.replaced_by, '|'), '') end",
+        "license_id": "coalesce(v.license_id, 'LicenseRef-Unknown')",
+        "redistribution": "coalesce(v.redistribution, 'withheld')",
     }
     columns = ",\n        ".join(f"{added[c]} as {c}" for c in DEFAULT_COLUMNS)
     return f"""
     with {_codes_read(names)},
-    systems as (
-        select asked.code, code_systems.code_system_id, code_systems.category, code_systems.license_id,
-            code_systems.steward, code_systems.system, code_systems.level
-        from (select distinct code from hcpcs_codes_read) as asked
-        join code_systems on regexp_matches(asked.code, code_systems.code_pattern)
-            and coalesce(code_systems.kind, 'procedure') = 'procedure'
+    hcpcs_own as (select distinct kind, first_code from hcpcs_validity where not is_interval),
+    hcpcs_intervals as (
+        select distinct kind, code_shape, first_code, last_code from hcpcs_validity where is_interval
     ),
-    days as (
-        select cast(null as date) as from_day, true as is_undated
-        union all select date '0001-01-01', false
-        union all select valid_from, false from code_sections where valid_from is not null
-        union all select cast(valid_to + interval 1 day as date), false from code_sections where valid_to is not null
-    ),
-    section_days as (
-        select from_day, is_undated, lead(from_day) over (partition by is_undated order by from_day) as next_day
-        from (select distinct from_day, is_undated from days) as distinct_days
-    ),
-    ranked_sections as (
-        select s.code, d.from_day, d.next_day, d.is_undated, c.section_id,
-            row_number() over (
-                partition by s.code, d.from_day, d.is_undated
-                order by c.depth desc, coalesce(c.valid_from, date '0001-01-01') desc
-            ) as place
-        from systems as s
-        join code_sections as c on c.code_system_id = s.code_system_id and s.code >= c.first_code
-            and (c.last_code is null or s.code <= c.last_code)
-        join section_days as d on d.is_undated or (
-            (c.valid_from is null or c.valid_from <= d.from_day) and (c.valid_to is null or d.from_day <= c.valid_to))
-    ),
-    sections as (
-        select code, from_day, next_day, is_undated, section_id from ranked_sections where place = 1
-    ),
-    spans as (
-        select h.code, h.episode, h.valid_from, h.valid_to, h.valid_to_basis, h.short_description, k.is_unlisted,
-            nullif(array_to_string(k.replaced_by, '|'), '') as replaced_by,
-            lead(h.valid_from) over (partition by h.code order by h.valid_from) as next_from
-        from hcpcs_history as h
-        left join hcpcs_codes as k on k.code = h.code and k.episode = h.episode
-        where h.kind = 'procedure'
-    ),
-    first_days as (select code, min(valid_from) as first_day from spans group by code){modifier_parts}
+    {_placed("hcpcs_codes", "('procedure')")}{modifier_parts}
     select {_claims_columns(names)},
         {columns}{modifier_columns}
     from {_claims_once(names)} as line
-    left join hcpcs_codes_read as code_read on code_read.given = cast(line.{_quoted(names.code)} as varchar)
-    left join systems as s on s.code = code_read.code
-    left join first_days as f on f.code = code_read.code
-    left join spans as sp on sp.code = code_read.code and sp.valid_from <= {day}
-        and (sp.next_from is null or {day} < sp.next_from)
-    left join sections as sec on sec.code = code_read.code and (
-        (sec.is_undated and {day} is null)
-        or (sec.from_day <= {day} and (sec.next_day is null or {day} < sec.next_day))){modifier_joins}
+    left join hcpcs_codes_placed as code_read on code_read.given = cast(line.{_quoted(names.code)} as varchar)
+    {_answer("v", "code_read", day)}{modifier_joins}
     """
+
+
+def _placed(codes: str, kinds: str) -> str:
+    """Part of a WITH: for the distinct codes of ``<codes>_read`` where ``hcpcs_validity`` answers, by kind.
+
+    A code that has rows of its own is answered by these, any other by the interval of its shape that contains it.
+    """
+    values = ", ".join(f"({kind})" for kind in kinds.strip("()").split(", "))
+    shape = "regexp_replace(regexp_replace(asked.code, '[0-9]', '#', 'g'), '^[A-Z]', 'A')"
+    return f"""{codes}_placed as (
+        select asked.given, asked.code, kinds.kind, own.first_code is null as is_interval,
+            coalesce(own.first_code, within.first_code) as first_code
+        from {codes}_read as asked
+        cross join (values {values}) as kinds(kind)
+        left join hcpcs_own as own on own.kind = kinds.kind and own.first_code = asked.code
+        left join hcpcs_intervals as within on within.kind = kinds.kind and within.code_shape = {shape}
+            and own.first_code is null and asked.code between within.first_code and within.last_code
+    )"""
+
+
+def _answer(alias: str, placed: str, day: str) -> str:
+    """The join of a line to the row of ``hcpcs_validity`` that answers; without a day, to the last."""
+    return f"""left join hcpcs_validity as {alias} on {alias}.kind = {placed}.kind
+        and {alias}.first_code = {placed}.first_code and {alias}.is_interval = {placed}.is_interval
+        and coalesce({day}, date '9999-12-31') between {alias}.from_day and {alias}.to_day"""
+
+
+def _status(day: str, alias: str) -> str:
+    return f"case when {day} is null then 'no_date' else coalesce({alias}.status, 'unknown_shape') end"
 
 
 def _codes_read(names: SqlNames) -> str:
@@ -354,7 +314,9 @@ def _codes_read(names: SqlNames) -> str:
     cpt = f"^({CPT_MODIFIER})?$"
     known = " and ".join(f"({name}.code is not null or {_matches(part, cpt)})" for name, part in parts)
     given = f"(select distinct cast({_quoted(names.code)} as varchar) as given from {_CLAIMS})"
-    return f"""hcpcs_known as (select distinct code from hcpcs_history where kind = 'modifier'),
+    return f"""hcpcs_known as (
+        select distinct first_code as code from hcpcs_validity where kind = 'modifier' and not is_interval
+    ),
     hcpcs_codes_read as (
         select staged.given, {_code_key(f"({known})")} as code
         from {_staged(given, _stages("given", 5))} as staged{joins}

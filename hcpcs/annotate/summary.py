@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from hcpcs.annotate.amounts import amounts_of
 from hcpcs.annotate.dates import form_label
-from hcpcs.annotate.lookup import EXPIRED, NOT_YET_VALID, PURGED_UNKNOWN, STATUSES, UNKNOWN_CODE
+from hcpcs.annotate.lookup import EXPIRED, NOT_YET_VALID, PURGED_UNKNOWN, STATUSES, SYSTEM_ENDED, UNKNOWN_CODE
 from hcpcs.annotate.parsing import RULES, texts_of_keys
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _SHOWN = 20
 _MOST_SHAPES = 50_000
 #: Counted values, and pieces of them, that are kept before they are added up.
 _MOST_ROWS, _MOST_PIECES = 200_000, 1_000
-_INVALID = (UNKNOWN_CODE, NOT_YET_VALID, EXPIRED, PURGED_UNKNOWN)
+_INVALID = (UNKNOWN_CODE, NOT_YET_VALID, EXPIRED, PURGED_UNKNOWN, SYSTEM_ENDED)
 
 
 class Frequencies:

@@ -68,10 +68,13 @@ def one(folder: Path, version: Path, code: Any, day: Any = DAY, **options: Any) 
         (None, DAY, "unknown_shape"),
         ("", DAY, "unknown_shape"),
         ("99", DAY, "unknown_shape"),
-        ("99213", DAY, "not_held"),
-        ("0001U", DAY, "not_held"),
-        ("D0120", DAY, "not_held"),
-        ("W1234", DAY, "not_held"),
+        ("99213", DAY, "not_loaded"),
+        ("0001U", DAY, "not_loaded"),
+        ("D0120", DAY, "not_loaded"),
+        ("W1234", DAY, "system_ended"),
+        ("W1234", dt.date(2003, 12, 31), "not_loaded"),
+        ("0001A", dt.date(2023, 11, 1), "system_ended"),
+        ("0001T", dt.date(2001, 12, 31), "not_yet_valid"),
         ("J1101", DAY, "unknown_code"),
         ("J1100", dt.date(2009, 12, 31), "not_yet_valid"),
         ("J1100", dt.date(2010, 1, 1), "valid"),
@@ -113,7 +116,7 @@ def test_what_is_not_cms_may_not_be_passed_on(tmp_path: Path, version: Path) -> 
     claims = claims_of(tmp_path / "c.parquet", ["99213", "D0120", "J1100", "W0001", "?"], [DAY] * 5)
     rows = annotated(claims, version)[0]
     assert [r["redistribution"] for r in rows] == ["withheld", "withheld", "open", "withheld", "withheld"]
-    assert rows[4]["license_id"] is None
+    assert rows[4]["license_id"] == "LicenseRef-Unknown"
 
 
 def test_modifiers_have_a_status_each_and_blank_ones_none(tmp_path: Path, version: Path) -> None:
@@ -121,12 +124,32 @@ def test_modifiers_have_a_status_each_and_blank_ones_none(tmp_path: Path, versio
         tmp_path / "c.parquet", ["J1100"] * 6, [DAY] * 6, mod_1=["RT", "xe", "25", "P1", "ZB", None], mod_2=[""] * 6
     )
     rows, summary = annotated(claims, version, modifiers=["mod_*"])
-    assert [r["mod_1_status"] for r in rows] == ["valid", "expired", "not_held", "valid", "unknown_code", None]
+    assert [r["mod_1_status"] for r in rows] == ["valid", "expired", "not_loaded", "valid", "unknown_code", None]
     assert {r["mod_2_status"] for r in rows} == {None}
     assert summary["modifiers"] == {
-        "mod_1": {"not_held": 1, "unknown_code": 1, "valid": 2, "expired": 1},
+        "mod_1": {"not_loaded": 1, "unknown_code": 1, "valid": 2, "expired": 1},
         "mod_2": {},
     }
+
+
+def test_on_an_ambulances_line_two_letters_are_origin_and_destination(tmp_path: Path, version: Path) -> None:
+    codes = ["A0429", "J1100", "S9960", "A0429", "A0429", "A0429", "A0429"]
+    days = [DAY, DAY, DAY, dt.date(1990, 1, 1), DAY, DAY, None]
+    mods = ["RH", "RH", "sx", "HH", "RT", "25", "RH"]
+    claims = claims_of(tmp_path / "c.parquet", codes, days, mod=mods)
+    rows, summary = annotated(claims, version, modifiers=["mod"])
+    wanted = ["valid", "unknown_code", "valid", "valid", "valid", "not_loaded", "no_date"]
+    assert [r["mod_status"] for r in rows] == wanted
+    assert summary["modifiers"]["mod"] == {"no_date": 1, "not_loaded": 1, "unknown_code": 1, "valid": 4}
+    table = pq.read_table(claims)
+    assert [r["mod_status"] for r in joined_by_duckdb(version, table, date="day", modifiers=["mod"])] == wanted
+
+
+def test_what_no_release_states_is_withheld(tmp_path: Path, version: Path) -> None:
+    claims = claims_of(tmp_path / "c.parquet", ["J1101", "W0001", "F0001", "J1100"], [DAY] * 4)
+    rows = annotated(claims, version)[0]
+    assert [(r["license_id"], r["redistribution"]) for r in rows[:3]] == [("LicenseRef-Unknown", "withheld")] * 3
+    assert rows[3]["redistribution"] == "open"
 
 
 def test_other_columns_of_the_history_may_be_asked_for(tmp_path: Path, version: Path) -> None:
@@ -470,11 +493,11 @@ def test_redaction_blanks_what_is_withheld_and_counts_it(tmp_path: Path, version
     assert summary["redacted"] == {
         "columns": ["words"],
         "values": 4,
-        "by_license": {"LicenseRef-AMA-CPT": 2, "LicenseRef-ADA-CDT": 1, "unknown": 1},
+        "by_license": {"LicenseRef-AMA-CPT": 2, "LicenseRef-ADA-CDT": 1, "LicenseRef-Unknown": 1},
         "by_code": [
             {"license_id": "LicenseRef-AMA-CPT", "code": "99213", "values": 2},
             {"license_id": "LicenseRef-ADA-CDT", "code": "D0120", "values": 1},
-            {"license_id": None, "code": None, "values": 1},
+            {"license_id": "LicenseRef-Unknown", "code": None, "values": 1},
         ],
     }
     assert b"words" in (tmp_path / "c-annotated.parquet").read_bytes()

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
-import polars as pl
 import pyarrow as pa
 import pytest
 import sqlglot
@@ -17,7 +16,6 @@ from small_version import SPANS, write_version
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS
 from hcpcs.annotate.sql import DIALECTS, SqlNames, annotate_sql
 from hcpcs.errors import HcpcsError
-from sources.curated.tables import load_code_sections, load_code_systems
 
 KEEP = ("claim", "hcpcs_code")
 
@@ -29,46 +27,29 @@ def test_the_statement_is_one_of_its_dialect_and_has_every_column(dialect: str) 
     assert parsed is not None
     assert parsed.named_selects == [*KEEP, *DEFAULT_COLUMNS, "mod_1_status", "mod 2_status"]
     tables = {f"{t.db}.{t.name}" for t in parsed.find_all(sqlglot.exp.Table) if t.db}
-    assert tables == {f"hcpcs.{name}" for name in ("hcpcs_history", "hcpcs_codes", "code_systems", "code_sections")}
+    assert tables == {"hcpcs.hcpcs_validity"}
 
 
-def test_duckdb_answers_from_tables_by_name() -> None:
+def test_duckdb_answers_from_tables_by_name(tmp_path: Path) -> None:
     connection = duckdb.connect()
-    history = pl.DataFrame(
-        {
-            "kind": ["procedure", "modifier"],
-            "code": ["J0570", "RT"],
-            "episode": [1, 1],
-            "valid_from": [dt.date(2015, 1, 1)] * 2,
-            "valid_to": [dt.date(2016, 12, 31), None],
-            "valid_to_basis": ["termination", "open"],
-            "short_description": ["made up"] * 2,
-        }
-    )
-    codes = pl.DataFrame({"code": ["J0570"], "episode": [1], "is_unlisted": [False], "replaced_by": [["A0001"]]})
-    claims = pa.table({"claim": [1, 2, 3], "hcpcs_code": ["j0570", "J0570-RT", "99213"]})
+    span = ("procedure", "J0570", 1, dt.date(2015, 1, 1), dt.date(2016, 12, 31), "termination")
+    version = write_version(tmp_path, [span])
+    claims = pa.table({"claim": [1, 2, 3], "hcpcs_code": ["j0570", "J0570-25", "99213"]})
     claims = claims.append_column("service_date", pa.array([dt.date(2016, 1, 1), dt.date(2017, 1, 1), None]))
-    for name, table in (
-        ("hcpcs_history", history),
-        ("hcpcs_codes", codes),
-        ("code_systems", load_code_systems()),
-        ("code_sections", load_code_sections()),
-        ("claims", claims),
-    ):
-        connection.register(name, table if isinstance(table, pa.Table) else table.to_arrow())
+    connection.register("claims", claims)
+    connection.sql(f"create view hcpcs_validity as from '{version}/open/hcpcs_validity.parquet'")
     rows = connection.sql(f"select * from ({annotate_sql('duckdb', SqlNames(keep=['claim']))}) order by claim")
     assert rows.columns == ["claim", *DEFAULT_COLUMNS]
     found = rows.fetchall()
     assert [row[4] for row in found] == ["valid", "expired", "no_date"]
-    assert [row[8] for row in found] == ["A0001", "A0001", None]
+    assert [row[8] for row in found] == ["A0001|A0002", "A0001|A0002", None]
     assert [row[3] for row in found] == ["hcpcs-j-drugs", "hcpcs-j-drugs", "cpt-evaluation-management"]
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "spark"])
 def test_files_are_read_where_they_lie(dialect: str) -> None:
     statement = annotate_sql(dialect, SqlNames(folder="/a/version"))
-    for name in ("hcpcs_history", "hcpcs_codes", "code_systems", "code_sections"):
-        assert f"/a/version/open/{name}.parquet" in statement
+    assert "/a/version/open/hcpcs_validity.parquet" in statement
 
 
 @pytest.mark.parametrize("dialect", ["trino", "postgres"])
@@ -152,13 +133,8 @@ def test_an_unknown_dialect_is_an_error() -> None:
 
 def test_names_of_columns_are_quoted(tmp_path: Path) -> None:
     connection = duckdb.connect()
-    for name, frame in (("code_systems", load_code_systems()), ("code_sections", load_code_sections())):
-        connection.register(name, frame.to_arrow())
-    connection.execute("create table hcpcs_codes (code text, episode int, is_unlisted bool, replaced_by text[])")
-    connection.execute(
-        "create table hcpcs_history (kind text, code text, episode int, valid_from date, valid_to date,"
-        " valid_to_basis text, short_description text)"
-    )
+    version = write_version(tmp_path, [])
+    connection.sql(f"create view hcpcs_validity as from '{version}/open/hcpcs_validity.parquet'")
     connection.execute('create table claims as select \'99213\' as "the ""code""", current_date as "from"')
     statement = annotate_sql("duckdb", SqlNames(code='the "code"', date="from"))
     assert connection.sql(statement).fetchall()[0][2:4] == ("cpt-category-1", "Category I")

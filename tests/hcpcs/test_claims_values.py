@@ -291,11 +291,11 @@ def test_several_columns_of_codes_have_an_answer_each(
     assert said.status == 0, said.err
     rows = pq.read_table(out).to_pylist()
     assert [r["HCPCS_CD_1_status"] for r in rows] == ["valid", "valid", "expired", "unknown_shape"]
-    assert [r["HCPCS_CD_2_status"] for r in rows] == ["not_held", "unknown_shape", "valid", "unknown_shape"]
+    assert [r["HCPCS_CD_2_status"] for r in rows] == ["not_loaded", "unknown_shape", "valid", "unknown_shape"]
     assert [r["HCPCS_CD_2_section_id"] for r in rows] == ["cpt-evaluation-management", None, "hcpcs-j-drugs", None]
     assert [r["TEXT"] for r in rows] == [None, "keep", "keep", None]
     summary = json.loads(said.out)
-    assert (summary["lines"], statuses(summary)) == (4, {"valid": 3, "not_held": 1, "expired": 1})
+    assert (summary["lines"], statuses(summary)) == (4, {"valid": 3, "not_loaded": 1, "expired": 1})
 
 
 def test_a_second_column_of_codes_never_silently_wins(annotate: Annotate) -> None:
@@ -308,5 +308,5 @@ def test_a_second_column_of_codes_never_silently_wins(annotate: Annotate) -> Non
 def test_decimals_are_codes(annotate: Annotate) -> None:
     claims = pa.table({"code": pa.array([Decimal(99213), Decimal(142), None], pa.decimal128(9, 2))})
     _, summary = annotate(claims, "--on", "2019-01-05")
-    assert statuses(summary) == {"not_held": 2, "unknown_shape": 1}
+    assert statuses(summary) == {"not_loaded": 2, "unknown_shape": 1}
     assert summary["null"] == {"code": 1}

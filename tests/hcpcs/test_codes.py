@@ -68,7 +68,7 @@ def test_a_line_gets_what_its_code_and_modifier_are(of_the_engine: list[dict[str
     known = {"J1100": "valid", "C4123": "unknown_code", "S7200": "unknown_code"}
     for i, row in enumerate(of_the_engine):
         _, code, _ = ODD_CODES[i]
-        assert row["code_status_on_date"] == ("unknown_shape" if code is None else known.get(code, "not_held")), row
+        assert row["code_status_on_date"] == ("unknown_shape" if code is None else known.get(code, "not_loaded")), row
         assert row["mod_status"] == ODD_MODIFIERS[i % len(ODD_MODIFIERS)][1], row
 
 
