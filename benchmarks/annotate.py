@@ -76,6 +76,10 @@ def deepen(version: Path, folder: Path, spans: int = 40) -> Path:
     """A version whose history has ``spans`` spans a code, a quarter each, for the cost of depth."""
     import polars as pl
 
+    from pipeline.transforms.published_tables import code_validity
+    from schemas.columns import LicenseColumns
+    from sources.curated.license_policy import load_license_policy
+
     if not folder.exists():
         shutil.copytree(version, folder)
         history = pl.read_parquet(version / "open" / "hcpcs_history.parquet")
@@ -90,6 +94,10 @@ def deepen(version: Path, folder: Path, spans: int = 40) -> Path:
             valid_to_basis=pl.when(pl.col("n") + 1 < spans).then(pl.lit("next_span")).otherwise(pl.lit("open")),
         )
         deep.drop("n").write_parquet(folder / "open" / "hcpcs_history.parquet")
+        spans_alone = deep.drop("n", *LicenseColumns.to_schema().columns)
+        states = [pl.read_parquet(version / "open" / f"hcpcs_{name}.parquet") for name in ("codes", "modifiers")]
+        rows = code_validity(spans_alone, states[0], states[1], load_license_policy())
+        rows.write_parquet(folder / "open" / "hcpcs_validity.parquet")
     return folder
 
 
