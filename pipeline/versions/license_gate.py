@@ -9,16 +9,19 @@ Masking, and what becomes of a refused version, belong elsewhere.
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 import pyarrow
@@ -165,6 +168,54 @@ def _columns_of(frame: pl.LazyFrame, columns: list[str]) -> pl.DataFrame:
 _FOREIGN_TEXT = "words in a row that is about a code or modifier of the AMA or the ADA"
 _FOREIGN_TOKEN = "shaped like a CPT or CDT code"
 _WITHHELD_TEXT = "the words of a withheld text"
+
+
+#: What a text must hold to be written otherwise than a person reads it: most texts are read as they are.
+_NOT_PLAIN = r"[^ -~\t\r\n]|&[#0-9A-Za-z]|%[0-9A-Fa-f]{2}|\\[ux0-9A-Fa-f]|</?[A-Za-z!]"
+_NOT_PLAIN_TEXT = re.compile(_NOT_PLAIN)
+#: Text within text is decoded so often: an entity in an escape in a URL.
+_MOST_ENCODINGS = 4
+_TAG = re.compile(r"<!--.*?-->|</?([A-Za-z][A-Za-z0-9:-]*)[^<>]{0,1000}>|<!\[CDATA\[|\]\]>", re.DOTALL)
+_CODE_POINT = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
+#: Letters of other alphabets that look like those of a code.
+_LOOKALIKES = str.maketrans("АаМТтΑΜΤ", "AaMTtAMT")
+
+
+def _as_read(text: str) -> str:
+    """A text as a person reads it on a page: decoded, in plain digits and letters, without what cannot be seen."""
+    for _ in range(_MOST_ENCODINGS):
+        if not _NOT_PLAIN_TEXT.search(text):
+            break
+        before = text
+        text = _CODE_POINT.sub(lambda m: chr(min(int(m[1] or m[2] or m[3], 16), 0x10FFFF)), text)
+        text = _TAG.sub(lambda tag: " " if tag[1] and _is_block(tag[1]) else "", unquote(html.unescape(text)))
+        text = "".join(map(_plain_character, text)) if not text.isascii() or not text.isprintable() else text
+        if text == before:
+            break
+    return text
+
+
+def _plain_character(character: str) -> str:
+    """One character in ASCII where it is a digit or letter in other dress; nothing for one that cannot be seen."""
+    if " " <= character <= "~":
+        return character
+    if character.isspace():
+        return " "
+    if unicodedata.category(character) in ("Cc", "Cf", "Mn", "Me"):
+        return ""
+    if unicodedata.decomposition(character).startswith("<fraction>"):
+        return " "
+    digit = unicodedata.digit(character, None)
+    if digit is not None:
+        return str(digit)
+    folded = unicodedata.normalize("NFKD", character).translate(_LOOKALIKES)
+    return "".join(c for c in folded if not unicodedata.combining(c))
+
+
+def _read_forms(texts: pl.Series) -> pl.Series:
+    """Each text as a person reads it; ``texts`` itself where all of them are plain."""
+    odd = texts.filter(texts.str.contains(_NOT_PLAIN)).unique()
+    return texts.replace(odd, pl.Series([_as_read(t) for t in odd], dtype=pl.String)) if odd.len() else texts
 
 
 def _plain(text: str) -> str:
@@ -342,7 +393,14 @@ class _Gate:
                 self.kept[table, column, condition] += 1
 
     def _tokens(self, cell: _Cell) -> Iterator[tuple[str, str | None]]:
-        """The tokens of a text, each with the condition that lets it stand, or None."""
+        """The tokens of a text, as it is and as it is read, each with the condition that lets it stand, or None."""
+        found = list(self._tokens_as_written(cell))
+        yield from found
+        if (read := _as_read(cell.text)) != cell.text:
+            known = {token for token, _ in found}
+            yield from (t for t in self._tokens_as_written(replace(cell, text=read)) if t[0] not in known)
+
+    def _tokens_as_written(self, cell: _Cell) -> Iterator[tuple[str, str | None]]:
         if not _DIGIT.search(cell.text):
             return
         dates = [m.span() for m in _SLASHED_DATE.finditer(cell.text)]
@@ -356,9 +414,12 @@ class _Gate:
         if not self.forbidden:
             return
         distinct = texts if isinstance(texts, pl.Series) else pl.Series("text", list(texts), dtype=pl.String)
-        plain = distinct.str.to_lowercase().str.replace_all(r"[^a-z0-9]", "")
-        for text in distinct.filter(plain.str.contains_any(self.forbidden)):
-            squeezed = _plain(text)
+        holds = pl.Series([False]).new_from_index(0, distinct.len())
+        for texts_read in (distinct, _read_forms(distinct)):
+            plain = texts_read.str.to_lowercase().str.replace_all(r"[^a-z0-9]", "")
+            holds |= plain.str.contains_any(self.forbidden)
+        for text in distinct.filter(holds):
+            squeezed = f"{_plain(text)}\0{_plain(_as_read(text))}"
             words = next(t for t in self.forbidden if t in squeezed)
             for place in places(text):
                 self.leak(table, column, place, words[:_SHOWN_TEXT], _WITHHELD_TEXT, text)
@@ -420,7 +481,9 @@ class _Gate:
         """``texts``: ``row`` and ``text``, a row for each value, several for a list."""
         distinct = texts["text"].unique()
         self.values += distinct.len()
-        holding = distinct.filter(distinct.str.contains(_HOLDS_TOKEN))
+        holding = distinct.filter(
+            distinct.str.contains(_HOLDS_TOKEN) | _read_forms(distinct).str.contains(_HOLDS_TOKEN)
+        )
         if holding.len():
             self._look_at_holding(table, column, texts.filter(pl.col("text").is_in(holding.implode())))
         if table.rows_of_others.len() and "row_of_ama_or_ada" not in self.policy.conditions(table.name, column):
@@ -506,10 +569,17 @@ def _unpacked(name: str, texts: pl.DataFrame) -> Iterator[tuple[str, pl.DataFram
                 part = texts.select("row", pl.col("text").struct.field(inner.name).alias("text"))
                 yield from _unpacked(f"{name}.{inner.name}", part)
     elif isinstance(dtype, pl.Binary):
-        decoded = pl.col("text").map_elements(lambda b: b.decode("latin-1"), return_dtype=pl.String)
+        decoded = pl.col("text").map_elements(_decoded, return_dtype=pl.String)
         yield name, texts.with_columns(decoded).drop_nulls("text")
     else:
         yield name, texts.with_columns(pl.col("text").cast(pl.String)).drop_nulls("text")
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 # Files of text: each reader gives (column, place, text).
@@ -555,7 +625,7 @@ _SCRIPT_ESCAPE = re.compile(r"\\(?:\\|[nrtbfv0]|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]+\
 
 
 def _texts_of_script(content: str) -> _Texts:
-    """Strings, without their quotes, and comments of JavaScript or CSS; numbers are no tokens."""
+    """Strings, without their quotes, and comments of JavaScript; numbers are no tokens."""
     line, counted = 1, 0
     for found in _SCRIPT_TEXT.finditer(content):
         line += content.count("\n", counted, found.start())
@@ -566,7 +636,8 @@ def _texts_of_script(content: str) -> _Texts:
 
 def _script_may_hold_token(content: str) -> bool:
     """Whether a token stands anywhere in a script: a quick look that spares most scripts of mere data the long one."""
-    return bool(pl.Series([_without_escapes(content)]).str.contains(_HOLDS_TOKEN)[0])
+    plain = _without_escapes(content)
+    return bool(pl.Series([plain, _as_read(plain)]).str.contains(_HOLDS_TOKEN).any())
 
 
 def _without_escapes(text: str) -> str:
@@ -574,10 +645,39 @@ def _without_escapes(text: str) -> str:
 
 
 def _unescaped(escape: re.Match[str]) -> str:
-    """The letter or digit that an escape stands for; a blank for anything else."""
+    """The character that an escape stands for; a blank for one of space."""
     digits = re.sub(r"[^0-9A-Fa-f]", "", escape[0][2:])
     letter = chr(min(int(digits, 16), 0x10FFFF)) if digits else " "
-    return letter if letter.isalnum() else " "
+    return " " if letter.isspace() else letter
+
+
+#: An escape of CSS: up to six digits and one blank that ends them.
+_STYLE_ESCAPE = re.compile(r"\\([0-9A-Fa-f]{1,6})[ \t\n]?")
+_STYLE_PART = re.compile(r"""/\*.*?\*/|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
+#: A value that is a number, as of `order` or `z-index`.
+_STYLE_NUMBER = re.compile(r"(?<=[:\s,(])[-+]?[0-9.]+(?=[;\s,)}!]|$)")
+
+
+def _texts_of_style(content: str) -> _Texts:
+    """Comments, strings and names of a style sheet; strings that stand side by side are shown as one."""
+    line, counted, shown, end = 1, 0, "", 0
+    rest = []
+    for part in _STYLE_PART.finditer(content):
+        line += content.count("\n", counted, part.start())
+        counted = part.start()
+        between = content[end : part.start()]
+        rest.append(between)
+        end = part.end()
+        if part[0].startswith("/*"):
+            yield "", f"line {line}", part[0]
+            continue
+        if between.strip():
+            yield "", f"line {line}", shown
+            shown = ""
+        shown += _STYLE_ESCAPE.sub(lambda m: chr(min(int(m[1], 16), 0x10FFFF)), part[0][1:-1])
+    yield "", f"line {line}", shown
+    names = " ".join([*rest, content[end:]])
+    yield "", "", _STYLE_NUMBER.sub(" ", _STYLE_ESCAPE.sub(lambda m: chr(min(int(m[1], 16), 0x10FFFF)), names))
 
 
 def _texts_of_markup(content: str) -> _Texts:
@@ -589,13 +689,22 @@ def _texts_of_markup(content: str) -> _Texts:
     return iter(reader.texts)
 
 
-#: Elements that stand within a line of text.
-_INLINE = re.compile(
-    "a|abbr|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strong|su[bp]|tspan|tt|u|var|wbr"
+#: Elements that a line of text ends at; any other, known or not, stands within a line.
+_BLOCK = re.compile(
+    "address|article|aside|blockquote|body|br|button|canvas|caption|col|colgroup|dd|details|dialog|div|dl|dt|fieldset"
+    "|figcaption|figure|footer|form|h[1-6]|head|header|hr|html|iframe|img|input|legend|li|link|main|menu|meta|nav"
+    "|noscript|ol|optgroup|option|p|pre|script|section|select|style|summary|svg|table|tbody|td|template|textarea|tfoot"
+    "|th|thead|title|tr|ul|video|text|desc|defs|symbol|use|g|path|rect|circle|ellipse|line|polyline|polygon|image"
 )
+
+
+def _is_block(tag: str) -> bool:
+    return _BLOCK.fullmatch(tag.lower()) is not None
+
+
 #: Attributes that hold the numbers of a drawing or a layout.
 _NUMBERS = re.compile(
-    "d|points|[xy][12]?|[cdf][xy]|r[xy]?|width|height|viewbox|transform|style|offset|stroke-[a-z]+|font-size|[a-z]+span"
+    "d|points|[xy][12]?|[cdf][xy]|r[xy]?|width|height|viewbox|transform|offset|stroke-[a-z]+|font-size|[a-z]+span"
 )
 
 
@@ -615,29 +724,44 @@ class _Markup(HTMLParser):
         self._pending = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if not _INLINE.fullmatch(tag):
+        if _is_block(tag):
             self.flush()
-        if tag in ("script", "style"):
+        if tag == "script":
             self._script = "json" if "json" in (dict(attrs).get("type") or "") else "script"
+        elif tag == "style":
+            self._script = "style"
         place = f"line {self.getpos()[0]}"
-        self.texts += [(f"@{n}", place, value) for n, value in attrs if value and not _NUMBERS.fullmatch(n)]
+        for name, value in attrs:
+            if value and name == "style":
+                self.texts += [("@style", place, text) for _, _, text in _texts_of_style(value)]
+            elif value and not _NUMBERS.fullmatch(name):
+                self.texts.append((f"@{name}", place, value))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
         self._script = None
 
     def handle_endtag(self, tag: str) -> None:
-        if not _INLINE.fullmatch(tag):
+        if _is_block(tag):
             self.flush()
         self._script = None
 
     def handle_comment(self, data: str) -> None:
         self.texts.append(("", f"line {self.getpos()[0]}", data))
 
+    def handle_decl(self, decl: str) -> None:
+        self.handle_comment(decl)
+
+    def handle_pi(self, data: str) -> None:
+        self.handle_comment(data)
+
+    def unknown_decl(self, data: str) -> None:
+        self.handle_data(data.removeprefix("CDATA["))
+
     def handle_data(self, data: str) -> None:
         place = f"line {self.getpos()[0]}"
         if self._script is not None:
-            read = _texts_of_json if self._script == "json" else _texts_of_script
+            read = {"json": _texts_of_json, "style": _texts_of_style}.get(self._script, _texts_of_script)
             self.texts += [(column, place, text) for column, _, text in read(data)]
             return
         if not self._pending:
@@ -654,6 +778,6 @@ _READERS: dict[str, Callable[[str], _Texts]] = {
     ".xml": _texts_of_markup,
     ".js": _texts_of_script,
     ".mjs": _texts_of_script,
-    ".css": _texts_of_script,
+    ".css": _texts_of_style,
     **dict.fromkeys((".csv", ".tsv", ".txt", ".md"), _texts_of_lines),
 }

@@ -221,6 +221,61 @@ def test_a_code_in_any_other_file_is_refused(folder: Path, name: str, content: s
     assert (table, token) == (name, "99213")
 
 
+#: Ways to write 99213 that a person reads as it on a page.
+DISGUISED = [
+    ("search.js", "const codes = ['99\\u200b213'];"),
+    ("search.js", r"const codes = ['\u0026#57;9213'];"),
+    ("search.js", r"const codes = ['99%32%31%33'];"),
+    ("CHANGES.md", "as &#57;9213 says\n"),
+    ("CHANGES.md", "as &#x39;9213 says\n"),
+    ("CHANGES.md", "as &amp;#57;9213 says\n"),
+    ("CHANGES.md", r"as \u00399213 says"),
+    ("CHANGES.md", "see https://example.org/?code=99%32%31%33\n"),
+    ("CHANGES.md", "see https://example.org/?code=99%2532%2531%2533\n"),
+    ("CHANGES.md", "as ９９２１３ says\n"),
+    ("CHANGES.md", "as ٩٩٢١٣ says\n"),
+    ("CHANGES.md", "as ⁹⁹²¹³ says\n"),
+    ("CHANGES.md", "as 𝟗𝟗𝟐𝟏𝟑 says\n"),
+    ("CHANGES.md", "as 99\u200b213 says\n"),
+    ("CHANGES.md", "as 99\u00ad213 says\n"),
+    ("CHANGES.md", "as 99\u2060\ufeff213 says\n"),
+    ("CHANGES.md", "as 9\u03329\u0332213 says\n"),
+    ("CHANGES.md", "as <b>992</b>13 says\n"),
+    ("CHANGES.md", "as 992<!-- -->13 says\n"),
+    ("datapackage.json", r'{"description": "see \uff19\uff19213"}'),
+    ("datapackage.json", r'{"description": "see 99&shy;213"}'),
+    ("rows.csv", "code,target\nJ1100,99&zwnj;213\n"),
+    ("page.html", "<p>goes to <label>992</label><my-tag>13</my-tag></p>"),
+    ("page.html", "<!-- &#57;9213 -->"),
+    ("page.html", "<p title='99&shy;213'>"),
+    ("page.html", "<style>p::after { content: '99213' }</style>"),
+    ("page.html", "<style>p::after { content: '992' '13' }</style>"),
+    ("page.html", r"<style>p::after { content: '\39 \39 213' }</style>"),
+    ("page.html", "<style>/* 99213 */</style>"),
+    ("page.html", "<style>.of-99213 { color: red }</style>"),
+    ("page.html", "<p style=\"--shown: '99213'\">"),
+    ("page.html", "<!DOCTYPE html [99213]>"),
+    ("style.css", "a::before { content: '99213' }"),
+    ("style.css", "@import url(/of/99213.css);"),
+    ("graph.svg", "<svg><text><![CDATA[99213]]></text></svg>"),
+    ("graph.svg", "<svg><text>992<![CDATA[13]]></text></svg>"),
+    ("graph.svg", "<svg><text><textPath>992</textPath><a>13</a></text></svg>"),
+    ("graph.svg", "<svg><style><![CDATA[text::after { content: '99213' }]]></style></svg>"),
+    ("graph.xml", "<?note 99213?><a/>"),
+]
+
+
+def test_a_code_is_refused_however_it_is_written(folder: Path) -> None:
+    """All in one version, since the gate reads each version whole."""
+    files = [f"{number}/{name}" for number, (name, _) in enumerate(DISGUISED)]
+    for file, (_, content) in zip(files, DISGUISED, strict=True):
+        (folder / file).parent.mkdir()
+        (folder / file).write_text(content, "utf-8")
+    assert [(leak.table, leak.token) for leak in look(folder, also=files).leaks] == [
+        (f, "99213") for f in sorted(files)
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -229,11 +284,21 @@ def test_a_code_in_any_other_file_is_refused(folder: Path, name: str, content: s
         ("graph.svg", '<svg viewBox="0 0 99213 99214"><path d="M 10004 20005 L 30006 40007"/></svg>'),
         ("page.html", "<td>123</td><td>45</td><script>let n = 99213;</script><style>a {order: 10004}</style>"),
         ("search.js", "const width = 99213;"),
+        ("style.css", "a { order: 10004; z-index:99999; margin: 10004px; color: #d0120f }"),
+        ("CHANGES.md", "<td>123</td><td>45</td>, 1000½, 50%20 of 12%25, a&b;, ratio 3 < 5 and 9 > 8\n"),
     ],
 )
 def test_numbers_dates_and_hashes_are_no_codes(folder: Path, name: str, content: str) -> None:
     (folder / name).write_text(content)
     assert look(folder, also=(name,)).leaks == ()
+
+
+@pytest.mark.parametrize("written", ["９９２１３", "99\u00ad213", "&#57;9213", "99%32%31%33", "99<i>213</i>"])
+def test_a_code_in_a_table_or_its_metadata_is_read_as_a_person_reads_it(folder: Path, written: str) -> None:
+    spoil(folder, "hcpcs_notes", lambda rows: rows[0].update(note_text=f"Sample: bill {written} beside it."))
+    respell(folder, "licenses", lambda s: s.with_metadata(s.metadata | {b"note": f"as {written}".encode()}))
+    found = {(leak.table, leak.token) for leak in look(folder).leaks}
+    assert found == {("hcpcs_notes", "99213"), ("licenses", "99213")}
 
 
 def test_a_misspelled_date_and_a_line_number_are_no_codes(folder: Path) -> None:
@@ -277,6 +342,8 @@ def test_codes_within_lists_of_structs_and_bytes_are_found(folder: Path) -> None
     [
         ("hcpcs_notes.note_text", "Note: SAMPLE  STATUS\nTHREE, as ever."),
         ("data_dictionary.description", "sample-status-three"),
+        ("data_dictionary.description", "Sam&shy;ple st\u200batus %54hree"),
+        ("CHANGES.md", "- Ｓａｍｐｌｅ st&#97;tus <b>th</b>ree\n"),
         ("hcpcs_corrections.comment", "Sample status three"),
         ("CHANGES.md", "- the text was\n  Sample status\n  three\n"),
         ("page.html", "<p>Sample <b>status</b> three</p>"),
