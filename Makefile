@@ -12,17 +12,22 @@ help: ## list these commands
 setup: .venv/ready ## make .venv and install what the lock file pins
 
 .venv/ready: requirements.lock .ci/installer.lock pyproject.toml
+	@echo "making .venv and installing what requirements.lock pins: half a minute to three minutes, by network"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/installer.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@echo "compiling"
 	@$(BIN)/python -m compileall -q hcpcs pipeline sources schemas
 	@touch .venv/ready
 
 demo: setup ## run the whole pipeline on the bundled sample
+	@echo "building a version of the bundled sample: about 10 seconds"
 	$(HCPCS) refresh --sample --outputs outputs/sample
 
 test: setup ## run the tests, without the long fault and fuzz runs
+	@echo "some minutes on two cores; left out: kills and fuzzing (make test-all), and what needs Java, Chromium,"
+	@echo "PostgreSQL or ../shared where those are missing, each with its reason at the end"
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow"
 
 test-all: setup ## run every test, the long ones as well

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import duckdb
@@ -69,6 +71,23 @@ def test_the_readmes_queries_run_and_answer(sample):
     meanings = {row[1] for row in answers[0]}
     assert meanings == {1, 2}, "J0570 has two meanings"
     assert [row[4] for row in answers[1]] == [True, False, True]
+
+
+def test_the_readmes_commands_run_from_top_to_bottom(hcpcs, own_sample, tmp_path, monkeypatch):
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.S)).replace("\\\n", " ")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HCPCS_OUTPUTS", str(own_sample.folder))
+    ran = []
+    for line in blocks.splitlines():
+        if line.startswith("printf"):
+            subprocess.run(["sh", "-c", line], check=True)
+        command = shlex.split(line, comments=True)
+        if command[:1] == ["hcpcs"] and command[1] not in ("refresh", "ui"):  # these need releases, or a person
+            said = hcpcs(*command[1:])
+            assert (said.status, said.err) == (0, ""), line
+            ran.append(command[1])
+    assert len(ran) > 15 and {"rebuild", "publish", "annotate", "catalog", "export"} <= set(ran)
 
 
 def test_spelling_is_american():

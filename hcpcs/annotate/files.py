@@ -428,6 +428,11 @@ class Output:
         self._stems = _output_stems(f.name for f in claims.files)
         if self.out.exists() or self.out.is_symlink():
             raise OutputRefused(f"{out} exists; name another OUT, or remove it first")
+        if not self.is_file and re.fullmatch(r"\.[A-Za-z]\w{0,7}", out.suffix):
+            raise OutputRefused(
+                f"{out}: OUT is a Parquet file or a folder of them, and {out.suffix} names another kind of file;"
+                f" {out.with_suffix('.parquet').name} is a file, {out.name.partition('.')[0]} a folder"
+            )
         self._refuse_within(claims, out)
         if self.is_file and any("=" in part for f in claims.files for part in f.name.split("/")[:-1]):
             raise OutputRefused(f"{out}: partitioned claims do not fit one file; name a folder")

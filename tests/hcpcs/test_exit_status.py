@@ -167,3 +167,14 @@ def test_a_full_disk_behind_the_output_is_an_error(sample: Version) -> None:
         )
     assert done.returncode == 1
     assert done.stderr.startswith("hcpcs: error: ") and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.json"])
+def test_annotate_makes_no_folder_that_is_named_as_another_kind_of_file(
+    name: str, sample: Version, tmp_path: Path
+) -> None:
+    (tmp_path / "claims.csv").write_text("code,day\nJ0570,2018-06-30\n")
+    asked = ("--code", "code", "--date", "day", "--outputs", sample.outputs.folder)
+    done = hcpcs_process("annotate", tmp_path / "claims.csv", tmp_path / name, *asked)
+    assert done.returncode == 1 and "Parquet" in done.stderr and "Traceback" not in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["claims.csv"]
