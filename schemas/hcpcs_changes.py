@@ -39,7 +39,7 @@ CHANGES = (
     "claimed_not_seen",
 )
 #: How CMS's action code fails to tell a change, or claims one that is not there.
-DISAGREEMENTS = ("untold", "told_otherwise", "left_standing", "unseen")
+DISAGREEMENTS = ("not_reported", "reported_differently", "stale_action_code", "not_observed")
 
 #: What of a record is compared.
 _STATED = tuple(
@@ -125,8 +125,9 @@ class HcpcsChanges(LicenseColumns):
         ),
     )
     disagreement: str = column(
-        "Where it does not: `untold` (it says that nothing changed), `told_otherwise` (it tells of something else),"
-        " `left_standing` (it repeats an earlier release's action), `unseen` (what it claims is not to be seen).",
+        "Where it does not: `not_reported` (it says that nothing changed), `reported_differently` (it reports"
+        " something else), `stale_action_code` (it repeats an earlier release's action), `not_observed` (what it"
+        " claims did not happen).",
         source=MADE_BY_US,
         nullable=True,
         isin=DISAGREEMENTS,

@@ -8,19 +8,6 @@ import polars as pl
 from schemas.columns import LICENSE_OURS, MADE_BY_US, column, release_id, revision, table_facts, text_list
 
 FORMS = ("text", "workbook", "both")
-MEMBER_ROLES = (
-    "code_text",
-    "code_workbook",
-    "transaction_report",
-    "corrections",
-    "noc_codes",
-    "processing_notes",
-    "record_layout",
-    "readme",
-    "unreadable_text",
-    "unreadable_workbook",
-    "other",
-)
 
 
 class HcpcsReleases(pa.DataFrameModel):

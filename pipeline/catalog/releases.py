@@ -39,10 +39,10 @@ CHANGE_MEANINGS = {
 }
 #: Ways in which an action code fails, in few words.
 DISAGREEMENT_MEANINGS = {
-    "untold": "it says that nothing changed",
-    "told_otherwise": "it tells of something else",
-    "left_standing": "it repeats an older action",
-    "unseen": "what it claims is not to be seen",
+    "not_reported": "it says that nothing changed",
+    "reported_differently": "it reports something else",
+    "stale_action_code": "it repeats an older action",
+    "not_observed": "what it claims did not happen",
 }
 #: What the overview counts: heading, classes of change.
 _OVERVIEW = (

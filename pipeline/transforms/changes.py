@@ -456,7 +456,9 @@ def _judged(changes: pl.DataFrame, lives: pl.DataFrame, steps: pl.DataFrame) -> 
         .when(~pl.col("is_told") & has_room & ~is_idle & (~pl.col("observed_gap") | must_be_told.fill_null(False)))
         .then(False)
     )
-    otherwise = pl.when(pl.col("letter") == NO_CHANGE).then(pl.lit("untold")).otherwise(pl.lit("told_otherwise"))
+    otherwise = (
+        pl.when(pl.col("letter") == NO_CHANGE).then(pl.lit("not_reported")).otherwise(pl.lit("reported_differently"))
+    )
     rows = rows.with_columns(agrees_with_cms=agrees)
     rows = rows.with_columns(disagreement=pl.when(~pl.col("agrees_with_cms")).then(otherwise))
     columns = (*_ROW_SCHEMA, "kind", "code", "episode", "letter", "agrees_with_cms", "disagreement")
@@ -498,6 +500,6 @@ def _unseen_claims(lives: pl.DataFrame, facts: pl.DataFrame, told: pl.DataFrame)
         letter=pl.col("action_code"),
         agrees_with_cms=pl.when(~pl.col("observed_gap")).then(False),
         disagreement=pl.when(~pl.col("observed_gap")).then(
-            pl.when(is_old.fill_null(False)).then(pl.lit("left_standing")).otherwise(pl.lit("unseen"))
+            pl.when(is_old.fill_null(False)).then(pl.lit("stale_action_code")).otherwise(pl.lit("not_observed"))
         ),
     )

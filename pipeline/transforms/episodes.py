@@ -17,8 +17,6 @@ from pipeline.transforms.comparison import prose_form, prose_words
 UNLIKE_BELOW = 0.7
 
 DECISIONS = ("new_episode", "correction", "uncertain", "same")
-#: What an override may decide.
-OVERRIDE_DECISIONS = ("new_episode", "same")
 
 #: Columns of the frame of overrides that decide; a reason and a source may stand beside them.
 OVERRIDE_SCHEMA: dict[str, pl.DataType] = {

@@ -29,8 +29,6 @@ _LINE_NUMBER = r"(?i)\b(lines?|rows?)\s+[0-9]+"
 #: What stands in place of a withheld text where null may not stand.
 WITHHELD = "withheld"
 
-FLAGS = ("license_id", "steward", "redistribution", "cites_cpt", "withheld_fields")
-
 
 def _owner(code: pl.Expr) -> pl.Expr:
     """License of the row that is about ``code``."""

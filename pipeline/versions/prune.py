@@ -30,11 +30,6 @@ class Pruned:
     kept: tuple[str, ...]
     is_done: bool
 
-    @property
-    def bytes_freed(self) -> int:
-        """Bytes that all of it frees; what a version that stays shares with one that goes is not counted."""
-        return sum(self.removed.values())
-
 
 def prune(
     outputs: Outputs,

@@ -13,7 +13,7 @@ import io
 import textwrap
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,9 +78,6 @@ class SampleRecord:
     def padded_code(self) -> str:
         """The code as it stands in positions 1-5."""
         return self.code.rjust(5)
-
-
-RECORD_FIELD_NAMES: tuple[str, ...] = tuple(f.name for f in fields(SampleRecord))
 
 
 def description_lines(text: str | None) -> list[str]:

@@ -303,8 +303,8 @@
     source.relation === "replaced_by" ? " was replaced by it" : " names it as a reference", source.is_withdrawn ? " (withdrawn by CMS)" : "");
 
   const DISAGREES = {
-    untold: "no: it says that nothing changed", told_otherwise: "no: it tells of something else",
-    left_standing: "no: it repeats an older action", unseen: "no: what it claims is not to be seen",
+    not_reported: "no: it says that nothing changed", reported_differently: "no: it reports something else",
+    stale_action_code: "no: it repeats an older action", not_observed: "no: what it claims did not happen",
   };
   const changeRow = (change) => {
     const [old, fresh] = [changedValue(change.field, change.old), changedValue(change.field, change.new)];

@@ -115,7 +115,7 @@ def test_a_code_that_no_earlier_release_has_is_added():
 
 def test_a_code_that_is_added_and_said_to_be_unchanged_disagrees():
     (change,) = changes(record("2017-01", "N", added="2016-07-01"), held=("2016-01",))
-    assert (change["change"], change["agrees_with_cms"], change["disagreement"]) == ("added", False, "untold")
+    assert (change["change"], change["agrees_with_cms"], change["disagreement"]) == ("added", False, "not_reported")
 
 
 def test_a_code_that_comes_with_its_end_is_added_and_discontinued_and_one_letter_cannot_tell_both():
@@ -255,7 +255,7 @@ def test_a_letter_that_tells_one_change_does_not_deny_its_like():
 def test_a_letter_that_tells_a_lesser_change_fails_to_tell_the_end():
     new = record("2017-01", "C", text="Rubber duck, blue", end="2016-12-31")
     found = {c["change"]: (c["agrees_with_cms"], c["disagreement"]) for c in changes(record("2016-01"), new)}
-    assert found == {"text": (True, None), "discontinued": (False, "told_otherwise")}
+    assert found == {"text": (True, None), "discontinued": (False, "reported_differently")}
 
 
 def test_a_letter_that_claims_what_is_not_to_be_seen_gets_a_row_of_its_own():
@@ -266,13 +266,13 @@ def test_a_letter_that_claims_what_is_not_to_be_seen_gets_a_row_of_its_own():
         "N",
         "C",
     )
-    assert (change["agrees_with_cms"], change["disagreement"]) == (False, "unseen")
+    assert (change["agrees_with_cms"], change["disagreement"]) == (False, "not_observed")
 
 
 def test_a_letter_that_repeats_an_action_of_an_earlier_release_was_left_standing():
     old = record("2016-01", "A", action="2016-01-01")
     (change,) = changes(old, record("2017-01", "A", action="2016-01-01"))
-    assert (change["change"], change["disagreement"]) == ("claimed_not_seen", "left_standing")
+    assert (change["change"], change["disagreement"]) == ("claimed_not_seen", "stale_action_code")
 
 
 def test_an_unknown_or_empty_letter_is_not_judged():
@@ -436,7 +436,7 @@ def test_a_report_line_is_held_against_the_changes_of_its_record():
         ("P", 1, 0, 1),
     ]
     assert result.disagreements.select("code", "cause").rows() == [
-        ("Z0001", "untold"),
+        ("Z0001", "not_reported"),
         ("Z0003", "no_record_says_so"),
         ("Z0004", "no_line"),
     ]
@@ -498,10 +498,10 @@ def test_real_changes_keep_the_contract_and_every_class_is_seen(seen):
 
 
 def test_of_2017_cms_left_29_ends_and_8_new_codes_untold(seen):
-    untold = seen.filter(release_id="2017-01", disagreement="untold")
+    untold = seen.filter(release_id="2017-01", disagreement="not_reported")
     assert untold.filter(change="discontinued").height == 29
     assert untold.filter(change="added").height == 8
-    assert seen.filter(release_id="2017-01", disagreement="told_otherwise").is_empty()
+    assert seen.filter(release_id="2017-01", disagreement="reported_differently").is_empty()
 
 
 def test_of_2025_10_twenty_ends_lie_in_the_past(seen):
@@ -547,13 +547,13 @@ def test_every_letter_of_2017_that_claims_a_change_is_right(seen, reports):
 def test_the_letters_that_2012_left_standing_are_told_from_those_that_claim_too_much(seen, real):
     wrong = reconcile_with_cms(seen, real.filter(release_id="2012-01"))
     claimed = seen.filter(release_id="2012-01", change="claimed_not_seen")
-    assert claimed.height == 494 and set(claimed["disagreement"]) == {"left_standing"}
+    assert claimed.height == 494 and set(claimed["disagreement"]) == {"stale_action_code"}
     assert wrong.by_action_code.filter(action_code="A").select("lines", "told", "contradicted").row(0) == (
         441,
         305,
         136,
     )
-    untold = seen.filter(release_id="2012-01", disagreement="untold")
+    untold = seen.filter(release_id="2012-01", disagreement="not_reported")
     assert untold["code"].n_unique() == 57 and set(untold["change"]) == {"payment"}
 
 
