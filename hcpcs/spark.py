@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from hcpcs.annotate.engine import known_modifiers, open_version
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS, LAST_DAY, NO_SHAPE, OF_SHAPE, Lookup
+from hcpcs.annotate.redaction import PUBLISHED, judges_of
 from hcpcs.annotate.sql import code_stages
 from hcpcs.annotate.values import UnusableColumn
 
@@ -43,7 +44,7 @@ def annotate(
 
     tables = open_version(version, columns)
     kinds = dict(df.dtypes)
-    for name in (code, date, *filter(None, [date_else]), *modifiers, *redact):
+    for name in (code, date, *filter(None, [date_else]), *modifiers):
         if name not in kinds:
             raise UnusableColumn(f"the claims have no column {name!r}; they have: {', '.join(df.columns)}")
     for name in filter(None, (date, date_else)):
@@ -55,21 +56,32 @@ def annotate(
 
     days = [F.col(f"`{name}`").cast("date") for name in (date, date_else) if name]
     lines = df.withColumn("_hcpcs_day", F.coalesce(*days))
-    asked = list(dict.fromkeys([*columns, "redistribution", "modifier_kind"]))
+    judges = judges_of(redact, [code], modifiers, [code, date, *modifiers], _schema(df))
+    asked = list(dict.fromkeys([*columns, "redistribution", "code_status_on_date", "modifier_kind"]))
     lines = lines.withColumn("_hcpcs_kind", F.lit("procedure"))
     known = known_modifiers(tables)
     lines = _answered(lines, [Lookup(tables)], code, kinds[code], asked, "_hcpcs", known)
-    for name in redact:
-        lines = lines.withColumn(name, F.when(F.col("_hcpcs_redistribution") == "open", F.col(f"`{name}`")))
     added = [F.col(f"_hcpcs_{c}").alias(c) for c in columns]
     if modifiers:
         lookups = [Lookup(tables, kind) for kind in ("modifier", "ambulance_modifier")]
         lines = lines.withColumn("_hcpcs_kind", F.coalesce(F.col("_hcpcs_modifier_kind"), F.lit("modifier")))
+        of_modifier = ["redistribution", "code_status_on_date"]
         for i, name in enumerate(modifiers):
-            lines = _answered(lines, lookups, name, kinds[name], ["code_status_on_date"], f"_hcpcs_{i}", known)
+            lines = _answered(lines, lookups, name, kinds[name], of_modifier, f"_hcpcs_{i}", known)
             given = F.col(f"_hcpcs_{i}_key").isNotNull()
             added.append(F.when(given, F.col(f"_hcpcs_{i}_code_status_on_date")).alias(f"{name}_status"))
+    for name, (judge,) in judges.items():
+        prefix = "_hcpcs" if judge == code else f"_hcpcs_{modifiers.index(judge)}"
+        published = (F.col(f"{prefix}_redistribution") == "open") & F.col(f"{prefix}_code_status_on_date").isin(
+            *PUBLISHED
+        )
+        lines = lines.withColumn(name, F.when(published, F.col(f"`{name}`")))
     return lines.select(*(F.col(f"`{c}`") for c in df.columns), *added)
+
+
+def _schema(df: DataFrame) -> pa.Schema:
+    """The columns of ``df``, with texts as such and all others as nothing."""
+    return pa.schema([(name, pa.string() if kind == "string" else pa.null()) for name, kind in df.dtypes])
 
 
 def _answered(

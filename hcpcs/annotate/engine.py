@@ -51,6 +51,7 @@ from hcpcs.annotate.lookup import (
     take,
 )
 from hcpcs.annotate.parsing import RULES, modifier_pattern, read_codes, texts_of_keys
+from hcpcs.annotate.redaction import ShiftedLines, blanked, judges_of, published_answers
 from hcpcs.annotate.summary import Tally, summary_of
 from hcpcs.annotate.values import NULL_WORDS, UnusableColumn, is_nothing, is_text
 from hcpcs.errors import HcpcsError
@@ -76,6 +77,8 @@ class Request:
     modifiers: tuple[str, ...] = ()
     columns: tuple[str, ...] = DEFAULT_COLUMNS
     redact: tuple[str, ...] = ()
+    #: By column to redact, the columns that it is judged by.
+    judges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     amount: str | None = None
     #: Form by column of dates; ``""``: of every one.
     date_formats: Mapping[str, str] = field(default_factory=dict)
@@ -132,10 +135,11 @@ def annotate(
     ``claims``: Parquet or CSV; a file, folder, glob, or address in object storage. ``version``: the folder or address
     of a published version. ``code``: a column, or names or patterns of several; each of several gets columns named
     after it, as in ``<name>_status``. ``on``: a day for all lines, instead of ``date``. ``modifiers``: names or
-    patterns of columns; each gets a column ``<name>_status``. ``redact``: description columns to blank where the code's
-    owner withholds them. ``amount``: a number to add up by status in the summary. ``date_formats``: forms as in
-    ``DD.MM.YYYY``, for one column as ``COLUMN=FORM``. ``decimal``: the decimal mark of amounts. ``nulls``: words that
-    stand for nothing besides the usual ones. ``text``: what is stated about CSV instead of found. Raises
+    patterns of columns; each gets a column ``<name>_status``. ``redact``: description columns to blank where the code
+    is not known to be CMS's on that day (of several codes any), or ``COLUMN=JUDGE`` where that code or modifier is not.
+    ``amount``: a number to add up by status in the summary. ``date_formats``: forms as in ``DD.MM.YYYY``, for one
+    column as ``COLUMN=FORM``. ``decimal``: the decimal mark of amounts. ``nulls``: words that stand for nothing besides
+    the usual ones. ``text``: what is stated about CSV instead of found. Raises
     ``HcpcsError`` for what cannot be used, and leaves no part of ``out`` then.
     """
     found = open_claims(claims, text)
@@ -222,11 +226,14 @@ def _checked(request: Request, schema: pa.Schema) -> Request:
             raise UnusableColumn(f"the claims have no column {name!r}; {_alike(name, schema.names)}")
         return name
 
+    redacted = {text.rpartition("=")[0] or text for text in request.redact}
+
     def matching(patterns: Iterable[str]) -> tuple[str, ...]:
         found: list[str] = []
         for pattern in patterns:
             exact = [pattern] if pattern in schema.names else []
-            found += exact or [n for n in schema.names if fnmatch.fnmatchcase(n, pattern)] or [there(pattern)]
+            matches = [n for n in schema.names if fnmatch.fnmatchcase(n, pattern) and n not in redacted]
+            found += exact or matches or [there(pattern)]
         return tuple(dict.fromkeys(found))
 
     code, *more_codes = matching(request.more_codes)
@@ -243,14 +250,12 @@ def _checked(request: Request, schema: pa.Schema) -> Request:
         raise UnusableColumn(
             "the day comes from a column (date, date_else) or is one for all lines (on): state one of them"
         )
-    for name in (*request.codes, *request.modifiers, *request.dates, *filter(None, (request.amount,)), *request.redact):
+    used = (*request.codes, *request.modifiers, *request.dates, *filter(None, (request.amount,)))
+    for name in used:
         there(name)
     for name in filter(None, request.date_formats):
         if name not in request.dates:
             raise UnusableColumn(f"a date format is stated for {name!r}, which is no column of dates that was named")
-    for name in request.redact:
-        if not is_text(_value_type(schema.field(name).type)):
-            raise UnusableColumn(f"column {name!r} is {schema.field(name).type}, not text: it holds no descriptions")
     if request.amount and not is_amount(schema.field(request.amount).type):
         raise UnusableColumn(f"column {request.amount!r} is {schema.field(request.amount).type}, not a number")
     twice = sorted({n for n in schema.names if schema.names.count(n) > 1})
@@ -260,9 +265,11 @@ def _checked(request: Request, schema: pa.Schema) -> Request:
     taken = [given[c.casefold()] for c in request.added if c.casefold() in given]
     if taken:
         raise UnusableColumn(f"the claims have {', '.join(taken)} already; rename, or name other columns to add")
-    return request
+    return replace(request, judges=judges_of(request.redact, request.codes, request.modifiers, used, schema))
 
 
+#: By column of codes or modifiers, what was read and which lines have a code that CMS published by their day.
+_Judged: TypeAlias = "dict[str, tuple[_CodeColumn, np.ndarray]]"
 #: Each column of codes with its lines' answers.
 _Answered: TypeAlias = "list[tuple[_CodeColumn, np.ndarray]]"
 
@@ -299,8 +306,15 @@ class Annotator:
         amounts = samples.get(request.amount) if request.amount else None
         self.decimal = request.decimal or decimal_mark(amounts, delimiters.pop() if len(delimiters) == 1 else None)
         used = [*request.codes, *request.dates, *filter(None, [request.amount]), *request.modifiers]
-        self.columns_used = list(dict.fromkeys(used))
-        self._open = np.array(self.lookup.column("redistribution").cast(pa.string()).to_pylist()) == "open"
+        self.columns_used = list(dict.fromkeys([*used, *request.judges]))
+        self._published = {
+            lookup.kind: published_answers(lookup) for lookup in (self.lookup, *self._modifier_lookups.values())
+        }
+        self._shifted = None
+        if request.judges and claims.is_csv:
+            others = [n for n in claims.schema.names if n not in request.judges]
+            self._shifted = ShiftedLines(next(iter(head(claims, others)), claims.schema.empty_table().select(others)))
+            self.columns_used = list(claims.schema.names)
         self.after_newest = _end_of_quarter(tables)
         self.claims = claims
         self.tally = Tally(self.lookup.answer_count, request)
@@ -338,11 +352,10 @@ class Annotator:
     def annotate(self, claims: pa.Table) -> pa.Table:
         """A part with its columns added, counted as well."""
         tally = self.tally.like()
-        answered, modifiers = self._answer(claims, tally)
+        answered, modifiers, lost = self._answer(claims, tally)
         out = claims
-        for name in self.request.redact:
-            column = self._redacted(out[name], answered, tally)
-            out = out.set_column(out.schema.names.index(name), name, column)
+        for name, lines in lost.items():
+            out = out.set_column(out.schema.names.index(name), name, blanked(out[name], lines))
         for code, (codes, answers) in zip(self.request.codes, answered, strict=True):
             places = pa.array(answers)
             for name in self.request.columns:
@@ -356,7 +369,8 @@ class Annotator:
         self.tally.add(tally)
         return _one_dictionary_each(out)
 
-    def _answer(self, claims: pa.Table, tally: Tally) -> tuple[_Answered, dict[str, pa.Array]]:
+    def _answer(self, claims: pa.Table, tally: Tally) -> tuple[_Answered, dict[str, pa.Array], dict[str, np.ndarray]]:
+        """Codes with their answers, statuses of modifiers, and by column the lines that are to be blanked."""
         request = self.request
         days, dated = self._days(claims, tally)
         periods = self.lookup.periods_of_days(days, dated)
@@ -372,28 +386,37 @@ class Annotator:
             answered.append((codes, answers))
         if days.max(initial=self.after_newest - 1) >= self.after_newest:
             tally.after_newest_release += int(np.count_nonzero((days >= self.after_newest) & dated))
-        modifiers = {}
+        modifiers: dict[str, pa.Array] = {}
+        judged: _Judged = {}
+        if request.judges:
+            for name, (codes, answers) in zip(request.codes, answered, strict=True):
+                judged[name] = codes, self._published["procedure"][answers]
         is_ambulance = [self._on_ambulance[answers] for _, answers in answered if request.modifiers]
         on_ambulance = np.flatnonzero(np.logical_or.reduce(is_ambulance)) if is_ambulance else np.empty(0, np.int64)
         for name in request.modifiers:
-            status, given = self._modifier_statuses("modifier", name, claims[name], days, dated)
+            column, found = self._modifier_answers("modifier", name, claims[name], days, dated)
+            status, given = self._modifier_lookups["modifier"].status.astype(np.int32)[found], column.given()
+            if request.judges:
+                judged[name] = column, self._published["modifier"][found]
             if len(on_ambulance):
                 theirs = claims[name].take(pa.array(on_ambulance))
-                status[on_ambulance], _ = self._modifier_statuses(
+                _, found = self._modifier_answers(
                     "ambulance_modifier", name, theirs, days[on_ambulance], dated[on_ambulance]
                 )
+                status[on_ambulance] = self._modifier_lookups["ambulance_modifier"].status[found]
+                if request.judges:
+                    judged[name][1][on_ambulance] = self._published["ambulance_modifier"][found]
             tally.modifiers[name] += np.bincount(status[given], minlength=len(STATUSES))
             modifiers[name] = pa.DictionaryArray.from_arrays(pa.array(status, mask=~given), pa.array(STATUSES))
-        return answered, modifiers
+        return answered, modifiers, self._lost(claims, judged, tally)
 
-    def _modifier_statuses(
+    def _modifier_answers(
         self, kind: str, name: str, values: pa.ChunkedArray, days: np.ndarray, dated: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The status of each line's modifier, and which lines have one."""
+    ) -> tuple[_CodeColumn, np.ndarray]:
+        """A column of modifiers, and the answer for each line."""
         lookup = self._modifier_lookups[kind]
         column = _CodeColumn(values, lookup, *self._reading, numeric=self.numeric[name])
-        found = lookup.answers(column.rows, lookup.periods_of_days(days, dated))
-        return lookup.status.astype(np.int32)[found], column.given()
+        return column, lookup.answers(column.rows, lookup.periods_of_days(days, dated))
 
     def _days(self, claims: pa.Table, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
         if self.request.on is not None:
@@ -433,24 +456,32 @@ class Annotator:
             return found[0]
         return np.concatenate([d for d, _ in found]), np.concatenate([v for _, v in found])
 
-    def _redacted(self, column: pa.ChunkedArray, answered: _Answered, tally: Tally) -> pa.ChunkedArray:
-        """A column of texts, blanked where a code of the line is not open, or the line has none."""
-        lines = len(column)
-        any_given, withheld, owners = np.zeros(lines, bool), np.zeros(lines, bool), np.full(lines, -1, np.int32)
-        for codes, answers in answered:
-            # A code that is not there decides nothing beside one that is.
-            given = codes.given() if len(answered) > 1 else np.ones(lines, bool)
-            closed = given & ~self._open[answers]
-            owners = np.where(closed & ~withheld, codes.keys(), owners)
-            withheld |= closed
-            any_given |= given
-        may = any_given & ~withheld
-        lost = column.is_valid().to_numpy() & ~may
-        keys, values = np.unique(owners[lost], return_counts=True)
-        licenses = self.lookup.column("license_id").take(pa.array(self.lookup.first_answers(keys)))
-        tally.count_redacted(licenses, texts_of_keys(keys), values)
-        plain = column.cast(_value_type(column.type)) if pa.types.is_dictionary(column.type) else column
-        return pc.if_else(pa.array(may), plain, pa.scalar(None, plain.type))
+    def _lost(self, claims: pa.Table, judged: _Judged, tally: Tally) -> dict[str, np.ndarray]:
+        """By column, the lines that are to be blanked."""
+        lost: dict[str, np.ndarray] = {}
+        for name, judges in self.request.judges.items():
+            is_code = judges[0] in self.request.codes
+            lookup = self.lookup if is_code else self._modifier_lookups["modifier"]
+            keys = np.full(claims.num_rows, -1, np.int32)
+            withheld, any_given = np.zeros(claims.num_rows, bool), np.zeros(claims.num_rows, bool)
+            for judge in judges:
+                codes, published = judged[judge]
+                # A code that is not there decides nothing beside one that is.
+                given = codes.given() if len(judges) > 1 else np.ones(claims.num_rows, bool)
+                closed = given & ~published
+                keys = np.where(closed & ~withheld, codes.keys(), keys)
+                withheld |= closed
+                any_given |= given
+            lost[name] = withheld | ~any_given
+            distinct, values = np.unique(keys[claims[name].is_valid().to_numpy() & lost[name]], return_counts=True)
+            licenses = lookup.column("license_id").take(pa.array(lookup.first_answers(distinct)))
+            tally.count_redacted(licenses, texts_of_keys(distinct, lookup.width), values)
+        if self._shifted is not None:
+            read = {name: column.keys() >= 0 for name, (column, _) in judged.items()}
+            misplaced = self._shifted.words(claims, np.logical_or.reduce([*lost.values()]), read)
+            tally.misplaced.update({name: int(np.count_nonzero(lines)) for name, lines in misplaced.items()})
+            lost |= misplaced
+        return lost
 
 
 class _CodeColumn:

@@ -100,6 +100,7 @@ class Tally:
         self.unknown_shapes = Frequencies(_MOST_SHAPES)
         self.modifiers = {m: np.zeros(len(STATUSES), np.int64) for m in request.modifiers}
         self.redacted: Counter[tuple[str | None, str | None]] = Counter()
+        self.misplaced: Counter[str] = Counter()
         self.blank_lines = 0
         self.dialects: Counter[Dialect] = Counter()
 
@@ -154,6 +155,7 @@ class Tally:
             self.unknown_codes.add(other.unknown_codes)
             self.unknown_shapes.add(other.unknown_shapes)
             self.redacted.update(other.redacted)
+            self.misplaced.update(other.misplaced)
             for name, counts in other.modifiers.items():
                 self.modifiers[name] += counts
 
@@ -200,10 +202,12 @@ def summary_of(annotator: Annotator, claims: str, out: str | None) -> dict[str, 
     if request.redact:
         rows = sorted(tally.redacted.items(), key=lambda item: (-item[1], str(item[0])))
         summary["redacted"] = {
-            "columns": list(request.redact),
+            "columns": list(request.judges),
+            "judged_by": {name: list(judges) for name, judges in request.judges.items()},
             "values": sum(tally.redacted.values()),
             "by_license": _totals((lic, n) for (lic, _), n in rows),
             "by_code": [{"license_id": lic, "code": code, "values": n} for (lic, code), n in rows],
+            "misplaced": dict(tally.misplaced),
         }
     return summary
 

@@ -24,7 +24,12 @@ _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semic
 @click.option("--null", "nulls", multiple=True, help="Word that stands for nothing, besides NULL, NA and the like.")
 @click.option("--modifier", "modifiers", multiple=True, help="Column of modifiers, or a pattern of several.")
 @click.option("--columns", help="Columns to add, by comma, instead of the usual ones; see docs/annotate.md.")
-@click.option("--redact", multiple=True, help="Description column to blank where the code's owner withholds it.")
+@click.option(
+    "--redact",
+    multiple=True,
+    metavar="COLUMN[=JUDGE]",
+    help="Description column to blank unless its code is CMS's; JUDGE: the --modifier column that it describes.",
+)
 @click.option("--amount", help="Column of amounts to add up in the summary.")
 @click.option("--decimal", type=click.Choice([".", ","]), help="Decimal mark of amounts that are text.")
 @click.option("--delimiter", help="Character between the fields of text; 'tab' for a tab. By default found.")

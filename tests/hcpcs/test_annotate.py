@@ -492,6 +492,8 @@ def test_redaction_blanks_what_is_withheld_and_counts_it(tmp_path: Path, version
     assert [r["words"] for r in rows] == [None, None, "c", None, None, None]
     assert summary["redacted"] == {
         "columns": ["words"],
+        "judged_by": {"words": ["hcpcs_code"]},
+        "misplaced": {},
         "values": 4,
         "by_license": {"LicenseRef-AMA-CPT": 2, "LicenseRef-ADA-CDT": 1, "LicenseRef-Unknown": 1},
         "by_code": [
