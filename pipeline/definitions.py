@@ -19,6 +19,7 @@ from pipeline.orchestration.io_manager import ParquetIOManager
 from pipeline.orchestration.openlineage import OpenLineageSettings, build_openlineage_resource
 from pipeline.orchestration.run_context import Intake
 from pipeline.orchestration.sensors import build_refresh_from_site_job, build_site_schedule, build_site_sensor
+from pipeline.refresh.notify import Notice, Notifier
 from pipeline.versions.publish import sweep
 from pipeline.versions.writer import only_writer
 from sources.site.polling import Poller, Site
@@ -31,22 +32,38 @@ def build_definitions(
     site: Site | None = None,
     dagster_home: Path | None = None,
     openlineage: OpenLineageSettings | None = None,
+    notifier: Notifier | None = None,
 ) -> dg.Definitions:
     """The whole pipeline over one folder of outputs.
 
     ``intake`` is what a run takes in, by default what is held; ``site`` is what sensor and schedule ask, by default
-    CMS's page; ``openlineage`` says how runs are told, by default to a file.
+    CMS's page; ``openlineage`` says how runs are told, by default to a file; ``notifier`` sends notices,
+    by default none. Without ``intake`` a run of the job ``refresh`` leaves a summary and sends a notice itself.
     """
     layout = Outputs(outputs)
     site = site or Site()
     from_site = build_refresh_from_site_job()
 
+    notifier = notifier or Notifier()
+
     def refresher(tell: Callable[[str], None]) -> dict[str, Any]:
         from pipeline.refresh.refresh import refresh as refresh_outputs
 
-        return refresh_outputs(
-            layout, site=site, dagster_home=dagster_home, tell=tell, sends_lineage=openlineage is not None
-        ).summary()
+        with notifier.of_failure(layout, tell):
+            done = refresh_outputs(
+                layout, site=site, dagster_home=dagster_home, tell=tell, sends_lineage=openlineage is not None
+            )
+        notifier.send_of(done, tell)
+        return done.summary()
+
+    @dg.failure_hook
+    def report_failure(context: dg.HookContext) -> None:
+        from pipeline.refresh.refresh import refused_summary, write_run_summary
+
+        error = context.op_exception or Exception(f"the step {context.step_key} failed")
+        summary = refused_summary(layout, error)
+        write_run_summary(layout, summary)
+        notifier.send(Notice("refused", summary["error"], summary["version"], summary), context.log.warning)
 
     @dg.resource(description="What the run takes in. The run is the one that writes, unless its caller is.")
     def intake_of_run(context: dg.InitResourceContext) -> Iterator[Intake]:
@@ -56,7 +73,11 @@ def build_definitions(
         log = context.log
         with only_writer(layout, tell=log.info if log else lambda text: None):
             sweep(layout)
-            yield Intake.of_archive(layout)
+            made = Intake.of_archive(layout)
+            yield made
+            if made.published is not None and made.published.is_new:
+                version, warn = made.published.version, log.warning if log else lambda text: None
+                notifier.send(Notice("published", f"published version {version}.", version), warn)
 
     @dg.io_manager(required_resource_keys={"intake", "openlineage"})
     def io_of_told_runs(_: dg.InitResourceContext) -> ParquetIOManager:
@@ -70,6 +91,7 @@ def build_definitions(
         "refresh",
         selection=dg.AssetSelection.all() - dg.AssetSelection.groups("source"),
         executor_def=dg.in_process_executor,
+        hooks={report_failure} if intake is None else None,
         description="Read the releases asked for, rebuild every table from all releases, publish a version.",
     )
     return dg.Definitions(
@@ -102,4 +124,5 @@ def defs() -> dg.Definitions:
         site=Site(site) if site else None,
         dagster_home=Path(home) if home else None,
         openlineage=openlineage_settings(),
+        notifier=Notifier.of_environment(os.environ),
     )

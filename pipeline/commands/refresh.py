@@ -7,13 +7,12 @@ import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hcpcs.cli.console import (
     Progress,
-    is_refusal,
     json_option,
     outputs_option,
     print_json,
@@ -107,6 +106,7 @@ def refresh_command(
         raise click.UsageError(f"{' and '.join(given)} exclude each other")
     if restricted is None and (cpt or accept):
         raise click.UsageError("--cpt and --accept go with --restricted")
+    from pipeline.refresh.notify import Notifier
     from pipeline.refresh.refresh import refresh
     from pipeline.versions.restricted import request_restricted, write_restricted
 
@@ -122,66 +122,38 @@ def refresh_command(
             from sources.site.polling import Site
 
             asked = replace(Site(site) if site else Site(), saved_page=saved_page)
-        try:
-            with Progress(quiet=as_json) as tell:
-                done = refresh(
-                    outputs,
-                    offered=offered,
-                    stated=stated,
-                    skip_bad=skip_bad,
-                    site=asked,
-                    addresses=addresses,
-                    dagster_home=dagster_home,
-                    tell=tell,
-                    sends_lineage=True,
-                    wait=wait,
-                )
-        except Exception as error:
-            if is_refusal(error):
-                _notify("refused", str(error), None, {}, notify_command, notify_webhook)
-            for line in _what_next(error, outputs):
-                error.add_note(line)
-            raise
-    _print_refreshed(outputs, done, as_json)
-    if request is not None:
-        made = write_restricted(outputs, request)
-        click.echo(f"restricted version {made.version} in {made.folder}: not to be passed on", err=as_json)
+        notifier = Notifier(notify_command, notify_webhook)
+        with notifier.of_failure(outputs, _warn):
+            try:
+                with Progress(quiet=as_json) as tell:
+                    done = refresh(
+                        outputs,
+                        offered=offered,
+                        stated=stated,
+                        skip_bad=skip_bad,
+                        site=asked,
+                        addresses=addresses,
+                        dagster_home=dagster_home,
+                        tell=tell,
+                        sends_lineage=True,
+                        wait=wait,
+                    )
+            except Exception as error:
+                for line in _what_next(error, outputs):
+                    error.add_note(line)
+                raise
+            notifier.send_of(done, _warn)
+            _print_refreshed(outputs, done, as_json)
+            if request is not None:
+                made = write_restricted(outputs, request)
+                click.echo(f"restricted version {made.version} in {made.folder}: not to be passed on", err=as_json)
     not_fetched = dict(done.fetched.refused) if done.fetched else {}
-    if done.is_new or done.refused or not_fetched:
-        event: Literal["published", "refused"] = "published" if done.is_new else "refused"
-        text = _paragraph(done)
-        _notify(event, text, done.published.version, done.summary(), notify_command, notify_webhook)
     if not_fetched:
         sys.exit(1)
 
 
-def _notify(
-    event: Literal["published", "refused"],
-    text: str,
-    version: str | None,
-    details: dict[str, Any],
-    command: str | None,
-    webhook: str | None,
-) -> None:
-    if command or webhook:
-        from pipeline.refresh.notify import Notice, notify
-
-        for problem in notify(Notice(event, text, version, details), command=command, webhook=webhook):
-            click.echo(f"hcpcs: warning: {problem}", err=True)
-
-
-def _paragraph(done: Refreshed) -> str:
-    """What a refresh did, in one paragraph."""
-    words = []
-    if done.fetched is not None:
-        words.append(done.fetched.words())
-    if done.is_new:
-        words.append(f"published version {done.published.version} from {done.new_zips} new zips")
-        words.append(f"read {', '.join(done.read) or 'no release'} anew")
-    else:
-        words.append(f"nothing new: version {done.published.version} stands")
-    words += [f"left out {name}: {why}" for name, why in done.refused.items()]
-    return "; ".join(words) + "."
+def _warn(text: str) -> None:
+    click.echo(f"hcpcs: warning: {text}", err=True)
 
 
 def _print_refreshed(outputs: Outputs, done: Refreshed, as_json: bool) -> None:
@@ -189,7 +161,7 @@ def _print_refreshed(outputs: Outputs, done: Refreshed, as_json: bool) -> None:
     if as_json:
         print_json(done.summary())
         return
-    click.echo(_paragraph(done))
+    click.echo(done.words())
     for address, why in (done.fetched.unclear if done.fetched else {}).items():
         click.echo(f"not fetched: {address}: {why}")
     for name, why in done.left.items():

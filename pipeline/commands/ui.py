@@ -1,10 +1,13 @@
-"""``hcpcs ui``: Dagster's user interface on the pipeline's definitions."""
+"""``hcpcs ui``: Dagster's user interface on the pipeline's definitions, and the daemon that runs what it starts."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -20,6 +23,8 @@ from hcpcs.paths import Outputs
 def ui_command(outputs: Outputs, port: int) -> None:
     """Start Dagster's user interface on the loopback address: assets, runs, checks, lineage.
 
+    Runs, the sensor and the schedule that you start there run, by a daemon that ends with the command.
+
     \b
     Example: hcpcs ui --port 3000
     """
@@ -30,6 +35,21 @@ def ui_command(outputs: Outputs, port: int) -> None:
     home = Path(os.environ.get("DAGSTER_HOME") or outputs.dagster_home)
     prepare_home(home)
     environment = os.environ | {"DAGSTER_HOME": str(home), "HCPCS_OUTPUTS": str(outputs.folder)}
-    click.echo(f"http://127.0.0.1:{port} (Ctrl-C ends it)")
-    arguments = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-m", "hcpcs.definitions"]
-    os.execve(sys.executable, [sys.executable, *arguments], environment)
+    # The daemon takes runs from the queue and ticks sensor and schedule: without it nothing that is started runs.
+    daemon = Path(sys.executable).with_name("dagster-daemon")
+    webserver = [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port)]
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for command in ([str(daemon), "run"], webserver):
+            started.append(subprocess.Popen([*command, "-m", "hcpcs.definitions"], env=environment))
+        click.echo(f"http://127.0.0.1:{port} (Ctrl-C ends it)")
+        while all(process.poll() is None for process in started):
+            time.sleep(0.5)
+        raise HcpcsError("the user interface ended: the lines above say why")
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
+            process.kill()

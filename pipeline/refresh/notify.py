@@ -5,14 +5,20 @@ A notification that fails is a line of words for the caller: it never undoes wha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from hcpcs.paths import Outputs
+from hcpcs.version import FileDamaged, latest_version
 from sources.site.client import FetchFailed, post_json
+
+if TYPE_CHECKING:
+    from pipeline.refresh.refresh import Refreshed
 
 _COMMAND_SECONDS = 60
 
@@ -47,6 +53,52 @@ def notify(notice: Notice, *, command: str | None = None, webhook: str | None = 
         except FetchFailed as error:
             problems.append(f"the webhook was not told: {error}")
     return problems
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """Sends notices to the ``command`` and the ``webhook`` that are set; what failed goes to ``warn``, line by line."""
+
+    command: str | None = None
+    webhook: str | None = None
+
+    @classmethod
+    def of_environment(cls, environment: Mapping[str, str]) -> Notifier:
+        """As HCPCS_NOTIFY_COMMAND and HCPCS_NOTIFY_WEBHOOK say."""
+        return cls(environment.get("HCPCS_NOTIFY_COMMAND"), environment.get("HCPCS_NOTIFY_WEBHOOK"))
+
+    def send(self, notice: Notice, warn: Callable[[str], None]) -> None:
+        """Send one notice."""
+        for problem in notify(notice, command=self.command, webhook=self.webhook):
+            warn(problem)
+
+    def send_of(self, done: Refreshed, warn: Callable[[str], None]) -> None:
+        """Send a notice of what a refresh did, unless that was nothing."""
+        if done.is_new or done.refused or (done.fetched and done.fetched.refused):
+            event: Event = "published" if done.is_new else "refused"
+            self.send(Notice(event, done.words(), done.published.version, done.summary()), warn)
+
+    @contextlib.contextmanager
+    def of_failure(self, outputs: Outputs, warn: Callable[[str], None]) -> Iterator[None]:
+        """Send a notice of any error within: refused, or published where a new version was published before it."""
+        before = _newest(outputs)
+        try:
+            yield
+        except Exception as error:
+            now = _newest(outputs)
+            event: Event = "published" if now is not None and now != before else "refused"
+            text = str(error) or type(error).__name__
+            if event == "published":
+                text = f"published version {now}; then failed: {text}"
+            self.send(Notice(event, text, now), warn)
+            raise
+
+
+def _newest(outputs: Outputs) -> str | None:
+    try:
+        return latest_version(outputs)
+    except FileDamaged:  # the refresh mends it
+        return None
 
 
 def _run(command: str, payload: str) -> list[str]:

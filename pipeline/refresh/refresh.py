@@ -109,6 +109,19 @@ class Refreshed:
             "fetched": self.fetched.summary() if self.fetched else None,
         }
 
+    def words(self) -> str:
+        """The same in one paragraph."""
+        words = []
+        if self.fetched is not None:
+            words.append(self.fetched.words())
+        if self.is_new:
+            words.append(f"published version {self.published.version} from {self.new_zips} new zips")
+            words.append(f"read {', '.join(self.read) or 'no release'} anew")
+        else:
+            words.append(f"nothing new: version {self.published.version} stands")
+        words += [f"left out {name}: {why}" for name, why in self.refused.items()]
+        return "; ".join(words) + "."
+
 
 def refresh(
     outputs: Outputs,
@@ -183,12 +196,17 @@ def _refresh_alone(
     """Refresh as the only one that writes."""
     mend_small_files(outputs)
     sweep(outputs)
-    with tempfile.TemporaryDirectory(prefix=FETCHING, dir=outputs.folder) as folder:
-        report = _fetch(outputs, site, addresses, Path(folder), tell) if site is not None else None
-        if report is not None:
-            offered = Path(folder) if report.fetched else None
-        done = _refresh(outputs, offered, stated, skip_bad, report, home, tell, sends_lineage)
-    _write_run_summary(outputs, done)
+    try:
+        with tempfile.TemporaryDirectory(prefix=FETCHING, dir=outputs.folder) as folder:
+            report = _fetch(outputs, site, addresses, Path(folder), tell) if site is not None else None
+            if report is not None:
+                offered = Path(folder) if report.fetched else None
+            done = _refresh(outputs, offered, stated, skip_bad, report, home, tell, sends_lineage)
+    except Exception as error:
+        with contextlib.suppress(OSError):  # a full disk is what it may have to tell of
+            write_run_summary(outputs, refused_summary(outputs, error))
+        raise
+    write_run_summary(outputs, done.summary())
     return done
 
 
@@ -209,11 +227,16 @@ def _fetch(outputs: Outputs, site: Site, addresses: Sequence[str], folder: Path,
     return fetch_new(site, held, folder, outputs.site_state, tell)
 
 
-def _write_run_summary(outputs: Outputs, done: Refreshed) -> None:
+def refused_summary(outputs: Outputs, error: BaseException) -> dict[str, Any]:
+    """What a run that failed leaves in ``runs/``: why, and the version that is the newest."""
+    return {"version": latest_version(outputs), "is_new": False, "error": str(error) or type(error).__name__}
+
+
+def write_run_summary(outputs: Outputs, done: Mapping[str, Any]) -> None:
     """Keep what this run did beside the versions: when, from where, what was refused and why."""
     now = datetime.now(UTC)
     path = outputs.runs / f"{now:%Y%m%dT%H%M%S%fZ}.json"
-    content = {"at": now.isoformat(timespec="seconds")} | done.summary()
+    content = {"at": now.isoformat(timespec="seconds"), **done}
     write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
