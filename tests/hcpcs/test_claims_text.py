@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
+import io
 import json
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 from conftest import Said
 from small_version import SPANS, write_version
+
+from hcpcs.annotate import csv_text
 
 DAY = "2019-01-05"
 
@@ -253,3 +258,34 @@ def test_a_file_that_is_cut_off_is_refused(annotate: Annotate) -> None:
 def test_a_file_that_is_no_text_is_refused_by_what_it_is(annotate: Annotate, content: bytes, kind: str) -> None:
     said, _ = annotate(content)
     assert (said.status, f"c.csv: is {kind}" in said.err) == (1, True), said.err
+
+
+@pytest.mark.slow
+def test_where_blocks_meet_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random.seed(17)
+    pieces = ['"', '""', ",", "x", " ", "\n", "\r\n", "'", "é", "6 INCH", '" ', '"\n', "|"]
+    path, local = tmp_path / "c.csv", pyarrow.fs.LocalFileSystem()
+
+    def read(block: int) -> list[dict[str, Any]] | None:
+        monkeypatch.setattr(csv_text, "_BLOCK", block)
+        try:
+            dialect = csv_text.find_dialect(local, str(path), csv_text.TextOptions())
+            found = csv_text.blocks(local, str(path), dialect)
+            return [row for block in found for row in block.table().to_pylist()]
+        except csv_text.ClaimsUnreadable:
+            return None
+
+    for n in range(1_500):
+        rows = [[str(i), "J1100", "".join(random.choices(pieces, k=random.randint(0, 4)))] for i in range(12)]
+        text = io.StringIO(newline="")
+        if n % 2:
+            writer = csv.writer(text, quoting=random.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+            writer.writerows([["line", "code", "desc"], *rows])
+        else:
+            text.write("\n".join(["line,code,desc", *(",".join(row) for row in rows)]) + "\n")
+        path.write_bytes(text.getvalue().encode())
+        whole = read(16 << 20)
+        assert read(random.choice([16, 40, 90])) == whole
+        if whole is not None:
+            assert column(whole, "line") == [str(i) for i in range(12)]
+            assert n % 2 == 0 or [row["desc"] or "" for row in whole] == [row[2] for row in rows]
