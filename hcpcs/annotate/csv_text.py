@@ -11,6 +11,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -155,7 +156,6 @@ class _Scan:
         self._escape = ord(dialect.escape) if dialect.escape else None
         self.violation: int | None = None
         self._ends = self._line_ends()
-        self._delimiters = np.flatnonzero(self._bytes == self._delimiter)
         self._marks = np.empty(0, np.intp)
         if self._quote is not None:
             marks = np.flatnonzero(self._bytes == self._quote)
@@ -170,6 +170,10 @@ class _Scan:
         self._is_blank = blank if self._fields > 1 else np.zeros(len(blank), bool)
         self.blank = int(np.count_nonzero(self._is_blank))
         self.records = len(self._record_ends) - self.blank
+
+    @cached_property
+    def _delimiters(self) -> np.ndarray:
+        return np.flatnonzero(self._bytes == self._delimiter)
 
     @property
     def marks(self) -> int:
@@ -194,8 +198,11 @@ class _Scan:
         pairs = self._opens(marks[:-1]) & self._closes(marks[1:])
         return int(np.count_nonzero(pairs & (self._line(marks[:-1]) == self._line(marks[1:]))))
 
-    def trouble(self, *, at_end: bool) -> tuple[int, str] | None:
-        """The place of the first record that does not fit, and why; ``at_end``: nothing comes behind the bytes."""
+    def trouble(self, *, at_end: bool, counts_fields: bool = True) -> tuple[int, str] | None:
+        """The place of the first record that does not fit, and why; ``at_end``: nothing comes behind the bytes.
+
+        Counting fields takes most of the time; whoever parses the records afterwards counts them again.
+        """
         found: list[tuple[int, str]] = []
         if self.violation is not None:
             found.append((self.violation, "a quotation mark ends a text in the middle of a field"))
@@ -203,6 +210,8 @@ class _Scan:
             found.append((swallowed, "a quotation mark opens a text that holds whole lines of the claims"))
         if at_end and self.is_open and self.violation is None:
             found.append((int(self._marks[-1]), "a quotation mark opens a text that is never closed"))
+        if not counts_fields and not found:
+            return None
         counts = self._counts()
         odd = np.flatnonzero((counts != self._fields) & ~self._is_blank)
         if len(odd):
@@ -462,7 +471,7 @@ def blocks(filesystem: pyarrow.fs.FileSystem, path: str, dialect: Dialect) -> It
             elif dialect.quote and dialect.quote.encode() in data:
                 scan = _Scan(data, dialect)
             if scan is not None:
-                if trouble := scan.trouble(at_end=at_end):
+                if trouble := scan.trouble(at_end=at_end, counts_fields=False):
                     raise _refusal(path, line + scan.line_of(trouble[0]), trouble[1], dialect)
                 data = data[: scan.end]
             lines, records, blank = _counted(data, scan, dialect)
