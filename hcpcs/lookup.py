@@ -1,9 +1,9 @@
-"""Answers to a person's questions of a published version: rows in, plain dictionaries out. Nothing here prints."""
+"""Answers to a person's questions about a published version: rows in, plain dictionaries out. Nothing here prints."""
 
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
+from hcpcs.annotate.parsing import read_code
 from hcpcs.errors import HcpcsError
 from hcpcs.version import Rows, read_rows
 
@@ -34,57 +35,247 @@ _SPAN = [
 ]
 
 
+class NotInReleases(HcpcsError):
+    """No loaded release states the code; ``identity`` is what its format says of it."""
+
+    def __init__(self, identity: dict[str, Any]) -> None:
+        self.identity = identity
+        super().__init__(identity["statement"])
+
+
 def code_states(folder: Path, code: str) -> Rows:
-    """Every meaning of a code or modifier in its latest state; raises ``HcpcsError`` where no release held has it."""
+    """Every episode of a code or modifier in its latest state; raises ``NotInReleases``."""
     wanted = normalized_code(code)
     rows = read_rows(folder, _table_of(wanted), [("code", "=", wanted)])
     if not rows:
-        raise HcpcsError(f"no release held has {wanted!r}; `hcpcs search WORDS` looks for descriptions")
+        raise NotInReleases(code_identity(folder, wanted))
     return rows
 
 
 def code_spans(folder: Path, code: str) -> Rows:
-    """Every span of a code, oldest first; raises ``HcpcsError`` where no release held has it."""
+    """Every span of a code, oldest first; raises ``NotInReleases``."""
     wanted = normalized_code(code)
     rows = read_rows(folder, "hcpcs_history", [("code", "=", wanted)], columns=_SPAN)
     if not rows:
-        raise HcpcsError(f"no release held has {wanted!r}; `hcpcs search WORDS` looks for descriptions")
+        raise NotInReleases(code_identity(folder, wanted))
     return sorted(rows, key=lambda r: r["valid_from"])
 
 
+def code_identity(folder: Path, code: str, day: date | None = None) -> dict[str, Any]:
+    """What the format of a code or modifier says of it on a day (by default today), whether or not a release states it.
+
+    ``status`` is that of ``hcpcs_validity``; ``statement`` says the same in a sentence.
+    """
+    wanted = normalized_code(code)
+    on = day or date.today()
+    signs = "A" if wanted[0].isalpha() else "#", "#" if wanted[-1].isdigit() else wanted[-1]
+    rows = read_rows(
+        folder,
+        "hcpcs_validity",
+        [
+            ("kind", "=", "procedure" if len(wanted) == 5 else "modifier"),
+            ("code_shape", "=", ("###" if len(wanted) == 5 else "").join(signs)),
+            ("first_code", "<=", wanted),
+            ("last_code", ">=", wanted),
+            ("from_day", "<=", on),
+            ("to_day", ">=", on),
+        ],
+        columns=["kind", "is_interval", "status", "code_system", "undated_section_id", "steward", "license_id"],
+    )
+    row = min(rows, key=lambda r: r["is_interval"])
+    systems = read_rows(folder, "code_systems", [("code_system_id", "=", row["code_system"] or "")])
+    system = systems[0] if systems else {}
+    sections = read_rows(folder, "code_sections", [("section_id", "=", row["undated_section_id"] or "")])
+    identity = {
+        "code": wanted,
+        "kind": row["kind"],
+        "status": row["status"],
+        "code_system": row["code_system"],
+        "code_system_name": system.get("name"),
+        "code_system_valid_from": system.get("valid_from"),
+        "code_system_valid_to": system.get("valid_to"),
+        "section_id": row["undated_section_id"],
+        "section_name": sections[0]["name"] if sections else None,
+        "steward": row["steward"],
+        "license_id": row["license_id"],
+    }
+    return identity | {"statement": _statement(identity)}
+
+
+def _statement(identity: dict[str, Any]) -> str:
+    code = identity["code"]
+    if identity["code_system"] is None:
+        return f"no loaded release states {code!r}, and no known code system has codes of this format"
+    section = f", section {identity['section_name']!r}" if identity["section_name"] else ""
+    first, last = identity["code_system_valid_from"], identity["code_system_valid_to"]
+    days = f", in use {f'from {first}' if first else ''}{f' until {last}' if last else ''}".replace("use  ", "use ")
+    steward = "payers" if identity["steward"] == "local" else f"the {identity['steward']}"
+    system = f"the format of {identity['code_system_name']}{section}{days if first or last else ''}"
+    if identity["steward"] == "CMS":
+        return f"no loaded release states {code!r}; it has {system}; `hcpcs search WORDS` searches descriptions"
+    return (
+        f"{code} has {system}. These codes belong to {steward} (license {identity['license_id']}):"
+        " no CMS release can state whether this one exists or what it means"
+    )
+
+
 def code_on_day(folder: Path, code: str, day: date) -> dict[str, Any]:
-    """What a code meant on a day: ``span`` (None where it was not valid), and the spans ``before`` and ``after``."""
+    """What a code meant on a day.
+
+    ``span`` (None where it was not in effect), the spans ``before`` and ``after``, ``successors`` of what had ended
+    (rows of ``hcpcs_crosswalk``), and ``caution``: why the loaded releases may not decide this day, or None.
+    """
     spans = code_spans(folder, code)
     on = [s for s in spans if s["valid_from"] <= day and (s["valid_to"] is None or day <= s["valid_to"])]
     before = [s for s in spans if s["valid_to"] is not None and s["valid_to"] < day]
     after = [s for s in spans if s["valid_from"] > day]
+    ended = before[-1] if before and not on else None
+    where = [("code", "=", spans[0]["code"]), ("kind", "=", spans[0]["kind"])]
     return {
         "code": spans[0]["code"],
         "day": day,
         "span": on[0] if on else None,
         "before": before[-1] if before else None,
         "after": after[0] if after else None,
+        "successors": read_rows(folder, "hcpcs_crosswalk", [*where, ("episode", "=", ended["episode"])])
+        if ended
+        else [],
+        "caution": caution_on_day(folder, day),
     }
 
 
+def caution_on_day(folder: Path, day: date) -> str | None:
+    """Why the loaded releases may not decide what was in effect on a day; None if the release of that day is loaded."""
+    loaded = release_days(folder)
+    ids = {effective: release_id for release_id, effective in loaded.items()}
+    earlier, later = [d for d in ids if d <= day], [d for d in ids if d > day]
+    if not earlier:
+        return (
+            f"the oldest loaded release is {ids[min(ids)]}: for earlier days only CMS's added dates are known,"
+            " and the wording may have been different"
+        )
+    due = [d for d in days_of_rules(_release_rules(folder), day.year - 1, day.year) if d <= day]
+    last = max(earlier)
+    if not due or max(due) <= last:
+        return None
+    if not later:
+        return f"the newest loaded release is {ids[last]}: what CMS changed after it is not known"
+    return (
+        f"CMS's release {max(due):%Y-%m} is not loaded: what is in effect is concluded from {ids[last]} and"
+        f" {ids[min(later)]}, and may have changed in between"
+    )
+
+
+def release_days(folder: Path) -> dict[str, date]:
+    """The loaded releases and the days on which they take effect, oldest first."""
+    rows = read_rows(folder, "hcpcs_releases", columns=["release_id", "effective_date"])
+    return dict(sorted((r["release_id"], r["effective_date"]) for r in rows))
+
+
+def loaded_and_due(folder: Path) -> tuple[list[str], list[str]]:
+    """The loaded releases, and those that CMS's calendar has between the oldest and the newest of them."""
+    loaded = release_days(folder)
+    first, last = min(loaded.values()), max(loaded.values())
+    days = days_of_rules(_release_rules(folder), *range(first.year, last.year + 1))
+    return list(loaded), sorted({*loaded, *(f"{d:%Y-%m}" for d in days if first <= d <= last)})
+
+
+def days_of_rules(rules: Iterable[dict[str, Any]], *years: int) -> Iterator[date]:
+    """Days of these years on which a release takes effect, by rows of ``code_system_calendar``."""
+    rules = list(rules)
+    for year in years:
+        for rule in rules:
+            day = date.fromisoformat(f"{year:04}-{rule['effective_day']}")
+            if (rule["valid_from"] or day) <= day <= (rule["valid_to"] or day):
+                yield day
+
+
+def _release_rules(folder: Path) -> Rows:
+    return read_rows(folder, "code_system_calendar", [("code_system_id", "=", "hcpcs-level-2"), ("what", "=", "all")])
+
+
 def search(folder: Path, words: str) -> Rows:
-    """Codes whose descriptions, of any time, hold all the words; the newest wording that does, by code and meaning."""
+    """Episodes whose descriptions, of any time, contain all the words, best first; a code typed in comes first.
+
+    Each row is the newest span with a wording that matches, with ``episode_from``, ``episode_to`` and ``is_active`` of
+    the episode, the words ``given``, and those ``searched``, which differ where the former had typos. Texts are
+    compared without case, accents, punctuation, and spaces between numbers and units.
+    """
     table = pyarrow.parquet.read_table(folder / "open" / "hcpcs_history.parquet", columns=_SPAN)
-    found = pyarrow.array([True] * len(table))
-    for word in words.split():
-        in_either = [
-            pyarrow.compute.fill_null(pyarrow.compute.match_substring(table[c], word, ignore_case=True), False)
-            for c in ("short_description", "long_description")
-        ]
-        found = pyarrow.compute.and_(found, pyarrow.compute.or_(*in_either))
+    typed = read_code(words).code
+    texts = [_normal_form(table[c]) for c in ("short_description", "long_description")]
+    given = _normal_form(pyarrow.array([words], pyarrow.string()))[0].as_py().split()
+    wanted = given
+    found = _containing(texts, wanted)
+    if wanted and not pyarrow.compute.any(found).as_py() and typed is None:
+        wanted = _spelled(texts, wanted)
+        found = _containing(texts, wanted)
+    if typed is not None:
+        found = pyarrow.compute.or_(found, pyarrow.compute.equal(table["code"], typed))
+    whole = _containing(texts, wanted, whole=True)
+    places = pyarrow.compute.indices_nonzero(found)
     newest: dict[tuple[str, str, int], dict[str, Any]] = {}
-    for row in table.filter(found).to_pylist():
-        newest[row["kind"], row["code"], row["episode"]] = row
-    return list(newest.values())
+    for row, is_whole in zip(table.take(places).to_pylist(), whole.take(places).to_pylist(), strict=True):
+        newest[row["kind"], row["code"], row["episode"]] = row | {"is_whole": is_whole}
+    _add_episode_days(table, newest)
+    ranked = sorted(
+        newest.values(), key=lambda r: (r["code"] != typed, not r["is_active"], not r.pop("is_whole"), r["code"])
+    )
+    return [row | {"given": " ".join(given), "searched": " ".join(wanted)} for row in ranked]
 
 
-def life_of(folder: Path, code: str) -> dict[str, Any]:
-    """A code's life: its meanings with their spans, changes and successors."""
+def _add_episode_days(table: pyarrow.Table, episodes: dict[tuple[str, str, int], dict[str, Any]]) -> None:
+    """Add the first and last day of each episode, whatever its wordings."""
+    keys = ["kind", "code", "episode"]
+    some = table.filter(
+        pyarrow.compute.is_in(table["code"], pyarrow.array([c for _, c, _ in episodes], pyarrow.string()))
+    )
+    days: dict[tuple[str, str, int], list[tuple[date, date | None]]] = {}
+    for row in some.select([*keys, "valid_from", "valid_to"]).to_pylist():
+        days.setdefault((row["kind"], row["code"], row["episode"]), []).append((row["valid_from"], row["valid_to"]))
+    for key, row in episodes.items():
+        spans = sorted(days[key], key=lambda d: d[0])
+        row |= {"episode_from": spans[0][0], "episode_to": spans[-1][1], "is_active": spans[-1][1] is None}
+
+
+def _normal_form(texts: Any) -> Any:
+    """Texts in lower case without accents and punctuation, a space between words, numbers and units, and around."""
+    pc = pyarrow.compute
+    plain = pc.utf8_lower(pc.utf8_normalize(texts, "NFKD"))
+    for pattern, put in (
+        (r"\p{M}", ""),
+        ("[^a-z0-9]+", " "),
+        ("([a-z])([0-9])", r"\1 \2"),
+        ("([0-9])([a-z])", r"\1 \2"),
+    ):
+        plain = pc.replace_substring_regex(plain, pattern, put)
+    return pc.binary_join_element_wise("", plain, "", " ")
+
+
+def _containing(texts: list[Any], words: list[str], *, whole: bool = False) -> Any:
+    """Which rows have all the words in either text; numbers, and ``whole`` all words, only as whole words."""
+    pc = pyarrow.compute
+    found = pyarrow.array([bool(words)] * len(texts[0]))
+    for word in words:
+        pattern = f" {word} " if whole or word.isdigit() else word
+        either = [pc.fill_null(pc.match_substring(text, pattern), False) for text in texts]
+        found = pc.and_(found, pc.or_(*either))
+    return found
+
+
+def _spelled(texts: list[Any], words: list[str]) -> list[str]:
+    """The words, each that no text has replaced by the most similar one that some text has."""
+    from difflib import get_close_matches
+
+    known = {word for text in texts for row in text.unique().to_pylist() if row for word in row.split()}
+    return [
+        word if word.isdigit() or word in known else next(iter(get_close_matches(word, known, n=1, cutoff=0.75)), word)
+        for word in words
+    ]
+
+
+def history_of(folder: Path, code: str) -> dict[str, Any]:
+    """A code's history: its episodes with their spans, changes and successors; raises ``NotInReleases``."""
     wanted = normalized_code(code)
     states = code_states(folder, wanted)
     spans = code_spans(folder, wanted)
@@ -109,25 +300,48 @@ def life_of(folder: Path, code: str) -> dict[str, Any]:
 
 
 def changes_of(folder: Path, release_id: str, *, disagreeing: bool = False) -> Rows:
-    """A release's changes; ``disagreeing``: only those where CMS's action code says otherwise.
+    """A release's changes; ``disagreeing``: only those where CMS's action code disagrees.
 
-    Raises ``HcpcsError`` for a release that is not held, or is the first and has nothing before it.
+    Raises ``HcpcsError`` for a release that is not loaded.
     """
-    held = sorted({r["release_id"] for r in read_rows(folder, "hcpcs_releases", columns=["release_id"])})
-    if release_id not in held:
-        raise HcpcsError(f"release {release_id} is not in this version, which has {', '.join(held)}")
+    require_loaded(folder, release_id)
     where: list[tuple[str, str, Any]] = [("release_id", "=", release_id)]
     if disagreeing:
         where.append(("agrees_with_cms", "=", False))
     return read_rows(folder, "hcpcs_changes", where)
 
 
+def require_loaded(folder: Path, release_id: str) -> None:
+    """Raise ``HcpcsError`` for a release that is not loaded."""
+    loaded = release_days(folder)
+    if release_id not in loaded:
+        raise HcpcsError(
+            f"release {release_id} is not loaded; this version has {', '.join(loaded)}; `hcpcs releases` lists them"
+        )
+
+
+def code_systems(folder: Path) -> Rows:
+    """The code systems: format, owner, license and days of each."""
+    return read_rows(folder, "code_systems")
+
+
+def code_sections(folder: Path) -> Rows:
+    """The sections of the code systems: an interval of codes in each row."""
+    return read_rows(folder, "code_sections")
+
+
 def normalized_code(code: str) -> str:
-    """A code as people type it, as CMS writes it; raises ``HcpcsError`` for what can be none."""
-    wanted = re.sub(r"[\s.]", "", code).upper()
-    if not re.fullmatch(r"[A-Z0-9]{5}|[A-Z0-9]{2}", wanted):
-        raise HcpcsError(f"{code!r} is neither a five-character code nor a two-character modifier")
-    return wanted
+    """A code as people type it, as CMS writes it; raises ``HcpcsError`` for what has no code's format.
+
+    It is read by the rules of ``hcpcs.annotate.parsing``: modifiers behind it and names of code sets are cut off.
+    """
+    read = read_code(code).code
+    if read is None:
+        raise HcpcsError(
+            f"{code!r} is neither a five-character code nor a two-character modifier;"
+            " `hcpcs search WORDS` searches descriptions"
+        )
+    return read
 
 
 def quoted(value: str | None) -> str:

@@ -48,30 +48,42 @@ COMMANDS = {
         "Add to claims what each code meant on its day; without OUT, only sum up.",
     ),
     "changes": CommandPlace(
-        "hcpcs.cli.query:changes_command", "List what a release changed against the release before it that is held."
+        "hcpcs.cli.query:changes_command", "List what a release changed against the loaded release before it."
     ),
     "classify": CommandPlace(
         "hcpcs.cli.query:classify_command",
-        "Say what each code is by its format: code system, section, license, and what else it may be.",
+        "Show what each code is by its format: code system, section, license, and what else it may be.",
     ),
     "export": CommandPlace(
         "hcpcs.cli.export:export_command", "Write a version in other formats, each whole or not at all."
     ),
     "findings": CommandPlace(
         "hcpcs.cli.query:findings_command",
-        "Show what was odd in CMS's files, and what was done about it; also for a release that was refused.",
+        "Show what was wrong in CMS's files and what was done about it; also for a release that was refused.",
     ),
     "history": CommandPlace(
         "hcpcs.cli.query:history_command",
-        "Tell the life of a code or modifier: its meanings, what changed when, what came after.",
+        "Show the history of a code or modifier: what it meant when, what changed, what replaced it.",
     ),
     "licenses": CommandPlace(
         "hcpcs.cli.query:licenses_command",
-        "Tell by table and license what the latest version holds, and what is masked in it.",
+        "Show by table and license what the latest version contains, and what is masked in it.",
     ),
-    "lookup": CommandPlace("hcpcs.cli.query:lookup_command", "Tell what a code or modifier means, now or on a day."),
+    "lookup": CommandPlace(
+        "hcpcs.cli.query:lookup_command",
+        "Show what a code or modifier means, now or on a day; of a code that CMS does not publish, whose it is.",
+    ),
     "search": CommandPlace(
-        "hcpcs.cli.query:search_command", "Find codes by the words of their descriptions, of any time."
+        "hcpcs.cli.query:search_command",
+        "Find codes by words of their descriptions of any time; forgives typos. Codes in effect come first.",
+    ),
+    "sections": CommandPlace(
+        "hcpcs.cli.query:sections_command",
+        "List the sections of the code systems, or of the one named by its id, with their codes and days.",
+    ),
+    "systems": CommandPlace(
+        "hcpcs.cli.query:systems_command",
+        "List the code systems: HCPCS, CPT, CDT and their parts, with format, owner and days.",
     ),
     "sql": CommandPlace(
         "hcpcs.cli.annotate:sql_command", "Print SQL over a version's tables, for engines that need no code of ours."

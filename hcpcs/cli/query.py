@@ -1,4 +1,4 @@
-"""Commands that answer questions of a published version: findings, codes, their lives, changes, licenses."""
+"""Commands that answer questions about a published version: findings, codes, their history, changes, licenses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hcpcs.paths import Outputs
 def findings_command(
     outputs: Outputs, release: str | None, severity: str | None, version: str | None, as_json: bool
 ) -> None:
-    """Show what was odd in CMS's files, and what was done about it; also for a release that was refused.
+    """Show what was wrong in CMS's files and what was done about it; also for a release that was refused.
 
     \b
     Example: hcpcs findings 2012-01
@@ -75,46 +75,72 @@ def findings_command(
 
 @click.command("lookup")
 @click.argument("code")
-@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="Its meaning on that day.")
-@click.option("--source", is_flag=True, help="The raw lines of CMS's files that it comes from, out of the archive.")
+@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="What it meant on that day.")
+@click.option("--source", is_flag=True, help="The lines of CMS's files that it comes from, read from the archive.")
 @version_option
 @json_option
 @outputs_option
 def lookup_command(
     outputs: Outputs, code: str, day: datetime | None, source: bool, version: str | None, as_json: bool
 ) -> None:
-    """Tell what a code or modifier means, now or on a day.
+    """Show what a code or modifier means, now or on a day; of a code that CMS does not publish, whose it is.
 
     \b
     Example: hcpcs lookup J0570 --on 2018-06-30
     """
-    from hcpcs.lookup import code_on_day, code_states
+    from hcpcs.annotate.parsing import read_code
+    from hcpcs.lookup import NotInReleases, code_identity, code_on_day, code_states, normalized_code
 
     folder = version_of(outputs, version)
-    if source:
-        _print_source(outputs, folder, code, day, as_json)
-        return
-    if day is None:
-        states = code_states(folder, code)
+    on = day.date() if day else None
+    normalized_code(code)
+    read = read_code(code)
+    if read.modifiers:
+        click.echo(f"{code} is read as {read.code}, without {', '.join(read.modifiers)}", err=True)
+    try:
+        if source:
+            _print_source(outputs, folder, code, day, as_json)
+        elif on is None:
+            _print_states(code_states(folder, code), as_json)
+        else:
+            _print_day(code_on_day(folder, code, on), as_json)
+    except NotInReleases:
+        identity = code_identity(folder, code, on)
+        if source or identity["steward"] in ("CMS", None):
+            raise
         if as_json:
-            print_json(states)
-            return
-        for row in states:
-            print_table(["field", "value"], [[k, v] for k, v in row.items() if v not in (None, [])])
+            print_json([identity] if on is None else {"day": on, "span": None} | identity)
+        else:
+            click.echo(identity["statement"])
+
+
+def _print_states(states: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(states)
         return
-    answer = code_on_day(folder, code, day.date())
+    for row in states:
+        print_table(["field", "value"], [[k, v] for k, v in row.items() if v not in (None, [])])
+
+
+def _print_day(answer: dict[str, Any], as_json: bool) -> None:
+    """Print what a code meant on a day, or what it meant before and after, its successors, and what is not known."""
     if as_json:
         print_json(answer)
         return
     if answer["span"] is not None:
         click.echo(f"{answer['code']} on {answer['day']}: {_meaning(answer['span'])}")
         click.echo(f"  {_days(answer['span'])}")
-        return
-    click.echo(f"{answer['code']} was not valid on {answer['day']}")
-    for when in ("before", "after"):
-        if (span := answer[when]) is not None:
-            click.echo(f"  {when}: {_meaning(span)}")
-            click.echo(f"    {_days(span)}")
+    else:
+        known = " by the loaded releases" if answer["caution"] else ""
+        click.echo(f"{answer['code']} was not in effect on {answer['day']}{known}")
+        for when in ("before", "after"):
+            if (span := answer[when]) is not None:
+                click.echo(f"  {when}: {_meaning(span)}")
+                click.echo(f"    {_days(span)}")
+    for target in answer["successors"]:
+        click.echo(f"  {_successor(target)}")
+    if answer["caution"]:
+        click.echo(f"  note: {answer['caution']}")
 
 
 def _print_source(outputs: Outputs, folder: Path, code: str, day: datetime | None, as_json: bool) -> None:
@@ -127,7 +153,7 @@ def _print_source(outputs: Outputs, folder: Path, code: str, day: datetime | Non
         span = code_on_day(folder, code, day.date())["span"]
         if span is None:
             raise HcpcsError(
-                f"{normalized_code(code)} was not valid on {day.date()}; without --on all its lines are listed"
+                f"{normalized_code(code)} was not in effect on {day.date()}; without --on all its lines are listed"
             )
         places = [p for p in places if span["first_release"] <= p.release_id <= span["last_release"]]
     if as_json:
@@ -146,27 +172,76 @@ def _print_source(outputs: Outputs, folder: Path, code: str, day: datetime | Non
 @json_option
 @outputs_option
 def search_command(outputs: Outputs, words: tuple[str, ...], version: str | None, as_json: bool) -> None:
-    """Find codes by the words of their descriptions, of any time.
+    """Find codes by words of their descriptions of any time; forgives typos. Codes in effect come first.
 
     \b
     Example: hcpcs search oil spill
     """
-    from hcpcs.lookup import search
+    from hcpcs.annotate.parsing import read_code
+    from hcpcs.lookup import code_identity, search
 
-    rows = search(version_of(outputs, version), " ".join(words))
+    folder, wanted = version_of(outputs, version), " ".join(words)
+    rows = search(folder, wanted)
+    typed = read_code(wanted).code
+    if typed and not any(r["code"] == typed for r in rows):
+        click.echo(code_identity(folder, typed)["statement"], err=True)
+    elif rows and typed is None and rows[0]["searched"] != rows[0]["given"]:
+        click.echo(f"no description has {wanted!r}; searched for {rows[0]['searched']!r}", err=True)
     if as_json:
         print_json(rows)
         return
     if not rows:
-        click.echo(f"no description of any time has {' and '.join(words)}")
+        click.echo(f"no description has {' and '.join(words)}")
         return
     print_table(
-        ["code", "meaning", "from", "to", "description"],
-        [
-            [r["code"], r["episode"], r["valid_from"], r["valid_to"], r["long_description"] or r["short_description"]]
-            for r in rows
-        ],
+        ["code", "episode", "from", "to", "description"],
+        [[r["code"], r["episode"], r["episode_from"], r["episode_to"], _meaning(r)] for r in rows],
     )
+
+
+@click.command("systems")
+@version_option
+@json_option
+@outputs_option
+def systems_command(outputs: Outputs, version: str | None, as_json: bool) -> None:
+    """List the code systems: HCPCS, CPT, CDT and their parts, with format, owner and days.
+
+    \b
+    Example: hcpcs systems
+    """
+    from hcpcs.lookup import code_systems
+
+    rows = code_systems(version_of(outputs, version))
+    if as_json:
+        print_json(rows)
+        return
+    names = ["code_system_id", "name", "steward", "code_shape", "valid_from", "valid_to"]
+    print_table(["id", "name", "owner", "format", "from", "to"], [[r[n] for n in names] for r in rows])
+
+
+@click.command("sections")
+@click.argument("system", required=False)
+@version_option
+@json_option
+@outputs_option
+def sections_command(outputs: Outputs, system: str | None, version: str | None, as_json: bool) -> None:
+    """List the sections of the code systems, or of the one named by its id, with their codes and days.
+
+    \b
+    Example: hcpcs sections hcpcs-level-2
+    """
+    from hcpcs.lookup import code_sections, code_systems
+
+    folder = version_of(outputs, version)
+    known = [r["code_system_id"] for r in code_systems(folder)]
+    if system is not None and system not in known:
+        raise HcpcsError(f"there is no code system {system!r}; `hcpcs systems` lists them: {', '.join(known)}")
+    rows = [r for r in code_sections(folder) if system in (None, r["code_system_id"])]
+    if as_json:
+        print_json(rows)
+        return
+    names = ["section_id", "name", "first_code", "last_code", "valid_from", "valid_to"]
+    print_table(["id", "name", "first", "last", "from", "to"], [[r[n] for n in names] for r in rows])
 
 
 @click.command("history")
@@ -175,58 +250,65 @@ def search_command(outputs: Outputs, words: tuple[str, ...], version: str | None
 @json_option
 @outputs_option
 def history_command(outputs: Outputs, code: str, version: str | None, as_json: bool) -> None:
-    """Tell the life of a code or modifier: its meanings, what changed when, what came after.
+    """Show the history of a code or modifier: what it meant when, what changed, what replaced it.
 
     \b
     Example: hcpcs history J0570
     """
-    from hcpcs.lookup import life_of
+    from hcpcs.lookup import history_of, loaded_and_due
 
-    life = life_of(version_of(outputs, version), code)
+    folder = version_of(outputs, version)
+    history = history_of(folder, code)
     if as_json:
-        print_json(life)
+        print_json(history)
         return
-    many = len(life["meanings"]) > 1
-    click.echo(f"{life['code']}, a {life['kind']}" + (f" with {len(life['meanings'])} meanings" if many else ""))
-    for meaning in life["meanings"]:
+    many = len(history["meanings"]) > 1
+    click.echo(f"{history['code']}, a {history['kind']}" + (f", {len(history['meanings'])} episodes" if many else ""))
+    for meaning in history["meanings"]:
         _print_meaning(meaning, numbered=many)
+    loaded, due = loaded_and_due(folder)
+    if len(due) > len(loaded):
+        click.echo(
+            f"\n{len(due) - len(loaded)} of CMS's {len(due)} releases from {due[0]} to {due[-1]} are not loaded, so"
+            " wordings may have changed in between"
+        )
 
 
 def _print_meaning(meaning: dict[str, Any], *, numbered: bool) -> None:
-    title = f"meaning {meaning['episode']}, {meaning['status']}" if numbered else meaning["status"]
+    from hcpcs.lookup import quoted
+
+    title = f"episode {meaning['episode']}, {meaning['status']}" if numbered else meaning["status"]
     click.echo(f"\n{title}; in the releases {meaning['first_release']} to {meaning['last_release']}")
     for span in meaning["spans"]:
         click.echo(f"  {_days(span)}")
         click.echo(f"    {_meaning(span)}")
-    from hcpcs.lookup import quoted
-
     for change in meaning["changes"]:
         if change["change"] == "text_format_only":
             continue
         what = change["change"].replace("_", " ")
         values = "" if change["field"] == "record" else f": {quoted(change['old'])} → {quoted(change['new'])}"
         field = "" if change["field"] == "record" else f" {change['field']}"
-        otherwise = (
-            f" (CMS's action code says {change['cms_action_code']})" if change["agrees_with_cms"] is False else ""
-        )
+        otherwise = f" (CMS's action code is {change['cms_action_code']})" if change["agrees_with_cms"] is False else ""
         click.echo(f"  {change['release_id']} {what}{field}{values}{otherwise}")
     for target in meaning["crosswalk"]:
-        named = target["target"] or f"a {target['target_system']} code, which is its owner's to give"
-        ends = ", ".join(target["chain_ends"])
-        onward = f", which ends in {ends}" if ends and ends != target["target"] else ""
-        click.echo(
-            f"  {target['relation'].replace('_', ' ')} {named} ({target['target_status'].replace('_', ' ')}){onward}"
-        )
+        click.echo(f"  {_successor(target)}")
+
+
+def _successor(target: dict[str, Any]) -> str:
+    named = target["target"] or f"a {target['target_system']} code, which is withheld"
+    ends = ", ".join(target["chain_ends"])
+    onward = f", which ends in {ends}" if ends and ends != target["target"] else ""
+    return f"{target['relation'].replace('_', ' ')} {named} ({target['target_status'].replace('_', ' ')}){onward}"
 
 
 @click.command("changes")
 @click.argument("release")
-@click.option("--disagreeing", is_flag=True, help="Only where CMS's action code says otherwise.")
+@click.option("--disagreeing", is_flag=True, help="Only where CMS's action code disagrees.")
 @version_option
 @json_option
 @outputs_option
 def changes_command(outputs: Outputs, release: str, disagreeing: bool, version: str | None, as_json: bool) -> None:
-    """List what a release changed against the release before it that is held.
+    """List what a release changed against the loaded release before it.
 
     \b
     Example: hcpcs changes 2017-01 --disagreeing
@@ -262,15 +344,18 @@ def changes_command(outputs: Outputs, release: str, disagreeing: bool, version: 
 
 def _meaning(span: dict[str, Any]) -> str:
     text = span["long_description"] or span["short_description"]
-    return str(text) if text else f"a description that is not ours to give ({span['license_id']})"
+    return str(text) if text else f"(description withheld: {span['license_id']})"
 
 
 def _days(span: dict[str, Any]) -> str:
-    bases = {"added": "added then", "action": "by CMS's action date", "release": "with the release"}
-    ends = {"termination": "stated end", "next_span": "then changed", "absence": "gone after that, no end stated"}
-    until = f"{span['valid_to']} ({ends[span['valid_to_basis']]})" if span["valid_to"] else "further notice"
-    gap = "; a release that would decide its days is not held" if span["observed_gap"] else ""
-    return f"{span['valid_from']} ({bases[span['valid_from_basis']]}) to {until}{gap}"
+    bases = {"added": "CMS added date", "action": "CMS action date", "release": "first seen in this release"}
+    ends = {
+        "termination": "CMS termination date",
+        "next_span": "then changed",
+        "absence": "absent after that, no end stated",
+    }
+    until = f"to {span['valid_to']} ({ends[span['valid_to_basis']]})" if span["valid_to"] else ", still in effect"
+    return f"{span['valid_from']} ({bases[span['valid_from_basis']]}) {until}".replace(" ,", ",")
 
 
 @click.command("classify")
@@ -284,7 +369,7 @@ def _days(span: dict[str, Any]) -> str:
 )
 @json_option
 def classify_command(codes: tuple[str, ...], day: datetime | None, as_json: bool) -> None:
-    """Say what each code is by its format: code system, section, license, and what else it may be. Needs no version.
+    """Show what each code is by its format: code system, section, license, and what else it may be. Needs no version.
 
     \b
     Example: hcpcs classify 99213 0001U U0001 J1100 D0120 W1234 0042T 4004F 99
@@ -327,7 +412,7 @@ def _system_days(row: dict[str, Any]) -> str | None:
 @json_option
 @outputs_option
 def licenses_command(outputs: Outputs, version: str | None, as_json: bool) -> None:
-    """Tell by table and license what the latest version holds, and what is masked in it.
+    """Show by table and license what the latest version contains, and what is masked in it.
 
     \b
     Example: hcpcs licenses

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from hcpcs.lookup import days_of_rules
 from sources.curated.tables import load_code_system_calendar
 from sources.release.names import effective_day
 
@@ -48,11 +49,7 @@ def expected_release(today: date) -> str:
 
 def _effective_days(*years: int) -> Iterator[date]:
     """Days of these years on which a release takes effect."""
-    for year in years:
-        for rule in _rules():
-            day = date.fromisoformat(f"{year}-{rule['effective_day']}")
-            if (rule["valid_from"] or day) <= day <= (rule["valid_to"] or day):
-                yield day
+    return days_of_rules(_rules(), *years)
 
 
 @cache

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from hcpcs.errors import HcpcsError
-from hcpcs.lookup import changes_of, code_on_day, code_states, life_of, normalized_code, search
+from hcpcs.lookup import changes_of, code_on_day, code_states, history_of, normalized_code, search
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,11 @@ def test_a_search_finds_the_words_of_any_time_in_any_case(sample):
         assert ("J0570", episode) in [(r["code"], r["episode"]) for r in found]
 
 
-def test_a_life_tells_every_meaning_with_its_spans_and_changes(sample):
-    life = life_of(sample.folder, "J0570")
-    assert [m["episode"] for m in life["meanings"]] == [1, 2]
-    assert all(m["spans"] for m in life["meanings"])
-    changes = {c["change"] for m in life["meanings"] for c in m["changes"]}
+def test_a_history_has_every_meaning_with_its_spans_and_changes(sample):
+    history = history_of(sample.folder, "J0570")
+    assert [m["episode"] for m in history["meanings"]] == [1, 2]
+    assert all(m["spans"] for m in history["meanings"])
+    changes = {c["change"] for m in history["meanings"] for c in m["changes"]}
     assert {"reused", "discontinued", "reactivated"} <= changes
 
 
@@ -50,21 +50,24 @@ def test_disagreeing_changes_are_those_that_cms_action_codes_do_not_tell(sample)
 
 
 def test_a_release_that_is_not_held_is_named_with_those_that_are(sample):
-    with pytest.raises(HcpcsError, match=r"2018-01 is not in this version, which has 2012-01"):
+    with pytest.raises(HcpcsError, match=r"2018-01 is not loaded; this version has 2012-01"):
         changes_of(sample.folder, "2018-01")
 
 
 def test_a_code_that_no_release_has_is_no_traceback(sample):
-    with pytest.raises(HcpcsError, match="no release held has 'Z9999'"):
-        code_states(sample.folder, "z9999")
+    with pytest.raises(HcpcsError, match="no loaded release states 'J9998'"):
+        code_states(sample.folder, "j9998")
 
 
-@pytest.mark.parametrize(("typed", "code"), [(" j0570 ", "J0570"), ("J05.70", "J0570"), ("qa", "QA")])
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [(" j0570 ", "J0570"), ("J05.70", "J0570"), ("qa", "QA"), ("J0570-JW", "J0570"), ("HC:J0570:JW", "J0570")],
+)
 def test_codes_are_taken_as_people_type_them(typed, code):
     assert normalized_code(typed) == code
 
 
-@pytest.mark.parametrize("typed", ["", "J057", "J0570-JW", "ß1234"])
+@pytest.mark.parametrize("typed", ["", "J057", "J0570-ZZ", "ß1234"])
 def test_what_can_be_no_code_is_refused(typed):
     with pytest.raises(HcpcsError, match="neither a five-character code"):
         normalized_code(typed)
