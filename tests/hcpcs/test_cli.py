@@ -194,7 +194,8 @@ def test_a_question_imports_neither_the_pipeline_nor_polars(sample: Version) -> 
     code = (
         "import sys; from hcpcs.cli.main import main\n"
         f"sys.argv = ['hcpcs', 'lookup', 'J0570', '--json', '--outputs', {str(sample.outputs.folder)!r}]\n"
-        "import atexit; atexit.register(lambda: print(sorted({'dagster', 'pandera', 'fastexcel'} & set(sys.modules)), file=sys.stderr)); main()"
+        "import atexit; heavy = {'dagster', 'pandera', 'fastexcel'}\n"
+        "atexit.register(lambda: print(sorted(heavy & set(sys.modules)), file=sys.stderr)); main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
     assert json.loads(done.stdout)
