@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hcpcs.cli.console import json_option, outputs_option, print_json, shown, version_of, version_option
-from hcpcs.export.registry import export, formats
+from hcpcs.export.registry import ExportFormat, export, formats
 from hcpcs.paths import Outputs
 from hcpcs.version import Version
 
@@ -33,6 +34,15 @@ def _format_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _license_gate(form: ExportFormat) -> Callable[[Path], object] | None:
+    """The gate that reads an export before it takes its place; None where the pipeline is not installed."""
+    try:
+        from pipeline.versions.export_gate import check_export
+    except ImportError:
+        return None
+    return partial(check_export, form=form)
+
+
 @click.command("export")
 @_format_options
 @version_option
@@ -51,7 +61,7 @@ def export_command(outputs: Outputs, version: str | None, overwrite: bool, as_js
     source = Version(version_of(outputs, version))
     for form, destination in wanted:
         options = {o.name: chosen[f"{form.name}_{o.name}".replace("-", "_")] for o in form.options}
-        written = export(source, form, destination, options, overwrite=overwrite)
+        written = export(source, form, destination, options, overwrite=overwrite, check=_license_gate(form))
         if as_json:
             print_json({"format": form.name, "version": source.id, "path": str(destination), "written": written})
         else:

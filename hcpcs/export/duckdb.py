@@ -65,4 +65,5 @@ FORMAT = ExportFormat(
     read_by="DuckDB 1.4 and later",
     is_folder=False,
     write=write_duckdb,
+    suffix=".duckdb",
 )

@@ -40,7 +40,8 @@ class ExportFormat:
     ``write`` gets the version, a path that does not exist yet, and the value of every option; it makes the file or
     folder there and returns the names of what it wrote. Equal versions give equal bytes. ``shows`` names the
     published columns (``table.column``) whose values the files quote: the license gate applies the rules of those
-    columns to them.
+    columns to them, to each table by its name first. ``numbers`` names columns of delimited files that are numbers
+    and not codes. ``suffix`` is what a single file is, whatever the user calls it: ``.duckdb``.
     """
 
     name: str
@@ -50,6 +51,8 @@ class ExportFormat:
     write: Callable[[Version, Path, Mapping[str, str]], list[str]]
     shows: tuple[str, ...] = ()
     options: tuple[ExportOption, ...] = ()
+    numbers: tuple[str, ...] = ()
+    suffix: str = ""
 
 
 @cache

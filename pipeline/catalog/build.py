@@ -17,7 +17,7 @@ from hcpcs.paths import Outputs
 from pipeline.catalog import codes, findings, licenses, lineage, releases, start, tables
 from pipeline.catalog.held import Held, read_held
 from pipeline.catalog.site import STATIC, Site
-from pipeline.versions.license_gate import check_version
+from pipeline.versions.license_gate import check_version, policy_of_quotes
 from pipeline.versions.writer import WAIT, only_writer
 from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError
@@ -95,16 +95,7 @@ def check_site(site: Site, policy: pl.DataFrame) -> None:
 
     A file that quotes a column may hold what the policy lets that column keep; nothing else of another owner's.
     """
-    keep = policy.filter(pl.col("action") == "keep")
-    rows = [
-        {"table": file, "column": "*", "condition": condition, "action": "keep", "reason": reason}
-        for file, shown in site.shown.items()
-        for condition, reason in keep.filter(pl.format("{}.{}", "table", "column").is_in(shown))
-        .select("condition", "reason")
-        .unique("condition", keep="first", maintain_order=True)
-        .iter_rows()
-    ]
-    check_version(site.folder, pl.concat([policy, pl.DataFrame(rows, schema=policy.schema)]), site.files)
+    check_version(site.folder, policy_of_quotes(policy, site.shown), site.files)
 
 
 def _refuse_what_is_not_a_catalog(target: Path) -> None:

@@ -9,12 +9,20 @@ Masking, and what becomes of a refused version, belong elsewhere.
 from __future__ import annotations
 
 import base64
+import csv
+import gzip
 import html
+import io
 import json
 import re
+import sqlite3
+import tarfile
 import unicodedata
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
@@ -22,6 +30,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import polars as pl
 import pyarrow
@@ -55,7 +64,9 @@ _TELLING_START = 32
 _SMALL_BYTES = 2_000_000
 _SHOWN_LEAKS = 30
 _SHOWN_TEXT = 60
-_FLAG_COLUMNS = ("code", "redistribution", "cites_cpt", "field")
+_FLAG_COLUMNS = ("redistribution", "cites_cpt", "field")
+#: The code that a row is about, by the names that the field's formats give it.
+_CODE_COLUMNS = ("code", "concept_code", "hcpcs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +137,53 @@ def inspect_version(
     gate = _Gate(_Policy(policy), forbidden_texts)
     listed = set(manifest_files)
     present = set()
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            gate.leak(name, "", "", "", "a link, which may lead out of the version")
-        elif path.is_file():
-            present.add(name)
-            gate.look_at_text(name, "file name", "", name)
-            if name not in listed and name != "manifest.json":
-                gate.leak(name, "", "", "", "the manifest does not list this file")
-            gate.look_at_file(path, name)
+    for name, path in gate.files_of(folder):
+        present.add(name)
+        if name not in listed and name != "manifest.json":
+            gate.leak(name, "", "", "", "the manifest does not list this file")
+        gate.look_at_file(path, name)
     for name in sorted(listed - present):
         gate.leak(name, "", "", "", "the manifest lists this file, but it is not there")
     return gate.report(len(present))
+
+
+def policy_of_quotes(policy: pl.DataFrame, shown: Mapping[str, Iterable[str]]) -> pl.DataFrame:
+    """The policy, and for each file of ``shown`` what the columns (``table.column``) that it quotes may keep."""
+    keep = policy.filter(pl.col("action") == "keep")
+    rows = [
+        {"table": file, "column": "*", "condition": condition, "action": "keep", "reason": reason}
+        for file, columns in shown.items()
+        for condition, reason in keep.filter(pl.format("{}.{}", "table", "column").is_in(list(columns)))
+        .select("condition", "reason")
+        .unique("condition", keep="first", maintain_order=True)
+        .iter_rows()
+    ]
+    return pl.concat([policy, pl.DataFrame(rows, schema=policy.schema)])
+
+
+def check_files(
+    path: Path,
+    policy: pl.DataFrame,
+    *,
+    name: str,
+    shows: Iterable[str] = (),
+    numbers: Iterable[str] = (),
+    tables: Iterable[str] = (),
+) -> GateReport:
+    """Read an export, a folder or one file that is called ``name``; raises ``LicenseLeak`` with all leaks.
+
+    Archives and databases are opened. One of the published ``tables`` goes by its own rows of the policy; any other
+    file may hold what the columns ``shows`` may keep. ``numbers`` names columns of delimited files that hold no codes.
+    """
+    quotes = policy_of_quotes(policy, {_ANY_FILE: shows})
+    gate = _Gate(_Policy(quotes, frozenset(tables)), (), numbers=frozenset(numbers))
+    files = list(gate.files_of(path)) if path.is_dir() else [(name, path)]
+    for file, place in files:
+        gate.look_at_file(place, file)
+    report = gate.report(len(files))
+    if report.leaks:
+        raise LicenseLeak(report.leaks)
+    return report
 
 
 def withheld_texts(tables: Mapping[str, pl.DataFrame | pl.LazyFrame], policy: pl.DataFrame) -> frozenset[str]:
@@ -164,6 +209,9 @@ def withheld_texts(tables: Mapping[str, pl.DataFrame | pl.LazyFrame], policy: pl
 def _columns_of(frame: pl.LazyFrame, columns: list[str]) -> pl.DataFrame:
     return frame.select(columns).collect()
 
+
+#: In the policy of an export: every file that is no published table.
+_ANY_FILE = "*"
 
 _FOREIGN_TEXT = "words in a row that is about a code or modifier of the AMA or the ADA"
 _FOREIGN_TOKEN = "shaped like a CPT or CDT code"
@@ -280,7 +328,9 @@ KEEP_CONDITIONS: dict[str, Callable[[_Cell, re.Match[str]], bool]] = {
 class _Policy:
     """The keep rows, by table (or file) and column; of a file, the column is a pattern."""
 
-    def __init__(self, policy: pl.DataFrame) -> None:
+    def __init__(self, policy: pl.DataFrame, tables: frozenset[str] = frozenset()) -> None:
+        #: Published tables that an export may have.
+        self.tables = tables
         self._keep: dict[str, dict[str, list[str]]] = {}
         for row in policy.filter(pl.col("action") == "keep").iter_rows(named=True):
             if row["condition"] not in KEEP_CONDITIONS:
@@ -288,7 +338,7 @@ class _Policy:
             self._keep.setdefault(row["table"], {}).setdefault(row["column"], []).append(row["condition"])
 
     def conditions(self, table: str, column: str) -> list[str]:
-        columns = self._keep.get(table, {})
+        columns = self._keep.get(table) or ({} if table in self.tables else self._keep.get(_ANY_FILE, {}))
         found = columns.get(column)
         if found is None:
             found = [c for pattern, several in columns.items() if fnmatchcase(column, pattern) for c in several]
@@ -314,9 +364,9 @@ class _Table:
     @cached_property
     def flags(self) -> pl.DataFrame:
         """Per row: whether it is about another owner's code, and its flags; null where the table has no such column."""
-        has = [c for c in _FLAG_COLUMNS if c in self.schema]
+        has = [c for c in (*_FLAG_COLUMNS, *_CODE_COLUMNS) if c in self.schema]
         frame = self.read(has or list(self.schema)[:1]).with_row_index("row")
-        foreign = [pl.col("code").str.contains(_FOREIGN_CODE).fill_null(False)] if "code" in has else []
+        foreign = [pl.col(c).str.contains(_FOREIGN_CODE).fill_null(False) for c in has if c in _CODE_COLUMNS]
         if "redistribution" in has:
             foreign.append(pl.col("redistribution") == "withheld")
         return frame.select(
@@ -342,8 +392,9 @@ class _Table:
 class _Gate:
     """One reading of a version: collects what it saw."""
 
-    def __init__(self, policy: _Policy, forbidden_texts: Iterable[str]) -> None:
+    def __init__(self, policy: _Policy, forbidden_texts: Iterable[str], numbers: frozenset[str] = frozenset()) -> None:
         self.policy = policy
+        self.numbers = numbers
         self.leaks: list[Leak] = []
         self.kept: Counter[tuple[str, str, str]] = Counter()
         self.kept_texts: set[str] = set()
@@ -361,27 +412,114 @@ class _Gate:
 
     # Files.
 
+    def files_of(self, folder: Path) -> Iterator[tuple[str, Path]]:
+        """Every file below a folder with its name from there, which is looked at; a link is a leak."""
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if path.is_symlink():
+                self.leak(name, "", "", "", "a link, which may lead out of the version")
+            elif path.is_file():
+                self.look_at_text(name, "file name", "", name)
+                yield name, path
+
     def look_at_file(self, path: Path, name: str) -> None:
-        reader = _READERS.get(path.suffix.lower())
+        """Look at one file of any kind that the gate can read; another kind is a leak."""
+        suffix = Path(name).suffix.lower()
+        try:
+            if suffix == ".parquet":
+                self._look_at_parquet(path)
+            elif suffix in _DATABASES:
+                for table, frame in _DATABASES[suffix](path):
+                    self._look_at_rows(table, name, frame)
+            else:
+                self._look_at_bytes(path.read_bytes(), name)
+        except (
+            *(UnicodeDecodeError, ValueError, ImportError, OSError, EOFError, KeyError),
+            *(csv.Error, zlib.error, sqlite3.Error, tarfile.TarError, zipfile.BadZipFile, ElementTree.ParseError),
+            *(pyarrow.ArrowException, pl.exceptions.PolarsError),
+        ) as error:
+            self.leak(name, "", "", "", f"cannot be read as {suffix[1:]}, so not checked: {str(error)[:120]}")
+
+    def _look_at_bytes(self, content: bytes, name: str) -> None:
+        suffix = Path(name).suffix.lower()
+        if suffix in (".tgz", ".gz") and name.lower().endswith((".tgz", ".tar.gz")):
+            with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+                for member in archive:
+                    self.look_at_text(f"{name}/{member.name}", "file name", "", member.name)
+                    file = archive.extractfile(member) if member.isfile() else None
+                    if file is not None:
+                        self._look_at_bytes(file.read(), f"{name}/{member.name}")
+                    elif not member.isdir():
+                        self.leak(f"{name}/{member.name}", "", "", "", "a link, which may lead out of the archive")
+            return
+        if suffix == ".gz":
+            self._look_at_bytes(gzip.decompress(content), name[: -len(suffix)])
+            return
+        if suffix == ".xlsx":
+            self._look_at_workbook(content, name)
+            return
+        reader = _READERS.get(suffix or Path(name).name)
         if reader is None:
             self.leak(name, "", "", "", "a kind of file that the gate cannot read")
             return
-        try:
-            if path.suffix.lower() == ".parquet":
-                self._look_at_parquet(path)
-                return
-            content = path.read_bytes().decode("utf-8")
-            if reader is _texts_of_script and not self.forbidden and not _script_may_hold_token(content):
-                self.values += 1
-                return
-            texts = list(reader(content))
-        except (UnicodeDecodeError, ValueError, pyarrow.ArrowException, pl.exceptions.PolarsError) as error:
-            self.leak(name, "", "", "", f"cannot be read as {path.suffix[1:]}, so not checked: {str(error)[:120]}")
+        text = content.decode("utf-8")
+        if suffix in (".csv", ".tsv") and self._look_at_delimited(text, name, "\t" if suffix == ".tsv" else None):
             return
-        for column, place, text in texts:
-            self.look_at_text(name, column, place, text)
+        if reader is _texts_of_script and not self.forbidden and not _script_may_hold_token(text):
+            self.values += 1
+            return
+        texts = list(reader(text))
+        for column, place, one in texts:
+            self.look_at_text(name, column, place, one)
+            if column == _WORDS_OF_OTHERS:
+                self.leak(name, "", place, one[:_SHOWN_TEXT], _FOREIGN_TEXT, one)
         # A sentence may run over lines and elements.
-        self._look_for_withheld(name, "", [" ".join(text for _, _, text in texts)], lambda _: [""])
+        self._look_for_withheld(name, "", [" ".join(one for _, _, one in texts)], lambda _: [""])
+
+    def _look_at_delimited(self, content: str, name: str, delimiter: str | None) -> bool:
+        """Look at a delimited file as a table, whose numbers are none of words; false where it is none."""
+        first = content.split("\n", 1)[0]
+        rows = list(csv.reader(io.StringIO(content), delimiter=delimiter or ("\t" if "\t" in first else ",")))
+        header = rows[0] if rows else []
+        if len(set(header)) != len(header) or any(len(row) not in (0, len(header)) for row in rows):
+            return False
+        columns = zip(*(row for row in rows[1:] if row), strict=True)
+        values = dict(zip(header, columns, strict=False))
+        frame = pl.DataFrame({c: values.get(c, ()) for c in header}, schema=dict.fromkeys(header, pl.String))
+        self._look_at_rows(Path(name).stem, name, frame)
+        return True
+
+    def _look_at_workbook(self, content: bytes, name: str) -> None:
+        """Look at every part of an Excel workbook, and at its sheets as tables."""
+        import fastexcel
+
+        with zipfile.ZipFile(io.BytesIO(content)) as book:
+            for part in book.namelist():
+                self.look_at_text(name, "file name", "", part)
+                if not part.endswith((".xml", ".rels")):
+                    self.leak(f"{name}/{part}", "", "", "", "a kind of file that the gate cannot read")
+                    continue
+                for place, text in _texts_of_workbook_part(book.read(part)):
+                    self.look_at_text(f"{name}/{part}", "", place, text)
+        sheets = fastexcel.read_excel(content)
+        for sheet in sheets.sheet_names:
+            self._look_at_rows(sheet, name, sheets.load_sheet(sheet).to_polars())
+
+    def _look_at_rows(self, table: str, name: str, frame: pl.DataFrame) -> None:
+        """Look at a table of an export: its names, its values, and its rows about codes of others."""
+        for column in frame.columns:
+            self.look_at_text(name, "column name", table, column)
+        frame = frame.rename({c: c.lower() for c in frame.columns if c.lower() not in frame.columns})
+        numbers = [c for c in frame.columns if c in self.numbers and frame.schema[c] == pl.String]
+        digits = [c for c in numbers if frame[c].replace("", None).str.contains(r"^-?[0-9.]+$").all()]
+        frame = frame.drop(digits if len(digits) < frame.width else [])
+        if frame.schema.get("cites_cpt") not in (None, pl.Boolean):
+            flag = pl.col("cites_cpt").cast(pl.String).str.to_lowercase().is_in(["true", "1", "yes"])
+            frame = frame.with_columns(flag)
+        frame = frame.with_columns(_list_of_json(frame[c]) for c in frame.columns if _is_json_list(frame[c]))
+        # A published table's own rules go by its name.
+        shown = _Table(table if table in self.policy.tables else name, dict(frame.schema), (), frame.select)
+        self.look_at_table(shown)
 
     def look_at_text(self, table: str, column: str, place: str, text: str) -> None:
         """Look for tokens in one text of a file or of metadata."""
@@ -531,6 +669,94 @@ class _Gate:
             )
 
 
+def _is_json_list(values: pl.Series) -> bool:
+    """Whether a column has lists or objects written as JSON."""
+    return values.dtype == pl.String and bool(values.drop_nulls().str.contains(r"^[\[{]").any())
+
+
+def _list_of_json(values: pl.Series) -> pl.Series:
+    """The column with JSON lists of texts as lists; what is none is a list of the whole."""
+
+    def read(text: str | None) -> list[str]:
+        try:
+            return [one for _, _, one in _texts_of_json(text or "[]")]
+        except ValueError:
+            return [text or ""]
+
+    return pl.Series(values.name, [read(text) for text in values], dtype=pl.List(pl.String))
+
+
+def _tables_of_sqlite(path: Path) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Every table of an SQLite database, and its schema; a full-text index by the rows that it answers with."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        schema = database.execute("select type, name, coalesce(sql, '') from sqlite_schema").fetchall()
+        yield "sqlite_schema", pl.DataFrame(schema, ["type", "name", "sql"], orient="row")
+        kinds = {row[1]: row[2] for row in database.execute("pragma table_list")}
+        for kind, name, _ in schema:
+            if kind != "table" or kinds.get(name) == "shadow":
+                continue
+            rows = database.execute(f'select * from "{name.replace(chr(34), chr(34) * 2)}"')
+            columns = [column[0] for column in rows.description]
+            values = rows.fetchall()
+            yield name, pl.DataFrame([_sqlite_column(c, [row[i] for row in values]) for i, c in enumerate(columns)])
+
+
+def _sqlite_column(name: str, values: list[Any]) -> pl.Series:
+    """Texts and bytes as text; numbers, of which a column may have some beside texts, are none."""
+    if any(isinstance(value, str | bytes) for value in values):
+        texts = [v.decode("latin-1") if isinstance(v, bytes) else v if isinstance(v, str) else None for v in values]
+        return pl.Series(name, texts, dtype=pl.String)
+    return pl.Series(name, values, strict=False)
+
+
+def _tables_of_duckdb(path: Path) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Every table of a DuckDB database, the text of its views and macros, and all comments."""
+    import duckdb
+
+    with duckdb.connect(str(path), read_only=True) as database:
+        for sql in (
+            "select table_name, comment, sql from duckdb_tables()",
+            "select table_name, column_name, comment, column_default from duckdb_columns()",
+            "select view_name, comment, sql from duckdb_views() where not internal",
+            "select function_name, comment, macro_definition from duckdb_functions() where not internal",
+        ):
+            yield "duckdb_schema", pl.from_arrow(database.sql(sql).to_arrow_table())  # type: ignore[misc]
+        for (name,) in database.sql("select table_name from duckdb_tables()").fetchall():
+            quoted = name.replace('"', '""')
+            yield name, pl.from_arrow(database.sql(f'from "{quoted}"').to_arrow_table())  # type: ignore[misc]
+
+
+#: Databases, which are read where they lie: each gives (table, rows).
+_DATABASES: dict[str, Callable[[Path], Iterator[tuple[str, pl.DataFrame]]]] = {
+    **dict.fromkeys((".sqlite", ".db"), _tables_of_sqlite),
+    ".duckdb": _tables_of_duckdb,
+}
+
+#: Cells as formulas and names point to them: `$A$1:$F$12000` holds no code.
+_CELL_REFERENCE = re.compile(r"\$?[A-Z]{1,3}\$?[0-9]+(?![0-9A-Za-z])")
+
+
+def _texts_of_workbook_part(content: bytes) -> Iterator[tuple[str, str]]:
+    """Texts and attributes of one part of a workbook, with the cell they stand in; not its numbers."""
+    cell, is_text = "", False
+    runs: list[str] = []
+    for event, element in ElementTree.iterparse(io.BytesIO(content), events=("start", "end")):
+        tag = element.tag.rpartition("}")[2]
+        if event == "start":
+            if tag == "c":
+                cell, is_text = element.get("r", ""), element.get("t") in ("str", "inlineStr")
+            yield from ((cell, v) for v in element.attrib.values() if not re.fullmatch(r"[-0-9.: ]*", v))
+        elif tag in ("si", "is"):
+            # Runs of one text: no change of font cuts a token in two.
+            yield cell, "".join(runs)
+            runs.clear()
+        elif tag == "t":
+            runs.append(element.text or "")
+        elif element.text and (tag != "v" or is_text):
+            yield cell, _CELL_REFERENCE.sub("", element.text) if tag in ("f", "definedName") else element.text
+    yield cell, "".join(runs)
+
+
 def _strings_of_metadata(text: str) -> list[str]:
     """The strings of a JSON object or list; of anything else, the whole."""
     if text.startswith(("{", "[")):
@@ -600,6 +826,9 @@ def _texts_of_json(content: str) -> _Texts:
         if isinstance(value, str):
             yield path, place, value
         elif isinstance(value, _Pairs):
+            if any(n == "code" and isinstance(v, str) and re.search(_FOREIGN_CODE, v) for n, v in value):
+                words = [v for n, v in value if n in _WORDS and isinstance(v, str) and _LETTER.search(v)]
+                yield from ((_WORDS_OF_OTHERS, place, text) for text in words)
             for name, inner in value:
                 yield path, place, name
                 yield from walk(inner, f"{path}.{name}" if path else name, place)
@@ -610,8 +839,20 @@ def _texts_of_json(content: str) -> _Texts:
     return walk(value, "", "")
 
 
+#: Members of a JSON object with a ``code`` that say in words what the code means.
+_WORDS = ("display", "definition", "short_description", "long_description", "description", "name")
+#: In place of a column: words that an object has about another owner's code.
+_WORDS_OF_OTHERS = "words about another owner's code"
+
+
 class _Pairs(list[tuple[str, Any]]):
     """An object of JSON as its pairs, in order."""
+
+
+def _texts_of_json_lines(content: str) -> _Texts:
+    for number, line in enumerate(content.splitlines(), 1):
+        if line.strip():
+            yield from ((column, f"line {number}{place}", text) for column, place, text in _texts_of_json(line))
 
 
 _SCRIPT_TEXT = re.compile(
@@ -779,5 +1020,8 @@ _READERS: dict[str, Callable[[str], _Texts]] = {
     ".js": _texts_of_script,
     ".mjs": _texts_of_script,
     ".css": _texts_of_style,
-    **dict.fromkeys((".csv", ".tsv", ".txt", ".md"), _texts_of_lines),
+    **dict.fromkeys((".ndjson", ".jsonl"), _texts_of_json_lines),
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".md", ".sql", ".toml", ".yml", ".yaml"), _texts_of_lines),
+    **dict.fromkeys((".atom", ".rss"), _texts_of_markup),
+    **dict.fromkeys(("LICENSE", "NOTICE", "README"), _texts_of_lines),
 }
