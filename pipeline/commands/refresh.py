@@ -53,6 +53,11 @@ if TYPE_CHECKING:
 @click.option("--notify-webhook", envvar="HCPCS_NOTIFY_WEBHOOK", metavar="URL", help="Post the same JSON there.")
 @click.option("--skip-bad", is_flag=True, help="Publish without what cannot be used, and say so in the manifest.")
 @click.option(
+    "--accept-losses",
+    is_flag=True,
+    help="Publish a release that lacks codes which its neighbors have, and say so in the manifest.",
+)
+@click.option(
     "--restricted",
     type=click.Path(path_type=Path, file_okay=False),
     help="Also write a version with the AMA's text into this folder, outside --outputs.",
@@ -82,6 +87,7 @@ def refresh_command(
     notify_command: str | None,
     notify_webhook: str | None,
     skip_bad: bool,
+    accept_losses: bool,
     restricted: Path | None,
     cpt: tuple[Path, ...],
     accept: str | None,
@@ -131,6 +137,7 @@ def refresh_command(
                         offered=offered,
                         stated=stated,
                         skip_bad=skip_bad,
+                        accept_losses=accept_losses,
                         site=asked,
                         addresses=addresses,
                         dagster_home=dagster_home,
@@ -193,6 +200,11 @@ def _what_next(error: Exception, outputs: Outputs) -> list[str]:
         releases = [r for r, e in error.refusals.items() if type(e).__name__ == "ReleaseRefused"]  # type: ignore[attr-defined]
         lines += [f"`hcpcs findings {r}` shows all its findings" for r in releases]
         lines.append("`--skip-bad` publishes without what cannot be used, and says so in the manifest")
+    if name == "ChecksFailed" and any("releases_are_whole" in check for check in error.failed):  # type: ignore[attr-defined]
+        lines.append(
+            "`--accept-losses` publishes a release that lacks codes as it is, `--skip-bad` without it; both say so in"
+            " the manifest"
+        )
     return lines
 
 

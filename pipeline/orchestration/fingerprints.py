@@ -102,7 +102,7 @@ def staged_fingerprint(zips: Iterable[HeldZip], files: Iterable[Path]) -> str | 
 def build_fingerprint(index: ArchiveIndex) -> str:
     """What a version's content depends on: every zip held and as which release, what was excluded or refused, code."""
     zips = sorted((z.sha256, z.release_id) for z in index.zips.values())
-    return _hash([zips, index.excluded, index.refused, code_fingerprint()])
+    return _hash([zips, index.excluded, index.refused, index.accepted, code_fingerprint()])
 
 
 def _hash(value: object) -> str:

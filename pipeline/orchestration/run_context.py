@@ -22,6 +22,7 @@ from sources.curated.license_policy import load_license_policy
 from sources.errors import ReleaseRefused, SourceError
 from sources.excel.reader import forget_sheets
 from sources.release.release import ReleaseRead, empty_release, read_release
+from sources.release.revisions import revisions_of
 
 Tell = Callable[[str], None]
 
@@ -42,15 +43,19 @@ class Intake:
     """The state of one run: build from ``index``, note ``refused`` releases if ``skip_bad``, tell progress.
 
     A refused release of which no posting can be read is ``left_out``; of one held before, what was held stands.
+    A release that lacks what its neighbors have is ``partial``, unless its losses were accepted.
     """
 
     outputs: Outputs
     archive: Archive
     index: ArchiveIndex
     skip_bad: bool = False
+    accept_losses: bool = False
     tell: Tell = lambda text: None
     refused: dict[str, ReleaseRefused] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
+    partial: dict[str, str] = field(default_factory=dict)
+    _accepted: dict[str, str] = field(default_factory=dict)
     published: Published | None = None
     _ahead: dict[str, Future[ReleaseRead | ReleaseRefused]] = field(default_factory=dict)
 
@@ -115,6 +120,17 @@ class Intake:
         self.left_out.add(release_id)
         return empty_release(release_id)
 
+    def not_accepted(self, losses: Mapping[str, str]) -> dict[str, str]:
+        """Of releases that lack what their neighbors have (``losses``, in words) those that nobody accepted so."""
+        zips = self.releases()
+        for release_id, words in losses.items():
+            key = f"{release_id}/{revisions_of(zips[release_id])[0][-1].content}"
+            if self.accept_losses or key in self.index.accepted:
+                self._accepted[key] = words
+            else:
+                self.partial[release_id] = words
+        return self.partial
+
     def publish(self, tables: Mapping[str, pl.LazyFrame]) -> Published:
         """Publish the tables, and make the index what is loaded once nothing can refuse them any more.
 
@@ -123,7 +139,8 @@ class Intake:
         held = self.archive.index().zips
         without = {sha: z for sha, z in self.index.zips.items() if sha in held or z.release_id not in self.refused}
         refused = self.index.refused | {release: printable(str(error)) for release, error in self.refused.items()}
-        index = ArchiveIndex(without, self.index.excluded, refused)
+        accepted = self.index.accepted | self._accepted
+        index = ArchiveIndex(without, self.index.excluded, refused, accepted)
         self.tell("publishing")
         rows: list[dict[str, Any]] = tables["hcpcs_releases"].collect().to_dicts()
         self.published = publish(
@@ -133,6 +150,7 @@ class Intake:
             releases=[_release_of_manifest(row) for row in rows],
             missing={quotable(name): quotable(why) for name, why in refused.items()},
             excluded={which: quotable(why) for which, why in index.excluded.items()},
+            accepted_losses=self._accepted,
             is_sample=any(row["is_sample"] for row in rows),
             accepted=lambda: self.archive.commit(index),
         )

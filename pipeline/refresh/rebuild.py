@@ -131,7 +131,7 @@ def _index_of(content: dict[str, Any], held: ArchiveIndex) -> ArchiveIndex:
             f"the archive does not hold {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''} any more;"
             " refresh --from a folder that has it, then rebuild"
         )
-    return ArchiveIndex(zips, dict(content["excluded"]), dict(content["missing"]))
+    return ArchiveIndex(zips, dict(content["excluded"]), dict(content["missing"]), content.get("accepted_losses", {}))
 
 
 @contextmanager

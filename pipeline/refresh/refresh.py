@@ -129,6 +129,7 @@ def refresh(
     offered: Path | None = None,
     stated: str | None = None,
     skip_bad: bool = False,
+    accept_losses: bool = False,
     site: Site | None = None,
     addresses: Sequence[str] = (),
     dagster_home: Path | None = None,
@@ -140,13 +141,16 @@ def refresh(
 
     ``addresses`` are URLs of zips to fetch instead of asking the site's page.
     ``stated`` names the release of everything offered; ``skip_bad`` leaves out what cannot be used instead of
-    refusing all; ``sends_lineage`` also sends the run's lineage where the environment says; ``wait`` is how many
-    seconds another writer may take to end. Raises ``SourceError``, ``BeingWritten``, ``ContractViolation``,
-    ``ChecksFailed`` or ``LicenseLeak``; what was published and held stays as it was then.
+    refusing all; ``accept_losses`` publishes releases that lack what their neighbors have; ``sends_lineage`` also
+    sends the run's lineage where the environment says; ``wait`` is how many seconds another writer may take to end.
+    Raises ``SourceError``, ``BeingWritten``, ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was
+    published and held stays as it was then.
     """
     home = dagster_home or outputs.dagster_home
     with _failed_writes_told(outputs, home), only_writer(outputs, wait=wait, tell=tell):
-        return _refresh_alone(outputs, offered, stated, skip_bad, site, addresses, home, tell, sends_lineage)
+        return _refresh_alone(
+            outputs, offered, stated, skip_bad, accept_losses, site, addresses, home, tell, sends_lineage
+        )
 
 
 @contextlib.contextmanager
@@ -187,6 +191,7 @@ def _refresh_alone(
     offered: Path | None,
     stated: str | None,
     skip_bad: bool,
+    accept_losses: bool,
     site: Site | None,
     addresses: Sequence[str],
     home: Path,
@@ -201,7 +206,7 @@ def _refresh_alone(
             report = _fetch(outputs, site, addresses, Path(folder), tell) if site is not None else None
             if report is not None:
                 offered = Path(folder) if report.fetched else None
-            done = _refresh(outputs, offered, stated, skip_bad, report, home, tell, sends_lineage)
+            done = _refresh(outputs, offered, stated, skip_bad, accept_losses, report, home, tell, sends_lineage)
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk is what it may have to tell of
             write_run_summary(outputs, refused_summary(outputs, error))
@@ -245,6 +250,7 @@ def _refresh(
     offered: Path | None,
     stated: str | None,
     skip_bad: bool,
+    accept_losses: bool,
     report: FetchReport | None,
     home: Path,
     tell: Tell,
@@ -261,9 +267,8 @@ def _refresh(
         raise RefreshRefused(refused)
     _refuse_mixture(held, new)
     still_refused = {k: v for k, v in held.refused.items() if k not in taken.came}
-    index = ArchiveIndex(
-        held.zips, held.excluded, still_refused | {k: printable(str(v)) for k, v in refused.items()}
-    ).with_zips(new)
+    refused_now = still_refused | {k: printable(str(v)) for k, v in refused.items()}
+    index = ArchiveIndex(held.zips, held.excluded, refused_now, held.accepted).with_zips(new)
     if not index.zips:
         if refused:
             raise RefreshRefused(refused)
@@ -278,9 +283,21 @@ def _refresh(
         archive.commit(index)
         refusals = {k: printable(str(v)) for k, v in refused.items()}
         return Refreshed(latest, False, count, (), refusals, report, taken.left, taken.packed)
-    intake = Intake(outputs, archive, index, skip_bad, tell)
+    intake = Intake(outputs, archive, index, skip_bad, accept_losses, tell)
     try:
-        read = _run_job(outputs, intake, home, sends_lineage)
+        while True:
+            try:
+                read = _run_job(outputs, intake, home, sends_lineage)
+                break
+            except ChecksFailed:
+                if not (skip_bad and intake.partial):
+                    raise
+            # Without a release that lacks codes the next one has another neighbor, and may lack them too.
+            refused |= {release: SourceError(why) for release, why in intake.partial.items()}
+            index = _without(index, held, intake.partial)
+            if not index.releases_to_build():
+                raise RefreshRefused(refused)
+            intake = Intake(outputs, archive, index, skip_bad, accept_losses, tell)
     except Exception as error:
         for line in _ways_out(held, new):
             error.add_note(line)
@@ -292,6 +309,18 @@ def _refresh(
     published = intake.published
     refusals = {k: printable(str(v)) for k, v in refused.items()}
     return Refreshed(published, published.is_new, count, tuple(read), refusals, report, taken.left, taken.packed)
+
+
+def _without(index: ArchiveIndex, held: ArchiveIndex, partial: Mapping[str, str]) -> ArchiveIndex:
+    """The index without what is new of releases that lack too much; one that was loaded before is excluded."""
+    new = {sha for sha, z in index.zips.items() if sha not in held.zips and z.release_id in partial}
+    releases = {index.zips[sha].release_id for sha in new}
+    return replace(
+        index,
+        zips={sha: z for sha, z in index.zips.items() if sha not in new},
+        refused=index.refused | {r: why for r, why in partial.items() if r in releases},
+        excluded=index.excluded | {r: why for r, why in partial.items() if r not in releases},
+    )
 
 
 def _ways_out(held: ArchiveIndex, new: list[HeldZip]) -> list[str]:

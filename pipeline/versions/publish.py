@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -72,11 +73,13 @@ def publish(
     missing: Mapping[str, str],
     excluded: Mapping[str, str],
     is_sample: bool,
+    accepted_losses: Mapping[str, str] = MappingProxyType({}),
     accepted: Callable[[], None] = lambda: None,
 ) -> Published:
     """Publish ``tables`` (whole, unmasked) as the next version, unless its content is the latest one's.
 
     ``releases`` and ``missing`` go into the manifest's content: what the version was made of, and what it lacks.
+    ``accepted_losses`` names the releases that lack what their neighbors have and were accepted so.
     ``accepted`` is called when every check has passed and before the version appears: a version names no bytes that
     are not kept, and what was refused is kept nowhere.
     Raises ``ContractViolation`` before a file is written, ``LicenseLeak`` before a version appears.
@@ -106,6 +109,7 @@ def publish(
             "releases": releases,
             "missing": dict(sorted(missing.items())),
             "excluded": dict(sorted(excluded.items())),
+            "accepted_losses": dict(sorted(accepted_losses.items())),
             "files": _files(partial, facts),
         }
         content["files"] |= write_descriptors(partial, content) | write_dcat(partial, content)

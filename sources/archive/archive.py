@@ -63,14 +63,16 @@ class HeldZip:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveIndex:
-    """What is held: zips by sha256, what a person excluded and why, what was refused and why.
+    """What is held: zips by sha256, what a person excluded and why, what was refused and why, accepted losses.
 
-    ``excluded`` is keyed by release (``2019-01``) or by release and content of one posting (``2019-01/0f3a…``).
+    ``excluded`` is keyed by release (``2019-01``) or by release and content of one posting (``2019-01/0f3a…``);
+    ``accepted`` likewise, with what that posting lacks.
     """
 
     zips: dict[str, HeldZip] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    accepted: dict[str, str] = field(default_factory=dict)
 
     def releases(self) -> dict[str, list[HeldZip]]:
         """Held zips by release id, both sorted."""
@@ -119,6 +121,7 @@ class Archive:
                     {sha: _held_zip(entry) for sha, entry in raw["zips"].items()},
                     dict(raw["excluded"]),
                     dict(raw["refused"]),
+                    dict(raw.get("accepted", {})),
                 )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise SourceError(
@@ -138,6 +141,7 @@ class Archive:
             "zips": {sha: asdict(z) for sha, z in sorted(index.zips.items())},
             "excluded": dict(sorted(index.excluded.items())),
             "refused": dict(sorted(index.refused.items())),
+            "accepted": dict(sorted(index.accepted.items())),
         }
         write_atomically(self._index_path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 

@@ -9,10 +9,11 @@ import polars as pl
 from pipeline.orchestration import asset_metadata as shown
 from pipeline.orchestration.assets import checked
 from pipeline.orchestration.io_manager import made
+from pipeline.orchestration.run_context import Intake
 from pipeline.transforms import crosswalk, history
 from pipeline.transforms import published_tables as tables
 from pipeline.transforms.changes import changes_between_releases, with_standing_episodes
-from pipeline.transforms.cross_release_findings import findings_across_releases, section_losses
+from pipeline.transforms.cross_release_findings import findings_across_releases, partial_releases, release_losses
 from pipeline.transforms.episodes import episodes_of_records
 from sources.curated.episode_overrides import load_episode_overrides
 from sources.curated.license_policy import load_license_policy
@@ -29,8 +30,8 @@ from sources.curated.license_policy import load_license_policy
         *checked.specs(
             "staged_episodes",
             {
-                "sections_keep_their_codes": "No section of note loses a quarter of its codes, nor the file a tenth,"
-                " other than by due purges.",
+                "releases_are_whole": "No kind and no letter that a neighboring release has is missing, or loses a"
+                " quarter of its codes (a large kind a tenth), other than by due purges.",
             },
         ),
         *checked.specs(
@@ -40,18 +41,21 @@ from sources.curated.license_policy import load_license_policy
         ),
     ],
 )
-def staged_episodes(staged_records: pl.DataFrame) -> checked.Results:
+def staged_episodes(intake: dg.ResourceParam[Intake], staged_records: pl.DataFrame) -> checked.Results:
     records = episodes_of_records(tables.standing(staged_records), load_episode_overrides())
     yield made(records)
-    losses = section_losses(records)
-    too_many = losses.filter("is_too_many").drop("is_too_many")
-    yield checked.result(
-        "staged_episodes",
-        "sections_keep_their_codes",
-        too_many,
-        "sections that lost too many codes",
-        losses.height,
-        {"counts": dg.MetadataValue.text(losses.write_json())},
+    losses = release_losses(records)
+    partial = intake.not_accepted(partial_releases(losses))
+    yield dg.AssetCheckResult(
+        asset_key="staged_episodes",
+        check_name="releases_are_whole",
+        passed=not partial,
+        description="; ".join(partial.values()) or "no release lacks what its neighbors have",
+        metadata={
+            "measured": losses.height,
+            "violations": len(partial),
+            "losses": dg.MetadataValue.text(losses.write_json()),
+        },
     )
     vanished = history.vanished_codes(records).filter(pl.col("severity") == "warning")
     yield checked.result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,10 +11,12 @@ import polars as pl
 import pytest
 from conftest import Version
 
+from hcpcs.paths import Outputs
 from pipeline.definitions import build_definitions
 from pipeline.lineage import columns as lineage
 from pipeline.lineage.columns import LAYERS, SOURCES, ColumnRef, SourceField
 from pipeline.orchestration.assets import codes, history, records, side_files
+from pipeline.orchestration.run_context import Intake
 from schemas.columns import CONTENT_COLUMNS
 from schemas.columns import column as state_column
 from schemas.registry import contract, contracts
@@ -197,7 +200,8 @@ def everything_from(staged: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
                 name: frames[name].lazy() if kind is pl.LazyFrame else frames[name]
                 for name, kind in inputs.items()
                 if name not in SOURCES
-            }
+            },
+            **dict.fromkeys(made.required_resource_keys & {"intake"}, Intake.of_archive(Outputs(Path("none")))),
         )
         (output,) = (result for result in found if isinstance(result, dg.Output))
         frames[made.key.to_user_string()] = output.value.frames[None]

@@ -3,55 +3,107 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import pytest
-from made_up import posting, record
+from conftest import Said, published
+from made_up import Posting, posting, record
 
-from pipeline.refresh.refresh import ChecksFailed
+from hcpcs.paths import Outputs
 from pipeline.transforms.corrections import corrections_in_records
-from pipeline.transforms.cross_release_findings import section_losses
+from pipeline.versions.store import latest_version, read_manifest
+from sources.sample.writer import SampleRecord
 
-DAY = dt.date(2010, 1, 1)
-
-
-def held(release_id: str, codes: list[str], end: dt.date | None = None) -> pl.DataFrame:
-    """Standing records of one release, as far as the checks look at them."""
-    rows = [("procedure", c, release_id, 1, 1, end) for c in codes]
-    names = ["kind", "code", "release_id", "revision", "episode", "termination_date"]
-    return pl.DataFrame(rows, schema=names, orient="row", schema_overrides={"termination_date": pl.Date})
+DAY_AFTER = dt.date(2016, 7, 1)
 
 
-def test_a_section_of_note_that_loses_a_quarter_is_too_much():
-    before = held("2019-01", [f"A{n:04}" for n in range(200)] + [f"B{n:04}" for n in range(900)])
-    after = held("2020-01", [f"A{n:04}" for n in range(149)] + [f"B{n:04}" for n in range(900)])
-    losses = section_losses(pl.concat([before, after]))
-    assert losses.filter("is_too_many").select("section", "before", "now", "lost").rows() == [("A", 200, 149, 51)]
+ALL = [record(f"{letter}{n:04}") for letter in "AB" for n in range(120)] + [record(c) for c in ("U0001", "U0002")]
+MODIFIERS = [record(f"{first}{second}") for first in "KLJ" for second in "TWXY"]
 
 
-def test_a_tenth_of_the_file_is_too_much_though_no_section_loses_a_quarter():
-    letters = "ABCDE"
-    before = held("2019-01", [f"{x}{n:04}" for x in letters for n in range(200)])
-    after = held("2020-01", [f"{x}{n:04}" for x in letters for n in range(179)])
-    losses = section_losses(pl.concat([before, after]))
-    assert losses.filter("is_too_many")["section"].to_list() == ["*"]
+def refused_for_losses(hcpcs: Callable[..., Said], folder: Path, *postings: Posting, now: Posting) -> Said:
+    """Load postings, then offer one that is refused for what it lacks; what was published stays."""
+    outputs = Outputs(folder / "outputs")
+    for one in postings:
+        one.write(folder / "first")
+    assert hcpcs("refresh", "--from", folder / "first", "--outputs", outputs.folder).status == 0
+    before = published(outputs)
+    now.write(folder / "second")
+    said = hcpcs("refresh", "--from", folder / "second", "--outputs", outputs.folder)
+    assert said.status == 1 and published(outputs) == before
+    assert "`--accept-losses`" in said.err and "`hcpcs releases exclude" in said.err and "`--skip-bad`" in said.err
+    return said
 
 
-def test_a_due_purge_is_no_loss():
-    ended = [f"A{n:04}" for n in range(150)]
-    before = pl.concat([held("2016-01", ended, dt.date(2012, 12, 31)), held("2016-01", ["B0001"])])
-    after = held("2018-01", ["B0001"])
-    losses = section_losses(pl.concat([before, after]))
-    assert losses.filter("is_too_many").is_empty()
-    assert losses.filter(pl.col("section") == "A")["lost"].to_list() == [0]
+@pytest.mark.parametrize(
+    ("kept", "lacking"),
+    [
+        (MODIFIERS, "2017-01 lacks 242 of the 242 procedures of 2016-01, 120 of the 120 procedures A"),
+        (ALL, "2017-01 lacks 12 of the 12 modifiers of 2016-01, 4 of the 4 modifiers J"),
+        (ALL[:240] + MODIFIERS, "2017-01 lacks 2 of the 2 procedures U of 2016-01"),
+        (ALL[30:] + MODIFIERS, "2017-01 lacks 30 of the 242 procedures of 2016-01, 30 of the 120 procedures A"),
+        (ALL + MODIFIERS[2:], "2017-01 lacks 2 of the 4 modifiers K of 2016-01"),
+    ],
+    ids=["modifiers only", "no modifiers", "a small letter", "a quarter of a letter", "half of a modifier letter"],
+)
+def test_a_release_that_lacks_a_kind_a_letter_or_a_quarter_is_refused(
+    hcpcs: Callable[..., Said], tmp_path: Path, kept: list[SampleRecord], lacking: str
+) -> None:
+    full = posting("2016-01", *ALL, *MODIFIERS)
+    said = refused_for_losses(hcpcs, tmp_path, full, now=posting("2017-01", *kept))
+    assert lacking in said.err
 
 
-def test_a_release_that_lost_its_codes_blocks_the_version_and_says_how_many(build):
-    many = [record(f"A{n:04}") for n in range(150)]
-    first = build(posting("2016-01", *many))
-    with pytest.raises(ChecksFailed, match=r"sections_keep_their_codes: sections that lost too many codes: 2 of"):
-        build(posting("2017-01", *many[:50]))
-    assert first.folder.exists()
+def test_an_older_release_that_lacks_what_the_next_one_has_is_refused_too(
+    hcpcs: Callable[..., Said], tmp_path: Path
+) -> None:
+    newer = posting("2017-01", *ALL, *MODIFIERS, *[record(f"V{n:04}", added_date=DAY_AFTER) for n in range(9)])
+    said = refused_for_losses(hcpcs, tmp_path, newer, now=posting("2016-01", *MODIFIERS))
+    # Codes that were added since are no loss: no V.
+    assert "2016-01 lacks 242 of the 242 procedures of 2017-01" in said.err and "procedures V" not in said.err
+
+
+def test_losses_are_accepted_once_and_for_all_later_refreshes_and_the_manifest_says_so(
+    hcpcs: Callable[..., Said], tmp_path: Path
+) -> None:
+    refused_for_losses(hcpcs, tmp_path, posting("2016-01", *ALL, *MODIFIERS), now=posting("2017-01", *ALL))
+    outputs = Outputs(tmp_path / "outputs")
+    accepted = hcpcs("refresh", "--from", tmp_path / "second", "--outputs", outputs.folder, "--accept-losses")
+    assert (accepted.status, accepted.err) == (0, "")
+    (words,) = read_manifest(outputs.latest_link)["content"]["accepted_losses"].values()
+    assert words.startswith("2017-01 lacks 12 of the 12 modifiers of 2016-01")
+
+    # The release stays accepted beside the next one, which has the modifiers again.
+    posting("2018-01", *ALL, *MODIFIERS).write(tmp_path / "third")
+    later = hcpcs("refresh", "--from", tmp_path / "third", "--outputs", outputs.folder)
+    assert (later.status, later.err) == (0, "")
+    assert latest_version(outputs) == "2018.01.1"
+
+
+def test_skip_bad_leaves_out_every_release_that_lacks_codes(hcpcs: Callable[..., Said], tmp_path: Path) -> None:
+    for one in (
+        posting("2016-01", *ALL, *MODIFIERS),
+        posting("2017-01", *ALL),
+        posting("2018-01", *ALL),  # lacks nothing of 2017-01
+        posting("2019-01", *ALL, *MODIFIERS),
+    ):
+        one.write(tmp_path / "offered")
+    outputs = Outputs(tmp_path / "outputs")
+    said = hcpcs("refresh", "--from", tmp_path / "offered", "--outputs", outputs.folder, "--skip-bad")
+    assert said.status == 0 and "left out 2017-01: 2017-01 lacks" in said.out
+    content = read_manifest(outputs.latest_link)["content"]
+    assert [r["release_id"] for r in content["releases"]] == ["2016-01", "2019-01"]
+    assert set(content["missing"]) == {"2017-01", "2018-01"}
+
+
+def test_a_due_purge_is_no_loss(hcpcs: Callable[..., Said], tmp_path: Path) -> None:
+    ended = [record(f"A{n:04}", termination_date=dt.date(2012, 12, 31)) for n in range(150)]
+    posting("2016-01", *ended, record("B0001")).write(tmp_path / "offered")
+    posting("2018-01", record("B0001")).write(tmp_path / "offered")
+    said = hcpcs("refresh", "--from", tmp_path / "offered", "--outputs", tmp_path / "outputs")
+    assert (said.status, said.err) == (0, "")
 
 
 def correction(action: str, **stated: str | None) -> pl.DataFrame:
