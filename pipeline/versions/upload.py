@@ -3,7 +3,7 @@
 The manifest is written first, by a conditional write: it claims the version, so that every publisher of that version
 writes the same bytes and another one is refused. Then the files, then ``latest/``, then the pointer, again by a
 conditional write: a version that ``latest.json`` names is whole, and of two publishers neither overwrites what the
-other did. A publishing that was killed continues where it stopped.
+other did. A publishing that was killed continues where it stopped, and an object that is damaged is sent anew.
 
     <target>/latest.json                     version, path, sha256 of the manifest, path of every table
     <target>/tier.json                       the one tier that this target takes
@@ -89,7 +89,10 @@ def publish_to(folder: Path, target: str, *, tell: Tell = lambda text: None) -> 
     for number, (name, entry) in enumerate(sorted(entries.items()), 1):
         tell(f"sending {name} ({number} of {len(entries)})")
         path = f"{base}/{name}"
-        if place.size(path) == entry["bytes"] or place.copy(earlier.get(entry["sha256"]), path):
+        elsewhere = earlier.get(entry["sha256"])
+        if _is_whole(place, path, entry):
+            continue
+        if elsewhere != path and place.copy(elsewhere, path) and _is_whole(place, path, entry):
             continue
         if mine.get(name, {}).get("sha256") != entry["sha256"]:
             raise VersionExists(
@@ -327,13 +330,28 @@ def _claim(place: Place, path: str, data: bytes, manifest: dict[str, Any]) -> by
     """
     if place.put_new(path, data):
         return data
-    theirs = place.read(path) or b""
-    if theirs != data and load_manifest(theirs, f"{place.target}/{path}")["content"] != manifest["content"]:
+    theirs, tag = place.read_tagged(path)
+    if theirs == data:
+        return data
+    try:
+        content = load_manifest(theirs or b"", f"{place.target}/{path}")["content"]
+    except ManifestDamaged:  # it claims nothing; ours takes its place unless another publisher was faster
+        if place.swap(path, theirs, tag, data):
+            return data
+        return _claim(place, path, data, manifest)
+    if theirs is None or content != manifest["content"]:
         raise VersionExists(
             f"{place.target} has another {manifest['build']['version']}; publish from the outputs that made that one,"
             " or elsewhere"
         )
     return theirs
+
+
+def _is_whole(place: Place, path: str, entry: dict[str, Any]) -> bool:
+    """Whether what lies at ``path`` is the file that the manifest's ``entry`` describes, by its hash."""
+    if place.size(path) != entry["bytes"]:
+        return False
+    return hashlib.sha256(place.read(path) or b"").hexdigest() == entry["sha256"]
 
 
 def _earlier_files(place: Place, pointer: dict[str, Any] | None) -> dict[str, str]:
@@ -355,10 +373,12 @@ def _lay_latest(place: Place, base: str, data: bytes) -> None:
     """
     if place.link(LATEST_FOLDER, base):
         return
-    if place.read(f"{LATEST_FOLDER}/{NAME}") == data:
+    names = file_entries(load_manifest(data, f"{place.target}/{base}"))
+    if place.read(f"{LATEST_FOLDER}/{NAME}") == data and all(
+        _is_whole(place, f"{LATEST_FOLDER}/{name}", entry) for name, entry in names.items()
+    ):
         return
     place.delete([f"{LATEST_FOLDER}/{NAME}"])
-    names = file_entries(load_manifest(data, f"{place.target}/{base}"))
     for name in sorted(names):
         place.copy(f"{base}/{name}", f"{LATEST_FOLDER}/{name}")
     stale = set(place.list(f"{LATEST_FOLDER}/")) - {f"{LATEST_FOLDER}/{name}" for name in names}

@@ -131,6 +131,19 @@ def test_a_published_version_lies_at_its_own_paths_and_as_latest_and_verifies_th
 
 
 @pytest.mark.usefixtures("unchecked")
+def test_publishing_again_heals_what_was_damaged_at_the_target(sample: Version, target: str) -> None:
+    publish_to(sample.folder, target)
+    place, table = Place(target), "open/hcpcs_codes.parquet"
+    data = (sample.folder / table).read_bytes()
+    damaged = data[:100] + bytes([data[100] ^ 1]) + data[101:]  # of the same size
+    for path in (f"versions/{sample.id}/{table}", f"latest/{table}", f"versions/{sample.id}/manifest.json"):
+        place.put(path, b"{}" if path.endswith(".json") else damaged)
+        publish_to(sample.folder, target)
+        assert objects_below(target, f"versions/{sample.id}") == files_below(sample.folder), path
+        assert objects_below(target, "latest") == files_below(sample.folder), path
+
+
+@pytest.mark.usefixtures("unchecked")
 def test_a_file_system_without_links_gets_latest_as_a_copy_that_follows(
     sample: Version, renamed: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
