@@ -71,6 +71,8 @@ class Claims:
     schema: pa.Schema
     is_csv: bool
     left_out: Mapping[str, str] = field(default_factory=dict)
+    #: Claims in memory, which lie in no file.
+    table: pa.Table | None = None
 
     @property
     def lines(self) -> int:
@@ -214,6 +216,13 @@ def parts(claims: Claims, job: Job, reading: Reading) -> Iterator[pa.Table]:
     yield from _together(claims, job.file, together, reading)
 
 
+def claims_in_memory(table: pa.Table, names: Sequence[str]) -> Claims:
+    """A table as claims; ``names`` are those of all columns, of which the table has the ones that are used."""
+    types = {name: table.schema.field(name).type for name in table.column_names}
+    schema = pa.schema([(name, types.get(name, pa.null())) for name in names])
+    return Claims("", pyarrow.fs.LocalFileSystem(), (), schema, is_csv=False, table=table)
+
+
 def part_lines(claims: Claims) -> int:
     """How many lines a part has, by what they weigh."""
     weight = sum(g.weight for f in claims.files for g in f.groups) / max(claims.lines, 1)
@@ -228,6 +237,9 @@ def file_lines(claims: Claims, workers: int) -> int:
 
 def head(claims: Claims, columns: Sequence[str], enough: int = 100_000) -> Iterator[pa.Table]:
     """The claims' first lines, then the next ones, for as long as the caller asks; only ``columns``."""
+    if claims.table is not None:
+        table = claims.table.select(list(columns))
+        yield from (table.slice(first, enough) for first in range(0, table.num_rows, enough))
     for file in claims.files:
         if claims.is_csv:
             yield from (b.table(columns) for b in _csv_blocks(claims, file) if b is not None)

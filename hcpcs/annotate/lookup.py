@@ -95,6 +95,12 @@ def read_version(
     """
     fs = filesystem or pyarrow.fs.LocalFileSystem()
     paths = {name: f"{folder}/open/{name}.parquet" for name in ("hcpcs_validity", "hcpcs_history", "code_systems")}
+    for name, path in paths.items():
+        if fs.get_file_info(path).type == pyarrow.fs.FileType.NotFound:
+            raise HcpcsError(
+                f"version {version} has no table {name}: an earlier hcpcs published it, or it is damaged;"
+                " `hcpcs refresh --offline` publishes a version that has it"
+            )
     stated = pq.read_schema(paths["hcpcs_validity"], filesystem=fs).names
     spans = pq.read_schema(paths["hcpcs_history"], filesystem=fs).names
     usual = (*DEFAULT_COLUMNS, "steward", *_OF_SYSTEM)

@@ -221,14 +221,6 @@ def test_classify_is_total_and_keeps_rows_and_order(codes: list[str | None]) -> 
     assert all((row["license_id"] is None) == (not row["code"]) for row in found)
 
 
-def test_a_lazy_frame_stays_lazy_and_says_the_same() -> None:
-    frame = pl.DataFrame({"n": range(6), "code": ["99213", None, "J1100", "x", "99213", "P3"]})
-    lazy = classify(frame.lazy(), "code")
-    assert isinstance(lazy, pl.LazyFrame)
-    assert lazy.collect().equals(classify(frame, "code"))
-    assert classify(frame, "code").columns == ["n", "code", *CLASS_COLUMNS]
-
-
 def test_columns_that_are_there_are_not_overwritten() -> None:
     frame = pl.DataFrame({"code": ["J1100"], "steward": ["me"]})
     with pytest.raises(ValueError, match="steward already"):
