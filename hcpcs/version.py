@@ -7,8 +7,8 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,8 @@ class Version:
     """A published version in a folder: its manifest and its tables, as Arrow."""
 
     folder: Path
+    #: The temporary folder that it was fetched into, which goes with it.
+    fetched_into: Any = field(default=None, repr=False, compare=False)
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -96,6 +98,135 @@ class Version:
         if name not in self.paths:
             raise HcpcsError(f"version {self.id} has no table {name!r}; it has {', '.join(sorted(self.paths))}")
         return _read_parquet(self.paths[name], columns=columns)
+
+    def lookup(self, code: str, on: date | str | None = None) -> Any:
+        """What a code or modifier means: a dictionary for each meaning in its latest state, or its meaning on a day.
+
+        With ``on``: ``span`` (None where it was not valid), and the spans ``before`` and ``after``. Raises
+        ``HcpcsError`` where no loaded release has the code.
+
+        >>> hcpcs.open().lookup("J0570", on="2014-06-30")["span"] is None
+        True
+        """
+        from hcpcs.lookup import code_on_day, code_states
+
+        return code_states(self.folder, code) if on is None else code_on_day(self.folder, code, day_of(on))
+
+    def history(self, code: str) -> dict[str, Any]:
+        """A code's meanings with their spans, changes and successors; raises ``HcpcsError`` for an unknown code.
+
+        >>> [meaning["episode"] for meaning in hcpcs.open().history("J0570")["meanings"]]
+        [1, 2]
+        """
+        from hcpcs.lookup import life_of
+
+        return life_of(self.folder, code)
+
+    def as_of(self, day: date | str) -> pyarrow.Table:
+        """The codes and modifiers that were valid on a day, with their descriptions then, as rows of ``hcpcs_history``.
+
+        >>> "J0570" in hcpcs.open().as_of("2018-06-30")["code"].to_pylist()
+        True
+        """
+        spans, at = self.table("hcpcs_history"), pyarrow.scalar(day_of(day))
+        begun = pyarrow.compute.less_equal(spans["valid_from"], at)
+        current = pyarrow.compute.fill_null(pyarrow.compute.greater_equal(spans["valid_to"], at), True)
+        return spans.filter(pyarrow.compute.and_(begun, current))
+
+    def search(self, words: str) -> Rows:
+        """The newest wording of each meaning whose description, of any time, has all the words.
+
+        >>> {row["code"] for row in hcpcs.open().search("rod skin")}
+        {'J0570'}
+        """
+        from hcpcs.lookup import search
+
+        return search(self.folder, words)
+
+    def changes(self, release: str | None = None, *, since: str | None = None) -> pyarrow.Table:
+        """Rows of ``hcpcs_changes``: of one release, of those after the release ``since`` (YYYY-MM), or all.
+
+        >>> hcpcs.open().changes(since="2099-01").num_rows
+        0
+        """
+        changes = self.table("hcpcs_changes")
+        if release is not None:
+            changes = changes.filter(pyarrow.compute.equal(changes["release_id"], release))
+        if since is not None:
+            changes = changes.filter(pyarrow.compute.greater(changes["release_id"], since[:7]))
+        return changes
+
+    def classify(self, values: Any, on: date | str | None = None) -> Any:
+        """What each code is by its format: code system, section, family, license, and what else it may be.
+
+        ``values``: a list (answered by a list of dictionaries), or a column of polars, pandas or PyArrow (answered by
+        a frame of theirs). Raises ``TypeError`` for what is no text.
+
+        >>> [row["code_system"] for row in hcpcs.open().classify(["99213", "j1100"])]
+        ['cpt-category-1', 'hcpcs-level-2']
+        """
+        from hcpcs.classify import TABLES, Classifier
+        from hcpcs.frames import like, texts_of
+
+        distinct = texts_of(values).dictionary_encode(null_encoding="encode")
+        found = Classifier(*map(self.table, TABLES)).read(distinct.dictionary, None if on is None else day_of(on))
+        return like(values, found.take(distinct.indices))
+
+    def check(self, codes: Any, on: date | str, since: str | None = None) -> Any:
+        """Whether each code is valid on a day, and what replaced it; with ``since`` (YYYY-MM), its changes after then.
+
+        Codes and answer as for ``classify``.
+
+        >>> hcpcs.open().check(["J0570"], on="2014-06-30")[0]["code_status_on_date"]
+        'expired'
+        """
+        from hcpcs.frames import like, texts_of
+
+        texts = texts_of(codes)
+        columns = ["normalized_code", "code_status_on_date", "short_description", "replaced_by"]
+        checked = self.annotate(pyarrow.table({"code": texts}), code="code", on=on, columns=columns)
+        if since is not None:
+            changed = set(self.changes(since=since)["code"].to_pylist())
+            has_changed = [code in changed for code in checked["normalized_code"].to_pylist()]
+            checked = checked.append_column("has_changed", pyarrow.array(has_changed, pyarrow.bool_()))
+        return like(codes, checked)
+
+    def annotate(self, frame: Any, *, code: str | Sequence[str], on: date | str | None = None, **options: Any) -> Any:
+        """A frame with the columns of `hcpcs annotate` added, in the caller's kind; rows keep their order.
+
+        ``frame``: of polars (eager or lazy, which is collected), pandas, PyArrow, DuckDB, or whatever exports an Arrow
+        stream. ``code``, ``date`` or ``on``, and ``modifiers``, ``columns``, ``redact``, ``date_else``,
+        ``date_formats``, ``nulls``: as for ``hcpcs.annotate.engine.annotate``. Raises ``HcpcsError`` for columns that
+        cannot be used, ``TypeError`` for what is no frame.
+
+        >>> claims = pyarrow.table({"code": ["J0570", "99213"], "day": ["2018-06-30", "2018-06-30"]})
+        >>> hcpcs.open().annotate(claims, code="code", date="day")["code_status_on_date"].to_pylist()
+        ['valid', 'not_loaded']
+        """
+        from hcpcs.annotate.in_memory import annotate_frame
+
+        day = None if on is None else day_of(on)
+        return annotate_frame(frame, version=self.folder, code=code, on=day, **options)
+
+
+def open_version(outputs: Outputs, named: str | None = None) -> Version:
+    """The version that ``named`` names, as for ``found_version``; what is fetched goes with the version object."""
+    if named is None or not is_remote(named):
+        return Version(version_folder(outputs, named))
+    from hcpcs.remote import fetch_version
+
+    scratch = tempfile.TemporaryDirectory(prefix="hcpcs-version-")
+    return Version(fetch_version(named, Path(scratch.name)), scratch)
+
+
+def day_of(day: date | str) -> date:
+    """A day, or text of the form YYYY-MM-DD, as a date; raises ``ValueError`` for any other text."""
+    if isinstance(day, str):
+        try:
+            return datetime.strptime(day, "%Y-%m-%d").date()
+        except ValueError:
+            raise ValueError(f"{day!r} is no date of the form YYYY-MM-DD") from None
+    return day.date() if isinstance(day, datetime) else day
 
 
 def latest_version(outputs: Outputs) -> str | None:

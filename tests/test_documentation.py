@@ -90,6 +90,14 @@ def test_the_readmes_commands_run_from_top_to_bottom(hcpcs, own_sample, tmp_path
     assert len(ran) > 15 and {"rebuild", "publish", "annotate", "catalog", "export"} <= set(ran)
 
 
+def test_the_readmes_python_runs_with_the_result_that_it_states(sample):
+    (snippet,) = re.findall(r"```python\n(.*?)# (.*?)\n```", README, re.S)
+    *statements, last = snippet[0].replace("outputs/sample", str(sample.outputs.folder)).strip().splitlines()
+    names: dict = {}
+    exec("\n".join(statements), names)
+    assert str(eval(last, names)) == snippet[1]
+
+
 def test_spelling_is_american():
     british = re.compile(
         r"\b(licence|catalogue|anaesthesia|neighbour|behaviour|colour|normalis|recognis|centre)\w*", re.I

@@ -17,7 +17,7 @@ MODULES = sorted(p for package in PACKAGES for p in (REPOSITORY / package).rglob
 #: Standard and third-party modules that open a connection.
 OPENS_SOCKETS = {"socket", "ssl", "http", "ftplib", "smtplib", "asyncio", "httpx", "requests", "aiohttp", "urllib3"}
 OPENS_SOCKETS |= {"urllib.request", "xmlrpc"}
-READS_ENVIRONMENT = {"pipeline/definitions.py", "hcpcs/cli/main.py", "pipeline/commands/ui.py"}
+READS_ENVIRONMENT = {"hcpcs/__init__.py", "pipeline/definitions.py", "hcpcs/cli/main.py", "pipeline/commands/ui.py"}
 
 
 def place(path: Path) -> str:

@@ -146,22 +146,19 @@ def annotate(
     if claims_out := Path(out) if out is not None else None:
         _check_place(claims_out)
     tables = open_version(version, columns)
-    request = _checked(
-        Request(
-            code="",
-            more_codes=(code,) if isinstance(code, str) else tuple(code),
-            date=date,
-            date_else=date_else,
-            on=on,
-            modifiers=tuple(modifiers),
-            columns=tuple(columns),
-            redact=tuple(redact),
-            amount=amount,
-            date_formats=_formats(date_formats),
-            decimal=decimal,
-            null_words=(*NULL_WORDS, *(word.strip().upper() for word in nulls)),
-        ),
+    request = checked_request(
         found.schema,
+        code=code,
+        date=date,
+        date_else=date_else,
+        on=on,
+        modifiers=modifiers,
+        columns=columns,
+        redact=redact,
+        amount=amount,
+        date_formats=date_formats,
+        decimal=decimal,
+        nulls=nulls,
     )
     annotator = Annotator(tables, request, found)
     workers = threads or os.cpu_count() or 1
@@ -172,6 +169,31 @@ def annotate(
         with Output(claims_out, found, annotator.schema, statistics) as output:
             _run(annotator, found, workers, output, tell)
     return summary_of(annotator, str(claims), str(out) if out is not None else None)
+
+
+def checked_request(
+    schema: pa.Schema,
+    *,
+    code: str | Sequence[str],
+    columns: Sequence[str],
+    modifiers: Sequence[str] = (),
+    redact: Sequence[str] = (),
+    date_formats: Sequence[str] = (),
+    nulls: Sequence[str] = (),
+    **others: Any,
+) -> Request:
+    """The options of ``annotate`` as a request to claims of a schema; raises ``UnusableColumn``."""
+    request = Request(
+        code="",
+        more_codes=(code,) if isinstance(code, str) else tuple(code),
+        modifiers=tuple(modifiers),
+        columns=tuple(columns),
+        redact=tuple(redact),
+        date_formats=_formats(date_formats),
+        null_words=(*NULL_WORDS, *(word.strip().upper() for word in nulls)),
+        **others,
+    )
+    return _checked(request, schema)
 
 
 def _formats(stated: Sequence[str]) -> dict[str, str]:

@@ -367,25 +367,20 @@ def _days(span: dict[str, Any]) -> str:
     metavar="YYYY-MM-DD",
     help="Sections, and whether the code system was in effect, as of that day.",
 )
+@version_option
 @json_option
-def classify_command(codes: tuple[str, ...], day: datetime | None, as_json: bool) -> None:
-    """Show what each code is by its format: code system, section, license, and what else it may be. Needs no version.
+@outputs_option
+def classify_command(
+    outputs: Outputs, codes: tuple[str, ...], day: datetime | None, version: str | None, as_json: bool
+) -> None:
+    """Say what each code is by its format: code system, section, license, and what else it may be.
 
     \b
     Example: hcpcs classify 99213 0001U U0001 J1100 D0120 W1234 0042T 4004F 99
     """
-    import polars as pl
-    import pyarrow as pa
+    from hcpcs.version import Version
 
-    from hcpcs.annotate.parsing import read_codes
-    from pipeline.transforms.classification import classify, lookalikes
-
-    read = read_codes(pa.array(codes, pa.large_string()))
-    frame = pl.DataFrame({"given": codes, "code": read.texts().to_pylist(), "cut_off": read.modifiers.to_pylist()})
-    whole = pl.col("given").str.strip_chars().str.to_uppercase()
-    frame = frame.with_columns(code=pl.col("code").fill_null(whole))
-    on = day.date() if day else None
-    rows = classify(frame, "code", date=on).with_columns(may_also_be=lookalikes(whole, date=on)).to_dicts()
+    rows = Version(version_of(outputs, version)).classify(list(codes), on=day)
     if as_json:
         print_json(rows)
         return
@@ -417,7 +412,7 @@ def licenses_command(outputs: Outputs, version: str | None, as_json: bool) -> No
     \b
     Example: hcpcs licenses
     """
-    from pipeline.versions.license_counts import licenses_of_version
+    from hcpcs.license_counts import licenses_of_version
 
     rows = licenses_of_version(version_of(outputs, version))
     if as_json:

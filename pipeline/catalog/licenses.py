@@ -10,9 +10,9 @@ from typing import Any
 
 import polars as pl
 
+from hcpcs.license_counts import licenses_of_version
 from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
-from pipeline.versions.license_counts import licenses_of_version
 from sources.curated.license_policy import load_license_policy
 
 #: What a row of the policy depends on, in words.

@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from hcpcs.license_counts import licenses_of_version
 from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
 from pipeline.versions.diff import CHANGES
-from pipeline.versions.license_counts import licenses_of_version
 from sources.release.calendar import next_release
 from sources.release.names import effective_day
 

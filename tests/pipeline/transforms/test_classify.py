@@ -16,12 +16,12 @@ import duckdb
 import polars as pl
 import pytest
 from click.testing import CliRunner
-from conftest import REPOSITORY
+from conftest import REPOSITORY, Version
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hcpcs.cli.query import classify_command
-from pipeline.transforms.classification import CLASS_COLUMNS, UNKNOWN_SHAPE, classify
+from pipeline.transforms.classification import UNKNOWN_SHAPE, classify
 from sources.curated.tables import (
     load_code_families,
     load_code_lookalikes,
@@ -326,17 +326,18 @@ def _agrees(case: dict[str, str], found: dict[str, Any]) -> bool:
 SYSTEMS = set(load_code_systems()["code_system_id"])
 
 
-def test_an_experts_codes_and_days_are_classified_as_expected(shared: Path) -> None:
+def test_an_experts_codes_and_days_are_classified_as_expected(shared: Path, sample: Version) -> None:
     """Through the command, one call a day."""
     with (shared / "cases" / "classify.csv").open(encoding="utf-8", newline="") as file:
         cases = list(csv.DictReader(file))
     by_day: dict[str, list[dict[str, str]]] = defaultdict(list)
     for case in cases:
         by_day[case["day"]].append(case)
+    place = ["--outputs", str(sample.outputs.folder)]
     wrong = []
     for day, several in by_day.items():
         on = ["--on", day] if day else []
-        run = CliRunner().invoke(classify_command, [*on, "--json", *(case["code"] for case in several)])
+        run = CliRunner().invoke(classify_command, [*place, *on, "--json", *(case["code"] for case in several)])
         assert run.exit_code == 0, run.output
         answers = json.loads(run.output)
         assert len(answers) == len(several)
@@ -345,9 +346,10 @@ def test_an_experts_codes_and_days_are_classified_as_expected(shared: Path) -> N
     assert wrong == []
 
 
-def test_a_code_is_read_as_annotate_reads_it_and_what_was_cut_off_is_said() -> None:
+def test_a_code_is_read_as_annotate_reads_it_and_what_was_cut_off_is_said(sample: Version) -> None:
+    place = ["--outputs", str(sample.outputs.folder)]
     run = CliRunner().invoke(
-        classify_command, ["--json", "J11.00", "99213-25", "J1100JW", "j1100", "HC:J1100", "5880005"]
+        classify_command, [*place, "--json", "J11.00", "99213-25", "J1100JW", "j1100", "HC:J1100", "5880005"]
     )
     assert run.exit_code == 0, run.output
     rows = json.loads(run.output)
@@ -361,5 +363,5 @@ def test_a_code_is_read_as_annotate_reads_it_and_what_was_cut_off_is_said() -> N
     ]
     assert rows[-1]["code_system"] == UNKNOWN_SHAPE
     assert "ICD-10-CM" in rows[0]["may_also_be"] and "CPT with modifier" in rows[1]["may_also_be"]
-    said = CliRunner().invoke(classify_command, ["J1100-JW"]).output
+    said = CliRunner().invoke(classify_command, [*place, "J1100-JW"]).output
     assert "J1100-JW: read as J1100, with modifiers JW behind it" in said

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from conftest import Version
 
+from hcpcs.license_counts import licenses_of_version
 from pipeline.transforms.license_flags import CONDITIONS, masked, quotable, with_license_flags
-from pipeline.versions.license_counts import licenses_of_version
 from pipeline.versions.license_gate import KEEP_CONDITIONS
 from schemas.registry import contract, contracts
 from sources.curated.license_policy import load_license_policy
@@ -132,6 +132,6 @@ def test_the_report_counts_rows_and_masked_fields_by_table_and_license(sample: V
 
 
 def test_the_report_imports_no_heavy_library() -> None:
-    code = "import sys, pipeline.versions.license_counts; print({'polars', 'pandera', 'dagster'} & set(sys.modules))"
+    code = "import sys, hcpcs.license_counts; print({'polars', 'pandera', 'dagster'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

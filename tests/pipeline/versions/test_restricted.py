@@ -13,8 +13,8 @@ import pyarrow.parquet
 import pytest
 from conftest import Version
 
+from hcpcs.license_counts import licenses_of_version
 from hcpcs.paths import Outputs
-from pipeline.versions.license_counts import licenses_of_version
 from pipeline.versions.restricted import RestrictedRefused, request_restricted, write_restricted
 from schemas.registry import contracts
 from sources.curated.cpt_files import CptFileError, read_cpt_files

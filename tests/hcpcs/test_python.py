@@ -1,0 +1,146 @@
+"""``import hcpcs``: light, and the answers of the command line for every kind of frame."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Version
+from engines import engines_python
+
+import hcpcs
+import hcpcs.version
+
+OPTIONS: dict[str, Any] = {"code": "hcpcs_code", "date": "claim_start_date", "modifiers": ["hcpcs_modifier_1"]}
+
+
+@pytest.fixture(scope="module")
+def claims(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("claims") / "claims.parquet"
+    pl.read_csv(shared / "claims" / "medical_claim_seed.csv", infer_schema=False).write_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(claims: Path, sample: Version) -> list[dict[str, Any]]:
+    """What the command writes."""
+    out = claims.with_name("annotated.parquet")
+    command = [Path(sys.executable).with_name("hcpcs"), "annotate", claims, out, "--code", "hcpcs_code"]
+    command += ["--date", "claim_start_date", "--modifier", "hcpcs_modifier_1", "--outputs", sample.outputs.folder]
+    subprocess.run(command, check=True, capture_output=True)
+    rows: list[dict[str, Any]] = pq.read_table(out).to_pylist()
+    assert len(rows) == 2075
+    return rows
+
+
+def relation(path: Path) -> Any:
+    return duckdb.connect().read_parquet(str(path))
+
+
+KINDS: dict[str, tuple[Callable[[Path], Any], Callable[[Any], list[dict[str, Any]]]]] = {
+    "polars": (pl.read_parquet, lambda f: f.to_dicts()),
+    "polars lazy": (pl.scan_parquet, lambda f: f.collect().to_dicts()),
+    "table": (pq.read_table, lambda f: f.to_pylist()),
+    "batch": (lambda p: pq.read_table(p).combine_chunks().to_batches()[0], lambda f: f.to_pylist()),
+    "reader": (lambda p: pq.read_table(p).to_reader(), lambda f: f.read_all().to_pylist()),
+    "duckdb": (relation, lambda f: pa.table(f).to_pylist()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_frame_gets_the_columns_of_the_command_in_its_own_kind(
+    kind: str, claims: Path, expected: list[dict[str, Any]], sample: Version
+) -> None:
+    read, rows_of = KINDS[kind]
+    given = read(claims)
+    answer = hcpcs.open(outputs=sample.outputs.folder).annotate(given, **OPTIONS)
+    assert type(answer) is type(given)
+    assert rows_of(answer) == expected
+
+
+def test_pandas_frames_keep_their_index_and_get_the_same_columns(
+    claims: Path, expected: list[dict[str, Any]], sample: Version
+) -> None:
+    program = (
+        "import hcpcs, json, pandas, sys\n"
+        "frame = pandas.read_parquet(sys.argv[1]).set_index(pandas.Index(range(5, 2080)))\n"
+        f"out = hcpcs.open(outputs=sys.argv[2]).annotate(frame, **{OPTIONS!r})\n"
+        "assert list(out.index) == list(range(5, 2080)) and type(out) is pandas.DataFrame\n"
+        "print(out.astype(object).to_json(orient='records'))\n"
+    )
+    repository = Path(hcpcs.__file__).parent.parent
+    command = [engines_python("pandas", "pyarrow"), "-c", program, claims, sample.outputs.folder]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(repository)}
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == expected
+
+
+def test_import_is_light_and_imports_no_frames_of_its_own() -> None:
+    program = (
+        "import sys, time; start = time.process_time(); import hcpcs; seconds = time.process_time() - start\n"
+        "print({'pyarrow', 'numpy', 'polars', 'pandera', 'dagster', 'pipeline'} & set(sys.modules), seconds < 0.15)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set() True\n"
+
+
+def test_the_library_answers_without_the_pipelines_packages(sample: Version) -> None:
+    program = (
+        "import sys, hcpcs; v = hcpcs.open(outputs=sys.argv[1])\n"
+        "v.classify(['99213']); v.check(['J0570'], on='2018-06-30')\n"
+        "print({'polars', 'pandera', 'dagster', 'pipeline', 'pandas', 'sqlglot'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, sample.outputs.folder], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+@pytest.mark.parametrize("module", [hcpcs, hcpcs.version], ids=["open", "Version"])
+def test_the_examples_of_the_docstrings_run(module: Any, sample: Version, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HCPCS_OUTPUTS", str(sample.outputs.folder))
+    done = doctest.testmod(module, extraglobs={"hcpcs": hcpcs, "pyarrow": pa})
+    assert done.attempted and not done.failed
+
+
+def test_what_cannot_be_used_is_one_error(sample: Version, tmp_path: Path) -> None:
+    version = hcpcs.open(outputs=sample.outputs.folder)
+    with pytest.raises(TypeError, match="int is no frame"):
+        version.annotate(1, code="c", date="d")
+    with pytest.raises(hcpcs.HcpcsError, match="no column 'day'"):
+        version.annotate(pa.table({"code": ["J0570"]}), code="code", date="day")
+    with pytest.raises(TypeError, match="leading zeros"):
+        version.classify([99213])
+    with pytest.raises(ValueError, match="YYYY-MM-DD"):
+        version.as_of("06/30/2018")
+    with pytest.raises(hcpcs.HcpcsError, match="holds no version yet"):
+        hcpcs.open(outputs=tmp_path)
+
+
+def test_an_empty_frame_gets_the_columns(sample: Version) -> None:
+    empty = pl.DataFrame(schema={"c": pl.String, "d": pl.Date})
+    assert (
+        "code_status_on_date" in hcpcs.open(outputs=sample.outputs.folder).annotate(empty, code="c", date="d").columns
+    )
+
+
+def test_a_version_without_hcpcs_validity_is_one_clear_error(own_sample: Any, hcpcs: Callable[..., Any]) -> None:
+    (own_sample.folder / "latest" / "open" / "hcpcs_validity.parquet").unlink()
+    claims = own_sample.folder / "claims.csv"
+    claims.write_text("code,day\nJ0570,2018-06-30\n")
+    said = hcpcs("annotate", claims, "--code", "code", "--date", "day", "--outputs", own_sample.folder)
+    assert said.status == 1
+    assert "has no table hcpcs_validity" in said.err and "hcpcs refresh --offline" in said.err
