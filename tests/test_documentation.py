@@ -91,7 +91,7 @@ def test_the_readmes_commands_run_from_top_to_bottom(hcpcs, own_sample, tmp_path
 
 
 def test_the_readmes_python_runs_with_the_result_that_it_states(sample):
-    (snippet,) = re.findall(r"```python\n(.*?)# (.*?)\n```", README, re.S)
+    (snippet,) = re.findall(r"```python\n(.*?)\n# ([^\n]*)\n```", README, re.S)
     *statements, last = snippet[0].replace("outputs/sample", str(sample.outputs.folder)).strip().splitlines()
     names: dict = {}
     exec("\n".join(statements), names)
