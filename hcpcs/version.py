@@ -118,9 +118,9 @@ class Version:
         >>> [meaning["episode"] for meaning in hcpcs.open().history("J0570")["meanings"]]
         [1, 2]
         """
-        from hcpcs.lookup import life_of
+        from hcpcs.lookup import history_of
 
-        return life_of(self.folder, code)
+        return history_of(self.folder, code)
 
     def as_of(self, day: date | str) -> pyarrow.Table:
         """The codes and modifiers that were valid on a day, with their descriptions then, as rows of ``hcpcs_history``.
