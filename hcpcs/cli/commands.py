@@ -50,6 +50,10 @@ COMMANDS = {
     "changes": CommandPlace(
         "hcpcs.cli.query:changes_command", "List what a release changed against the loaded release before it."
     ),
+    "check": CommandPlace(
+        "hcpcs.cli.check:check_command",
+        "Check a list of codes and modifiers: which are valid, ended, replaced, changed, or not CMS's.",
+    ),
     "classify": CommandPlace(
         "hcpcs.cli.query:classify_command",
         "Show what each code is by its format: code system, section, license, and what else it may be.",

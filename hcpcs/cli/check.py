@@ -1,0 +1,102 @@
+"""``hcpcs check``: a list of codes against a version."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hcpcs.cli.console import json_option, outputs_option, print_json, print_table, version_of, version_option
+from hcpcs.errors import HcpcsError
+from hcpcs.paths import Outputs
+
+
+@click.command("check")
+@click.argument(
+    "list_file", metavar="LIST", type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True)
+)
+@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="By default today.")
+@click.option(
+    "--since", metavar="RELEASE", help="Also what changed after this release (2025-01) or version (2025.01.1)."
+)
+@click.option("--column", help="Column of a CSV file that has the codes.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+@click.option(
+    "--fail-on", metavar="STATUS,…", help="Exit with status 1 if a code has one of these, such as ended,reused."
+)
+@version_option
+@json_option
+@outputs_option
+def check_command(
+    outputs: Outputs,
+    list_file: Path,
+    day: datetime | None,
+    since: str | None,
+    column: str | None,
+    as_csv: bool,
+    markdown: bool,
+    fail_on: str | None,
+    version: str | None,
+    as_json: bool,
+) -> None:
+    """Check a list of codes and modifiers: which are valid, ended, replaced, changed, or not CMS's.
+
+    LIST is a text, a CSV file, a FHIR ValueSet (JSON), or - for standard input.
+
+    \b
+    Example: hcpcs check codes.txt --on 2025-01-01 --since 2023-01 --fail-on ended,reused
+    """
+    from hcpcs.check import CHANGES, STATUSES, check_codes, codes_of_list, failing
+
+    causes = fail_on.split(",") if fail_on else []
+    if wrong := sorted(set(causes) - {*STATUSES, *CHANGES}):
+        raise click.UsageError(f"--fail-on: {', '.join(wrong)} is none of {', '.join((*STATUSES, *CHANGES))}")
+    if as_json + as_csv + markdown > 1:
+        raise click.UsageError("choose one of --json, --csv and --markdown")
+    try:
+        text = sys.stdin.read() if str(list_file) == "-" else list_file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HcpcsError(f"{list_file} is no text in UTF-8 ({error}); save the column of codes as CSV") from None
+    codes = codes_of_list(list_file, text, column)
+    on = day.date() if day else date.today()
+    rows = check_codes(version_of(outputs, version), codes, day=on, since=since)
+    if as_json:
+        print_json(rows)
+    elif as_csv:
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(rows[0])
+        writer.writerows([" ".join(v) if isinstance(v, list) else v for v in r.values()] for r in rows)
+        click.echo(out.getvalue(), nl=False)
+    else:
+        _print(rows, markdown=markdown)
+    if found := failing(rows, causes):
+        raise HcpcsError(f"{len(found)} of {len(rows)} codes are {fail_on}: {' '.join(r['given'] for r in found[:20])}")
+
+
+def _print(rows: list[dict[str, Any]], *, markdown: bool) -> None:
+    cells = [
+        [
+            r["code"] or r["given"],
+            " ".join([r["status"], *r["changed"]]),
+            r["ended"],
+            " ".join(r["successors"])
+            + (f" → {' '.join(r['chain_ends'])}" if r["chain_ends"] != r["successors"] else ""),
+            " ".join(filter(None, (r["description"], f"({r['note']})" if r["note"] else None))),
+        ]
+        for r in rows
+    ]
+    headings = ["code", "status", "ended", "replaced by", "description"]
+    if markdown:
+        for row in (headings, ["---"] * len(headings), *cells):
+            click.echo("| " + " | ".join(str("" if c is None else c).replace("|", "\\|") for c in row) + " |")
+    else:
+        print_table(headings, cells)
+    for caution in {r["caution"] for r in rows} - {None}:
+        click.echo(f"\nnote: {caution}")

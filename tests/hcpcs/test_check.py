@@ -1,0 +1,63 @@
+"""``hcpcs check``: a list of codes against the published sample."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+LIST = "J0570 # reused\n99213-25, D0120\nJ9998\nW1234;QA nonsense\n"
+
+
+def test_each_code_of_a_list_has_its_status(hcpcs, sample, tmp_path):
+    path = tmp_path / "codes.txt"
+    path.write_text(LIST)
+    where = ("--on", "2014-06-30", "--since", "2012-01", "--outputs", sample.outputs.folder)
+    done = hcpcs("check", path, *where, "--json")
+    assert (done.status, done.err) == (0, "")
+    rows = {r["given"]: r for r in json.loads(done.out)}
+    assert list(rows) == ["J0570", "99213-25", "D0120", "J9998", "W1234", "QA", "nonsense"]
+    statuses = {given: row["status"] for given, row in rows.items()}
+    assert statuses | {"QA": ""} == {
+        "J0570": "ended",
+        "99213-25": "not_cms",
+        "D0120": "not_cms",
+        "J9998": "unknown",
+        "W1234": "not_cms",
+        "QA": "",
+        "nonsense": "no_code",
+    }
+    assert (rows["J0570"]["ended"], rows["J0570"]["ended_by"]) == ("2010-12-31", "CMS termination date")
+    assert "reused" in rows["J0570"]["changed"] and rows["99213-25"]["modifiers"] == ["25"]
+    assert next(csv.DictReader(io.StringIO(hcpcs("check", path, *where, "--csv").out)))["status"] == "ended"
+    assert hcpcs("check", path, *where, "--markdown").out.splitlines()[1] == "| --- | --- | --- | --- | --- |"
+    failed = hcpcs("check", path, *where, "--fail-on", "ended,reused")
+    assert failed.status == 1 and "2 of 7 codes are ended,reused: J0570 QA" in failed.err and "J0570" in failed.out
+
+
+def test_a_csv_column_and_a_fhir_value_set_are_lists(hcpcs, sample, tmp_path):
+    table, fhir = tmp_path / "list.csv", tmp_path / "set.json"
+    table.write_text("id,hcpcs_code,name\n11111,J0570,x\n22222,99213,y\n")
+    concepts = [{"code": "J0570"}, {"code": "99213"}]
+    fhir.write_text(json.dumps({"resourceType": "ValueSet", "compose": {"include": [{"concept": concepts}]}}))
+    for path in (table, fhir):
+        done = hcpcs("check", path, "--on", "2018-06-30", "--json", "--outputs", sample.outputs.folder)
+        assert [(r["code"], r["status"]) for r in json.loads(done.out)] == [("J0570", "valid"), ("99213", "not_cms")]
+
+
+def test_what_cannot_be_checked_is_one_line(hcpcs, sample, tmp_path):
+    path, empty, other = tmp_path / "codes.txt", tmp_path / "empty.txt", tmp_path / "other.json"
+    path.write_text("J0570")
+    empty.write_text("\n")
+    other.write_text('{"resourceType": "Patient"}')
+    where = ("--outputs", sample.outputs.folder)
+    for arguments, status, words in [
+        ((path, "--since", "2018-01"), 1, "release 2018-01 is not loaded"),
+        ((path, "--fail-on", "bad"), 2, "--fail-on: bad is none of valid"),
+        ((path, "--column", "code"), 1, "has no column 'code'; it has J0570"),
+        ((empty,), 1, "contains no code"),
+        ((other,), 1, "is a FHIR Patient"),
+        ((tmp_path / "none.txt",), 2, "does not exist"),
+    ]:
+        done = hcpcs("check", *arguments, *where)
+        assert (done.status, done.out) == (status, "") and words in done.err and "Traceback" not in done.err
