@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import hypothesis
 import polars as pl
 import pytest
 import sqlalchemy
@@ -27,6 +28,10 @@ from pipeline.catalog.build import write_catalog
 from pipeline.refresh.refresh import Refreshed, refresh
 from pipeline.versions.store import read_manifest
 from sources.sample import write_sample
+
+# A busy machine is no fault of the code under test.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
