@@ -119,7 +119,9 @@ COMMANDS = {
     "releases": CommandPlace(
         "pipeline.commands.refresh:releases_command", "List the releases and revisions in the latest version."
     ),
-    "status": CommandPlace("pipeline.commands.refresh:status_command", "Tell what is published and what is held."),
+    "status": CommandPlace(
+        "pipeline.commands.refresh:status_command", "Show what is published and which releases are loaded."
+    ),
     "ui": CommandPlace(
         "pipeline.commands.ui:ui_command",
         "Start Dagster's user interface on the loopback address: assets, runs, checks, lineage.",

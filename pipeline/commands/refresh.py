@@ -212,7 +212,7 @@ def _what_next(error: Exception, outputs: Outputs) -> list[str]:
 @json_option
 @outputs_option
 def status_command(outputs: Outputs, as_json: bool) -> None:
-    """Tell what is published and what is held.
+    """Show what is published and which releases are loaded.
 
     \b
     Example: hcpcs status
@@ -250,7 +250,7 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
         return
     what = "made-up sample releases" if status["is_sample"] else "releases"
     click.echo(f"version {version}, published {status['published_at']}, in {shown(outputs.version(version))}")
-    click.echo(f"{len(held)} {what} held, {held[0]} to {held[-1]}")
+    click.echo(f"{len(held)} {what} loaded, {held[0]} to {held[-1]}")
     if not status["is_sample"]:
         click.echo(str(status["freshness"]))
     for name, why in index.refused.items():

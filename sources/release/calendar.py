@@ -25,7 +25,7 @@ FreshnessStatus = Literal["current", "due", "late", "nothing"]
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Whether the newest release held is the newest that should exist; ``words`` says it in a few words."""
+    """Whether the newest loaded release is the newest that should exist; ``words`` says it in a few words."""
 
     status: FreshnessStatus
     newest: str | None
@@ -59,16 +59,25 @@ def _rules() -> tuple[dict[str, Any], ...]:
 
 
 def freshness(newest: str | None, today: date) -> Freshness:
-    """Compare the newest release held with the calendar: current, due (posted, not yet in effect), or late."""
+    """Compare the newest loaded release with the calendar: current, due (posted, not yet in effect), or late."""
     expected = expected_release(today)
     if newest is None:
-        return Freshness("nothing", None, expected, None, 0, f"nothing is held; {expected} should exist")
+        return Freshness("nothing", None, expected, None, 0, f"no release is loaded; CMS posted {expected}")
     if newest >= expected:
-        return Freshness("current", newest, expected, None, 0, f"current: {newest} is the newest that should exist")
+        return Freshness("current", newest, expected, None, 0, f"current: {newest} is CMS's newest release")
     missing = next_release(newest)
     effective = effective_day(missing)
     since = effective - timedelta(days=POSTED_DAYS_BEFORE)
     days = (today - effective).days
     if days <= 0:
-        return Freshness("due", newest, expected, since, 0, f"due since {since.isoformat()}: {missing}")
-    return Freshness("late", newest, expected, since, days, f"late by {days} day{'s' * (days > 1)}: {missing}")
+        return Freshness(
+            "due",
+            newest,
+            expected,
+            since,
+            0,
+            f"due: CMS's release {missing} was posted about {since} and is not loaded; run `hcpcs refresh`",
+        )
+    ago = f"{days} day{'s' * (days > 1)} ago"
+    words = f"OVERDUE: CMS's {effective:%B %Y} release took effect {ago} and is not loaded; run `hcpcs refresh`"
+    return Freshness("late", newest, expected, since, days, words)

@@ -442,16 +442,44 @@ def test_a_poller_asks_within_what_dagster_gives_it(server, tmp_path):
 @pytest.mark.parametrize(
     ("today", "newest", "words"),
     [
-        ("2026-09-16", "2026-07", "current: 2026-07 is the newest that should exist"),
-        ("2026-09-17", "2026-07", "due since 2026-09-17: 2026-10"),
-        ("2026-10-01", "2026-07", "due since 2026-09-17: 2026-10"),
-        ("2026-10-02", "2026-07", "late by 1 day: 2026-10"),
-        ("2026-11-23", "2026-07", "late by 53 days: 2026-10"),
-        ("2026-11-23", "2026-04", "late by 145 days: 2026-07"),
-        ("2026-11-23", "2019-01", "late by 2518 days: 2020-01"),
-        ("2026-12-20", "2027-01", "current: 2027-01 is the newest that should exist"),
-        ("2026-12-20", "2026-10", "due since 2026-12-18: 2027-01"),
-        ("2026-11-23", None, "nothing is held; 2026-10 should exist"),
+        ("2026-09-16", "2026-07", "current: 2026-07 is CMS's newest release"),
+        (
+            "2026-09-17",
+            "2026-07",
+            "due: CMS's release 2026-10 was posted about 2026-09-17 and is not loaded; run `hcpcs refresh`",
+        ),
+        (
+            "2026-10-01",
+            "2026-07",
+            "due: CMS's release 2026-10 was posted about 2026-09-17 and is not loaded; run `hcpcs refresh`",
+        ),
+        (
+            "2026-10-02",
+            "2026-07",
+            "OVERDUE: CMS's October 2026 release took effect 1 day ago and is not loaded; run `hcpcs refresh`",
+        ),
+        (
+            "2026-11-23",
+            "2026-07",
+            "OVERDUE: CMS's October 2026 release took effect 53 days ago and is not loaded; run `hcpcs refresh`",
+        ),
+        (
+            "2026-11-23",
+            "2026-04",
+            "OVERDUE: CMS's July 2026 release took effect 145 days ago and is not loaded; run `hcpcs refresh`",
+        ),
+        (
+            "2026-11-23",
+            "2019-01",
+            "OVERDUE: CMS's January 2020 release took effect 2518 days ago and is not loaded; run `hcpcs refresh`",
+        ),
+        ("2026-12-20", "2027-01", "current: 2027-01 is CMS's newest release"),
+        (
+            "2026-12-20",
+            "2026-10",
+            "due: CMS's release 2027-01 was posted about 2026-12-18 and is not loaded; run `hcpcs refresh`",
+        ),
+        ("2026-11-23", None, "no release is loaded; CMS posted 2026-10"),
     ],
 )
 def test_freshness_follows_the_calendar(today, newest, words):
