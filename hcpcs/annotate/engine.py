@@ -495,6 +495,11 @@ class Annotator:
                 withheld |= closed
                 any_given |= given
             lost[name] = withheld | ~any_given
+            if self._shifted is not None and not is_code:
+                # A code's text that is missing may have shifted to where a modifier's belongs.
+                of_codes = [n for n, by in self.request.judges.items() if by[0] in self.request.codes]
+                no_code = np.logical_and.reduce([~judged[code][1] for code in self.request.codes])
+                lost[name] |= no_code & self._shifted.have_gaps(claims, of_codes)
             distinct, values = np.unique(keys[claims[name].is_valid().to_numpy() & lost[name]], return_counts=True)
             licenses = lookup.column("license_id").take(pa.array(lookup.first_answers(distinct)))
             tally.count_redacted(licenses, texts_of_keys(distinct, lookup.width), values)

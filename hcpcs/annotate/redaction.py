@@ -79,6 +79,7 @@ class ShiftedLines:
         """``sample``: first lines, of the columns that are not redacted anyway."""
         self._columns = sample.column_names
         self._unfit: dict[str, str] = {}
+        self._filled = [n for n in self._columns if sample[n].null_count <= (1 - _MOST) * sample.num_rows]
         for name in self._columns:
             given = sample[name].drop_null()
             for pattern in (_LETTER, _WORD, _SEVERAL):
@@ -86,6 +87,11 @@ class ShiftedLines:
                 if len(given) and np.count_nonzero(~found) >= _MOST * len(given):
                     self._unfit[name] = pattern
                     break
+
+    def have_gaps(self, claims: pa.Table, columns: Sequence[str]) -> np.ndarray:
+        """Which lines have nothing in one of ``columns``, or in a column that is filled in most lines."""
+        names = dict.fromkeys([*columns, *self._filled])
+        return np.logical_or.reduce([~claims[name].is_valid().to_numpy() for name in names])
 
     def words(self, claims: pa.Table, withheld: np.ndarray, read: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """By column, which of the ``withheld`` lines are shifted and have words there; ``read``: where it is a code."""

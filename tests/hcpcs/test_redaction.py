@@ -102,6 +102,13 @@ def test_words_of_a_shifted_line_are_blanked_where_they_are(redacted: Callable[.
     assert [row["desc"] for row in rows[:60]] == ["some words"] * 60
 
 
+def test_a_text_that_shifted_from_a_codes_column_into_a_modifiers_is_blanked(redacted: Callable[..., Any]) -> None:
+    lines = ["code,dos,desc,mod_desc,mod", "99213,2019-01-05,,SECRET WORDS,RT", "99213,2019-01-05,SECRET,Right,RT"]
+    lines += ["J1100,2019-01-05,,Right,RT"]
+    rows, _ = redacted(lines, "--modifier", "mod", "--redact", "mod_desc=mod", "--redact", "desc")
+    assert [(row["desc"], row["mod_desc"]) for row in rows] == [(None, None), (None, "Right"), (None, "Right")]
+
+
 def test_no_planted_text_survives_odd_lines(version: Path, tmp_path: Path) -> None:
     # The whole run, of 200,000 lines: python -m benchmarks.redaction
     found = survivors(version, tmp_path, lines=4_000, seed=random.Random(3).randrange(10**6))
