@@ -81,9 +81,9 @@ spark: .venv-engines/ready ## add Spark to .venv, for `hcpcs.spark`; needs a Jav
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint tests/engines.lock pyspark
 
 lock: setup ## pin again what pyproject.toml asks for
-	$(BIN)/uv pip compile pyproject.toml --extra ui --group dev --universal --python-version 3.11 --no-strip-extras \
+	$(BIN)/uv pip compile pyproject.toml --group pipeline --group dev --universal --python-version 3.11 --no-strip-extras \
 	  --generate-hashes --quiet --custom-compile-command "make lock" --output-file requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra ui --group dev --group bench --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --group pipeline --group dev --group bench --universal --python-version 3.11 \
 	  --no-strip-extras --generate-hashes --quiet --custom-compile-command "make lock" \
 	  --constraints requirements.lock --output-file benchmarks/requirements.lock
 	$(BIN)/uv pip compile tests/engines.in --universal --python-version 3.11 --no-strip-extras --generate-hashes --quiet \
@@ -93,7 +93,7 @@ lock: setup ## pin again what pyproject.toml asks for
 
 lowest: setup ## refresh the sample on the oldest libraries that pyproject.toml allows
 	$(PYTHON) -m venv --clear .venv-lowest
-	$(BIN)/uv pip compile pyproject.toml --extra ui --extra remote --extra duckdb --resolution lowest-direct \
+	$(BIN)/uv pip compile pyproject.toml --group pipeline --extra remote --extra duckdb --resolution lowest-direct \
 	  --quiet --output-file .venv-lowest/requirements.txt
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python -r .venv-lowest/requirements.txt
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --editable .

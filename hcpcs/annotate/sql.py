@@ -56,6 +56,15 @@ class SqlNames:
     folder: str | None = None
 
 
+def _sqlglot() -> Any:
+    """The SQL translator: an extra, which takes a while to load."""
+    try:
+        import sqlglot
+    except ImportError:
+        raise HcpcsError("sqlglot is not installed; `pip install 'hcpcs[sql]'` installs it") from None
+    return sqlglot
+
+
 def annotate_sql(dialect: str, names: SqlNames | None = None) -> str:
     """One SELECT: the claims' columns and those of ``hcpcs.annotate``, a line each; dates must be DATE or TIMESTAMP.
 
@@ -65,8 +74,7 @@ def annotate_sql(dialect: str, names: SqlNames | None = None) -> str:
     """
     if dialect not in DIALECTS:
         raise HcpcsError(f"no dialect {dialect!r}; there are: {', '.join(DIALECTS)}")
-    import sqlglot  # takes a while to load, and only this function needs it
-
+    sqlglot = _sqlglot()
     names = names or SqlNames()
     if dialect not in ("duckdb", "spark") and names.folder is not None:
         raise HcpcsError(f"{dialect} reads tables, not folders: load the version's tables, and name their --schema")
@@ -89,8 +97,7 @@ def code_stages(column: str, dialect: str, width: int = 5, known: Iterable[str] 
 
     For a text column ``column`` of codes (width 5) or modifiers (width 2); ``known``: CMS's modifiers.
     """
-    import sqlglot
-
+    sqlglot = _sqlglot()
     pattern = modifier_pattern(known)
     key = _code_key(_matches("hcpcs_tail", pattern)) if width == 5 else _modifier_key(_matches("hcpcs_text", pattern))
     stages = [*_stages(_quoted(column), width), ("hcpcs_key", key)]

@@ -29,7 +29,7 @@ def ui_command(outputs: Outputs, port: int) -> None:
     Example: hcpcs ui --port 3000
     """
     if importlib.util.find_spec("dagster_webserver") is None:
-        raise HcpcsError("the user interface is not installed; `pip install 'hcpcs[ui]'` brings it")
+        raise HcpcsError("the user interface is not installed; `make setup` installs it")
     from pipeline.refresh.refresh import prepare_home
 
     home = Path(os.environ.get("DAGSTER_HOME") or outputs.dagster_home)

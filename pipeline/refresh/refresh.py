@@ -452,8 +452,11 @@ def _raise_cause(outputs: Outputs, errors: list[BaseException], result: Any, int
         for c in result.get_asset_check_evaluations()
         if not c.passed and c.blocking
     }
-    if failed and not isinstance(errors[0], ContractViolation):  # its own words say more than its check's
+    contract = [e for e in errors if isinstance(e, ContractViolation)]  # its own words say more than its check's
+    if failed and not contract:
         raise ChecksFailed(failed)
+    if not errors:
+        raise HcpcsError("the run was stopped before it ended; nothing was published, run `hcpcs refresh` again")
     raise errors[0]
 
 

@@ -201,8 +201,7 @@ def _copy_licenses(partial: Path) -> None:
 
 def licenses_folder() -> Path:
     """The license texts: at the top of the repository, or packed with the installed package."""
-    packed = PACKAGE_ROOT / "pipeline" / "LICENSES"
-    return packed if packed.is_dir() else PACKAGE_ROOT / "LICENSES"
+    return PACKAGE_ROOT / "LICENSES"
 
 
 def _build(version: str, previous: str | None) -> dict[str, Any]:
