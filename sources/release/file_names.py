@@ -8,7 +8,7 @@ from typing import Literal
 #: Side files that become tables, and the record layout. `\\b` does not end at an underscore, which CMS uses.
 _SIDE = re.compile(
     r"correct|(?<![a-z])noc(?![a-z])|unlisted|not[- _]otherwise|layout|trans(action)?[-_ ]?report|transaction"
-    r"|proc(essing)?[-_ ]?notes"
+    r"|proc(essing)?[-_ ]?notes|changes[-_ ]*by[-_ ]*(action|hcpc)"
 )
 _CODE_FILE = re.compile(r"anweb|alpha[-_ ]?numeric[-_ ]*hcpcs[-_ ]*files?|hcpcs[-_ ]*alpha[-_ ]?numeric[-_ ]*files?")
 _NOT_OURS = re.compile(r"drug|dmepos|index|betos|fee[-_ ]?schedule|summar|decision|agenda|application")

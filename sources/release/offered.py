@@ -21,6 +21,8 @@ from sources.side_files.kinds import SIDE_SCHEMAS
 
 #: Roles of members that belong to a release and hold no records.
 SIDE_ROLES = (*SIDE_SCHEMAS, "record_layout")
+#: Further roles that go with a code file, and are of a release only beside one.
+_BESIDE_CODE = ("readme",)
 _CODE_FILES = (*CODE_ROLES, *UNREADABLE_ROLES)
 _LOOSE_SUFFIXES = (".txt", ".dat", ".csv", ".xls", ".xlsx")
 _LISTED = 4
@@ -118,7 +120,7 @@ def _with_inner_zips(path: Path, workshop: Path) -> list[Offer]:
 
 def _may_be_loose(path: Path) -> bool:
     return (
-        path.suffix.lower() in _LOOSE_SUFFIXES
+        path.suffix.lower() != ".zip"
         and is_named_like_ours(path.name)
         and not is_junk(path.as_posix())
         and path.stat().st_size <= MOST_MEMBER_BYTES
@@ -129,7 +131,7 @@ def _packed(folder: Path, files: list[Path], workshop: Path) -> list[Offer]:
     """A zip for each release whose files lie loose in a folder; side files go with the code file if there is one."""
     roles = {path: member_role(path.name, path.read_bytes()) for path in files}
     code = [path for path in files if roles[path] in _CODE_FILES]
-    side = [path for path in files if roles[path] in SIDE_ROLES]
+    side = [path for path in files if roles[path] in (*SIDE_ROLES, *(_BESIDE_CODE if code else ()))]
     stated = release_folder(folder)
     groups: dict[object, list[Path]] = {}
     for path in code or side:

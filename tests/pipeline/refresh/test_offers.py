@@ -155,7 +155,9 @@ def test_a_loose_code_file_is_taken_in(
 def test_an_unpacked_folder_gives_what_its_zip_gives(
     refreshed: Callable[..., Said], outputs: Outputs, tmp_path: Path, hcpcs: Callable[..., Said]
 ) -> None:
-    members = {**OCTOBER.members, **NOTES}
+    readme = b"HCPC2025 READ ME\r\nCenters for Medicare and Medicaid Services: HCPCS file content\r\n"
+    printed = {"proc_notes_v2.prn": processing_notes({"0002": "Sample: another"}), "HCPC2025_README.txt": readme}
+    members = {**OCTOBER.members, **NOTES, **printed}
     for name, data in members.items():
         written(tmp_path / "in/october-2025-alpha-numeric-hcpcs-file" / name, data)
     written(tmp_path / "in/october-2025-alpha-numeric-hcpcs-file/shopping.txt", b"bread")
