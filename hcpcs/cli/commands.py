@@ -56,7 +56,7 @@ COMMANDS = {
     ),
     "classify": CommandPlace(
         "hcpcs.cli.query:classify_command",
-        "Show what each code is by its format: code system, section, license, and what else it may be.",
+        "Say what each code is by its format: code system, section, license, and what else it may be.",
     ),
     "export": CommandPlace(
         "hcpcs.cli.export:export_command", "Write a version in other formats, each whole or not at all."
@@ -79,7 +79,7 @@ COMMANDS = {
     ),
     "search": CommandPlace(
         "hcpcs.cli.query:search_command",
-        "Find codes by words of their descriptions of any time; forgives typos. Codes in effect come first.",
+        "Find codes by words of their descriptions of any time; forgives typos.",
     ),
     "sections": CommandPlace(
         "hcpcs.cli.query:sections_command",
