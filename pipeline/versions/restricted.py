@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from hcpcs.files import file_sha256
-from hcpcs.manifest import SCHEMA_VERSION
+from hcpcs.manifest import SCHEMA_VERSION, sealed
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.transforms.classification import CLASS_COLUMNS, classify
@@ -156,7 +156,8 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> Restricted
                 return RestrictedVersion(version, request.folder / version, False, rows)
         number = max((int(v.rsplit("-r", 1)[1]) for v in held), default=0) + 1
         version = f"{open_version}-r{number}"
-        write_json(partial / "manifest.json", {"content": content, "build": manifest["build"] | {"version": version}})
+        build = {name: value for name, value in manifest["build"].items() if name != "files"} | {"version": version}
+        write_json(partial / "manifest.json", sealed(content, build))
         partial.rename(request.folder / version)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

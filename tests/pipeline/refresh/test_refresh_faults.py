@@ -292,7 +292,7 @@ def test_killed_while_fetching_the_next_run_ends_as_if_nothing_had_been(
         ("pipeline.versions.publish:point_latest_at", 1),
         ("pipeline.versions.store:mend_latest_link", 1),
         ("pipeline.refresh.refresh:write_state", 1),
-        ("pipeline.refresh.refresh:_write_run_summary", 1),
+        ("pipeline.refresh.refresh:write_run_summary", 1),
     ],
     ids=[
         "before a zip is kept",
@@ -348,7 +348,7 @@ def test_a_run_that_died_with_its_machine_does_not_hold_up_the_sensor(monkeypatc
         ("pipeline.orchestration.io_manager:write_work_table", 3),
         ("pipeline.versions.publish:write_published_table", 5),
         ("pipeline.versions.publish:point_latest_at", 1),
-        ("pipeline.refresh.refresh:_write_run_summary", 1),
+        ("pipeline.refresh.refresh:write_run_summary", 1),
     ],
     ids=[
         "for a zip from the site",
