@@ -121,7 +121,7 @@ def test_the_source_of_a_code_is_found_as_typed_and_of_a_day(hcpcs: Hcpcs, sampl
     )
     assert 0 < len(on) < len(every)
     said = hcpcs("lookup", "J0570", "--source", "--on", "1970-01-01", *own)
-    assert said.status == 1 and "not valid on 1970-01-01" in said.err
+    assert said.status == 1 and "was not in effect on 1970-01-01" in said.err
 
 
 def test_findings_of_a_release_that_is_not_loaded_say_so(hcpcs: Hcpcs, sample: Version) -> None:
