@@ -6,13 +6,13 @@ import ast
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from hcpcs.cli.commands import COMMANDS
-from pipeline.reference import commands_page, tables_page
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -21,9 +21,12 @@ README = (REPOSITORY / "README.md").read_text("utf-8")
 PAGES = sorted([REPOSITORY / "README.md", *DOCS.rglob("*.md")])
 
 
-@pytest.mark.parametrize(("name", "page"), [("commands.md", commands_page), ("tables.md", tables_page)])
-def test_the_reference_pages_are_current(name, page):
-    assert (DOCS / name).read_text("utf-8") == page(), "run `python -m pipeline.reference`"
+@pytest.mark.parametrize("page", ["commands", "tables"])
+def test_the_reference_pages_are_current(page):
+    """Made in a process of its own, as a person makes them: other tests may have changed what options say."""
+    code = f"import sys; from pipeline.reference import {page}_page as made; sys.stdout.write(made())"
+    made = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert (DOCS / f"{page}.md").read_text("utf-8") == made.stdout, "run `python -m pipeline.reference`"
 
 
 def test_every_kind_of_finding_is_documented():
