@@ -29,7 +29,8 @@ class ManifestTooNew(HcpcsError):
 
 def json_bytes(value: Any) -> bytes:
     """JSON as every file of ours has it."""
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")  # a file name that is no UTF-8 becomes a JSON escape
 
 
 def sealed(content: dict[str, Any], build: dict[str, Any]) -> dict[str, Any]:

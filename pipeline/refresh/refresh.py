@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import tempfile
@@ -22,6 +21,7 @@ import polars as pl
 
 from hcpcs.errors import HcpcsError, printable
 from hcpcs.files import write_atomically
+from hcpcs.manifest import json_bytes
 from hcpcs.paths import Outputs
 from hcpcs.version import FileDamaged, latest_version, refused_findings
 from pipeline.lineage.columns import tables
@@ -242,7 +242,7 @@ def write_run_summary(outputs: Outputs, done: Mapping[str, Any]) -> None:
     now = datetime.now(UTC)
     path = outputs.runs / f"{now:%Y%m%dT%H%M%S%fZ}.json"
     content = {"at": now.isoformat(timespec="seconds"), **done}
-    write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, json_bytes(content))
 
 
 def _refresh(

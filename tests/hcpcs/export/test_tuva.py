@@ -28,8 +28,9 @@ def test_duckdb_reads_tuvas_form_by_tuvas_options(
     assert (said.status, said.err) == (0, "")
     newest = newest_records(sample)
     query = page_query.replace("'tuva/", f"'{tmp_path}/tuva/")
-    assert duckdb.sql(query).fetchall() == [(newest["code"].n_unique(),)]
-    loaded = duckdb.sql(query.replace("count(distinct hcpcs)", "*")).fetchall()
+    connection = duckdb.connect()
+    assert connection.sql(query).fetchall() == [(newest["code"].n_unique(),)]
+    loaded = connection.sql(query.replace("count(distinct hcpcs)", "*")).fetchall()
     expected = [
         (
             r["code"],
