@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import io
+import logging
 import os
 import select
 import signal
@@ -65,6 +66,9 @@ def interrupts_end_the_process() -> Iterator[Interrupts]:
 
     def raise_interrupt(number: int, frame: Any) -> None:
         interrupts.first = interrupts.first or signal.Signals(number)
+        # A library that catches the interrupt, as SQLAlchemy does while it closes a connection, logs a traceback.
+        logging.disable()
+        sys.unraisablehook = lambda _: None
         raise Interrupted
 
     reading, writing = os.pipe()

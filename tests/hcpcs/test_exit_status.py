@@ -146,6 +146,21 @@ def test_an_interrupted_refresh_ends_within_two_seconds_and_leaves_no_temporary_
         assert verify(Outputs(outputs).version(version)).ok
 
 
+def test_a_library_that_catches_the_interrupt_prints_no_traceback() -> None:
+    program = (
+        "import logging, os, signal, time\n"
+        "from hcpcs.cli.process import interrupts_end_the_process\n"
+        "with interrupts_end_the_process():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+        "    except BaseException:\n"
+        "        logging.getLogger('library').exception('closing')\n"
+        "    time.sleep(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert (done.returncode, done.stderr) == (143, "hcpcs: ended by SIGTERM\n")
+
+
 def test_a_reader_that_leaves_costs_nothing(tmp_path: Path) -> None:
     notices = tmp_path / "notices"
     command = [sys.executable, "-m", "hcpcs.cli.main", "refresh", "--sample", "--outputs", str(tmp_path / "outputs")]

@@ -9,18 +9,17 @@ import json
 import re
 import string
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
 import pytest
-from click.testing import CliRunner
-from conftest import REPOSITORY, Version
+from conftest import REPOSITORY, Said, Version
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcpcs.cli.query import classify_command
 from pipeline.transforms.classification import UNKNOWN_SHAPE, classify
 from sources.curated.tables import (
     load_code_families,
@@ -29,6 +28,7 @@ from sources.curated.tables import (
     load_code_systems,
 )
 
+Hcpcs = Callable[..., Said]
 DOCUMENT = REPOSITORY / "docs" / "classify.md"
 DAYS = [None, "2003-12-31", "2004-01-01", "2018-12-31", "2019-01-01", "2024-12-31", "2025-01-01"]
 
@@ -326,7 +326,7 @@ def _agrees(case: dict[str, str], found: dict[str, Any]) -> bool:
 SYSTEMS = set(load_code_systems()["code_system_id"])
 
 
-def test_an_experts_codes_and_days_are_classified_as_expected(shared: Path, sample: Version) -> None:
+def test_an_experts_codes_and_days_are_classified_as_expected(shared: Path, sample: Version, hcpcs: Hcpcs) -> None:
     """Through the command, one call a day."""
     with (shared / "cases" / "classify.csv").open(encoding="utf-8", newline="") as file:
         cases = list(csv.DictReader(file))
@@ -337,22 +337,20 @@ def test_an_experts_codes_and_days_are_classified_as_expected(shared: Path, samp
     wrong = []
     for day, several in by_day.items():
         on = ["--on", day] if day else []
-        run = CliRunner().invoke(classify_command, [*place, *on, "--json", *(case["code"] for case in several)])
-        assert run.exit_code == 0, run.output
-        answers = json.loads(run.output)
+        run = hcpcs("classify", *place, *on, "--json", *(case["code"] for case in several))
+        assert run.status == 0, run.err
+        answers = json.loads(run.out)
         assert len(answers) == len(several)
         wrong += [(case, found) for case, found in zip(several, answers, strict=True) if not _agrees(case, found)]
     assert len(cases) > 200
     assert wrong == []
 
 
-def test_a_code_is_read_as_annotate_reads_it_and_what_was_cut_off_is_said(sample: Version) -> None:
+def test_a_code_is_read_as_annotate_reads_it_and_what_was_cut_off_is_said(sample: Version, hcpcs: Hcpcs) -> None:
     place = ["--outputs", str(sample.outputs.folder)]
-    run = CliRunner().invoke(
-        classify_command, [*place, "--json", "J11.00", "99213-25", "J1100JW", "j1100", "HC:J1100", "5880005"]
-    )
-    assert run.exit_code == 0, run.output
-    rows = json.loads(run.output)
+    run = hcpcs("classify", *place, "--json", "J11.00", "99213-25", "J1100JW", "j1100", "HC:J1100", "5880005")
+    assert run.status == 0, run.err
+    rows = json.loads(run.out)
     assert [(row["code"], row["cut_off"]) for row in rows] == [
         ("J1100", None),
         ("99213", "25"),
@@ -363,5 +361,4 @@ def test_a_code_is_read_as_annotate_reads_it_and_what_was_cut_off_is_said(sample
     ]
     assert rows[-1]["code_system"] == UNKNOWN_SHAPE
     assert "ICD-10-CM" in rows[0]["may_also_be"] and "CPT with modifier" in rows[1]["may_also_be"]
-    said = CliRunner().invoke(classify_command, [*place, "J1100-JW"]).output
-    assert "J1100-JW: read as J1100, with modifiers JW behind it" in said
+    assert "J1100-JW: read as J1100, with modifiers JW behind it" in hcpcs("classify", *place, "J1100-JW").out
