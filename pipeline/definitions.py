@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,15 @@ from pipeline.orchestration.assets import codes, history, records, reference, si
 from pipeline.orchestration.io_manager import ParquetIOManager
 from pipeline.orchestration.openlineage import OpenLineageSettings, build_openlineage_resource
 from pipeline.orchestration.run_context import Intake
-from pipeline.orchestration.sensors import build_refresh_from_site_job, build_site_schedule, build_site_sensor
+from pipeline.orchestration.sensors import (
+    build_freshness_job,
+    build_freshness_schedule,
+    build_refresh_from_site_job,
+    build_site_schedule,
+    build_site_sensor,
+)
 from pipeline.refresh.notify import Notice, Notifier
+from pipeline.versions.freshness import published_freshness
 from pipeline.versions.publish import sweep
 from pipeline.versions.writer import only_writer
 from sources.site.polling import Poller, Site
@@ -94,11 +102,13 @@ def build_definitions(
         hooks={report_failure} if intake is None else None,
         description="Read the releases asked for, rebuild every table from all releases, publish a version.",
     )
+    freshness = build_freshness_job()
     return dg.Definitions(
         assets=[*shown.sources(), *assets],
-        jobs=[refresh, from_site],
+        asset_checks=[version.newest_release_is_current],
+        jobs=[refresh, from_site, freshness],
         sensors=[build_site_sensor(from_site)],
-        schedules=[build_site_schedule(from_site)],
+        schedules=[build_site_schedule(from_site), build_freshness_schedule(freshness)],
         executor=dg.in_process_executor,
         resources={
             "tables": io_of_told_runs,
@@ -106,6 +116,7 @@ def build_definitions(
             "openlineage": build_openlineage_resource(openlineage or OpenLineageSettings(), layout),
             "poller": Poller(site, layout.archive, layout.site_state),
             "refresher": refresher,
+            "published_freshness": lambda: published_freshness(layout, datetime.now(UTC).date()),
         },
     )
 

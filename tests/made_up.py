@@ -41,12 +41,14 @@ class Posting:
     name: str
     members: Mapping[str, bytes]
     date: dt.date = dt.date(1980, 1, 1)
+    is_sample: bool = True
 
     def write(self, folder: Path) -> Path:
         """Write it as ``<folder>/<release>/<name>``."""
         path = folder / self.release_id / self.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(release_zip(self.members, date=self.date))
+        comment = {} if self.is_sample else {"comment": b""}
+        path.write_bytes(release_zip(self.members, date=self.date, **comment))
         return path
 
 

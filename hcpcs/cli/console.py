@@ -82,6 +82,11 @@ class Progress:
             click.echo(CLEAR_LINE, nl=False, err=True)
 
 
+def warn(text: str) -> None:
+    """Print one lasting line on stderr; progress under way on a terminal gives way to it."""
+    click.echo(f"{CLEAR_LINE if sys.stderr.isatty() else ''}hcpcs: warning: {text}", err=True)
+
+
 def shown(path: Path) -> str:
     """A path as a person would type it from here."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,18 @@ from hcpcs.cli.console import (
     print_table,
     shown,
     wait_option,
+    warn,
 )
+from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
 
 if TYPE_CHECKING:
     from pipeline.refresh.refresh import Refreshed
     from sources.archive.archive import ArchiveIndex
+
+
+class NotCurrent(HcpcsError):
+    """A release that is in effect by CMS's calendar is not published."""
 
 
 @click.command("refresh")
@@ -129,7 +135,7 @@ def refresh_command(
 
             asked = replace(Site(site) if site else Site(), saved_page=saved_page)
         notifier = Notifier(notify_command, notify_webhook)
-        with notifier.of_failure(outputs, _warn):
+        with notifier.of_failure(outputs, warn):
             try:
                 with Progress(quiet=as_json) as tell:
                     done = refresh(
@@ -142,6 +148,7 @@ def refresh_command(
                         addresses=addresses,
                         dagster_home=dagster_home,
                         tell=tell,
+                        warn=warn,
                         sends_lineage=True,
                         wait=wait,
                     )
@@ -149,7 +156,7 @@ def refresh_command(
                 for line in _what_next(error, outputs):
                     error.add_note(line)
                 raise
-            notifier.send_of(done, _warn)
+            notifier.send_of(done, warn)
             _print_refreshed(outputs, done, as_json)
             if request is not None:
                 made = write_restricted(outputs, request)
@@ -157,10 +164,6 @@ def refresh_command(
     not_fetched = dict(done.fetched.refused) if done.fetched else {}
     if not_fetched:
         sys.exit(1)
-
-
-def _warn(text: str) -> None:
-    click.echo(f"hcpcs: warning: {text}", err=True)
 
 
 def _print_refreshed(outputs: Outputs, done: Refreshed, as_json: bool) -> None:
@@ -209,18 +212,21 @@ def _what_next(error: Exception, outputs: Outputs) -> list[str]:
 
 
 @click.command("status")
+@click.option(
+    "--check", "checks", is_flag=True, help="Exit with status 1 if a release that is in effect is not published."
+)
 @json_option
 @outputs_option
-def status_command(outputs: Outputs, as_json: bool) -> None:
+def status_command(outputs: Outputs, checks: bool, as_json: bool) -> None:
     """Show what is published and which releases are loaded.
 
     \b
     Example: hcpcs status
     """
     from hcpcs.version import latest_version
+    from pipeline.versions.freshness import published_freshness
     from pipeline.versions.store import read_manifest
     from sources.archive.archive import Archive
-    from sources.release.calendar import freshness
 
     version = latest_version(outputs)
     index = Archive(outputs.archive).index()
@@ -228,6 +234,7 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
     stated = {r["release_id"] for r in manifest["content"]["releases"]} if manifest else set()
     held = sorted(index.releases() or stated)  # a copy may come without its archive
     damaged = Archive(outputs.archive).damaged(index)
+    fresh = published_freshness(outputs, datetime.now(UTC).date())
     status = {
         "outputs": str(outputs.folder),
         "version": version,
@@ -235,14 +242,21 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
         "is_sample": manifest["content"]["is_sample"] if manifest else None,
         "newest_release": held[-1] if held else None,
         "releases_held": held,
-        "freshness": freshness(held[-1] if held else None, date.today()).words,
+        "freshness": fresh.summary(),
         "missing": index.refused,
         "excluded": index.excluded,
         "damaged": list(damaged.values()),
     }
     if as_json:
         print_json(status)
-        return
+    else:
+        _print_status(outputs, status)
+    if checks and fresh.is_overdue:
+        raise NotCurrent(fresh.words)
+
+
+def _print_status(outputs: Outputs, status: dict[str, Any]) -> None:
+    version, held = status["version"], status["releases_held"]
     if version is None:
         click.echo(
             f"nothing is published in {shown(outputs.folder)} yet; `hcpcs refresh --from DIR` makes the first version"
@@ -252,12 +266,12 @@ def status_command(outputs: Outputs, as_json: bool) -> None:
     click.echo(f"version {version}, published {status['published_at']}, in {shown(outputs.version(version))}")
     click.echo(f"{len(held)} {what} loaded, {held[0]} to {held[-1]}")
     if not status["is_sample"]:
-        click.echo(str(status["freshness"]))
-    for name, why in index.refused.items():
+        click.echo(status["freshness"]["message"])
+    for name, why in status["missing"].items():
         click.echo(f"missing: {name}: {why}")
-    for which, why in index.excluded.items():
+    for which, why in status["excluded"].items():
         click.echo(f"excluded: {which}: {why}")
-    for why in damaged.values():
+    for why in status["damaged"]:
         click.echo(f"archive damaged: {why}")
 
 

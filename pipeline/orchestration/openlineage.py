@@ -116,7 +116,7 @@ def build_openlineage_resource(settings: OpenLineageSettings, outputs: Outputs) 
     def openlineage(context: dg.InitResourceContext) -> None:
         if settings.is_disabled or context.run is None or context.instance is None:
             return
-        # Only `hcpcs refresh` has somebody to tell; a run that the UI started has its log.
+        # A run that the UI started has its log alone; `hcpcs refresh` also prints a warning.
         warn = context.log.warning if context.log else lambda text: None
         intake: Intake = context.resources.intake
         told = RunTold(settings, outputs, intake, context.run.run_id, context.run.job_name, warn)
@@ -275,7 +275,7 @@ class RunTold:
                 self._say(f"OpenLineage: an event of this run was not told: {type(error).__name__}: {error}")
 
     def _say(self, text: str) -> None:
-        self._intake.tell(text)
+        self._intake.warn(text)
         self._warn(text)
 
 

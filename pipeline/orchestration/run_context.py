@@ -40,8 +40,9 @@ class RefreshRefused(SourceError):
 
 @dataclass
 class Intake:
-    """The state of one run: build from ``index``, note ``refused`` releases if ``skip_bad``, tell progress.
+    """The state of one run: build from ``index``, note ``refused`` releases if ``skip_bad``.
 
+    ``tell`` gets progress, ``warn`` what must stay readable after the run.
     A refused release of which no posting can be read is ``left_out``; of one held before, what was held stands.
     A release that lacks what its neighbors have is ``partial``, unless its losses were accepted.
     """
@@ -52,6 +53,7 @@ class Intake:
     skip_bad: bool = False
     accept_losses: bool = False
     tell: Tell = lambda text: None
+    warn: Tell = lambda text: None
     refused: dict[str, ReleaseRefused] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
     partial: dict[str, str] = field(default_factory=dict)

@@ -13,10 +13,13 @@ import dagster as dg
 
 from hcpcs.errors import HcpcsError
 from sources.errors import SourceError
+from sources.release.calendar import Freshness
 from sources.site.polling import Poll
 
 #: The name of the dynamic partitions, one per release.
 RELEASES = "releases"
+#: The asset check of ``published_version`` that states freshness by CMS's calendar.
+FRESHNESS_CHECK = "newest_release_is_current"
 _DAY = 24 * 3600
 #: Failed polls in a row that are more than a bad day: the tick then fails where everybody sees it.
 _ALERT_AFTER = 3
@@ -44,6 +47,13 @@ class Refreshes(Protocol):
 
     def __call__(self, tell: Callable[[str], None]) -> dict[str, Any]:
         """Refresh, and return what was done as JSON."""
+
+
+class StatesFreshness(Protocol):
+    """What the freshness check needs."""
+
+    def __call__(self) -> Freshness:
+        """Compare what is published with CMS's calendar, today."""
 
 
 class SiteUnreachable(HcpcsError):
@@ -141,9 +151,26 @@ def build_site_schedule(job: dg.JobDefinition, *, cron: str = "17 6 * * *") -> d
     )
 
 
-def freshness_policy() -> dg.FreshnessPolicy:
-    """By the first day of each quarter a version must have been published since CMS's posting of it is due."""
-    return dg.FreshnessPolicy.cron(deadline_cron="0 0 1 1,4,7,10 *", lower_bound_delta=timedelta(days=45))
+def build_freshness_job() -> Any:
+    """The job that evaluates freshness alone: seconds, no lock, no request to the site."""
+    return dg.define_asset_job(
+        "freshness",
+        selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("published_version"), FRESHNESS_CHECK)),
+        executor_def=dg.in_process_executor,
+        description="Compare the newest published release with CMS's calendar.",
+    )
+
+
+def build_freshness_schedule(job: Any) -> dg.ScheduleDefinition:
+    """Evaluates freshness once a day, on from the start: a refresh that never runs is what it reports."""
+    return dg.ScheduleDefinition(
+        name="daily_freshness",
+        job=job,
+        cron_schedule="47 6 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Evaluates the check newest_release_is_current of published_version.",
+    )
 
 
 def _worded(found: Poll) -> str:

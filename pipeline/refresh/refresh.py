@@ -57,7 +57,6 @@ _DATABASES = ("sqlalchemy.", "dagster_postgres.", "sqlite3", "psycopg2")
 _DAGSTER_SETTINGS = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
-freshness: {enabled: true}
 # Runs are made in process by `hcpcs refresh`, which prints its own progress.
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
@@ -134,6 +133,7 @@ def refresh(
     addresses: Sequence[str] = (),
     dagster_home: Path | None = None,
     tell: Tell = lambda text: None,
+    warn: Tell | None = None,
     sends_lineage: bool = False,
     wait: float = WAIT,
 ) -> Refreshed:
@@ -142,14 +142,15 @@ def refresh(
     ``addresses`` are URLs of zips to fetch instead of asking the site's page.
     ``stated`` names the release of everything offered; ``skip_bad`` leaves out what cannot be used instead of
     refusing all; ``accept_losses`` publishes releases that lack what their neighbors have; ``sends_lineage`` also
-    sends the run's lineage where the environment says; ``wait`` is how many seconds another writer may take to end.
+    sends the run's lineage where the environment says; ``tell`` gets progress, ``warn`` what must stay readable after
+    the run (by default ``tell`` gets it); ``wait`` is how many seconds another writer may take to end.
     Raises ``SourceError``, ``BeingWritten``, ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was
     published and held stays as it was then.
     """
     home = dagster_home or outputs.dagster_home
     with _failed_writes_told(outputs, home), only_writer(outputs, wait=wait, tell=tell):
         return _refresh_alone(
-            outputs, offered, stated, skip_bad, accept_losses, site, addresses, home, tell, sends_lineage
+            outputs, offered, stated, skip_bad, accept_losses, site, addresses, home, tell, warn or tell, sends_lineage
         )
 
 
@@ -196,6 +197,7 @@ def _refresh_alone(
     addresses: Sequence[str],
     home: Path,
     tell: Tell,
+    warn: Tell,
     sends_lineage: bool,
 ) -> Refreshed:
     """Refresh as the only one that writes."""
@@ -206,7 +208,7 @@ def _refresh_alone(
             report = _fetch(outputs, site, addresses, Path(folder), tell) if site is not None else None
             if report is not None:
                 offered = Path(folder) if report.fetched else None
-            done = _refresh(outputs, offered, stated, skip_bad, accept_losses, report, home, tell, sends_lineage)
+            done = _refresh(outputs, offered, stated, skip_bad, accept_losses, report, home, tell, warn, sends_lineage)
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk is what it may have to tell of
             write_run_summary(outputs, refused_summary(outputs, error))
@@ -254,6 +256,7 @@ def _refresh(
     report: FetchReport | None,
     home: Path,
     tell: Tell,
+    warn: Tell,
     sends_lineage: bool,
 ) -> Refreshed:
     archive = Archive(outputs.archive)
@@ -283,7 +286,7 @@ def _refresh(
         archive.commit(index)
         refusals = {k: printable(str(v)) for k, v in refused.items()}
         return Refreshed(latest, False, count, (), refusals, report, taken.left, taken.packed)
-    intake = Intake(outputs, archive, index, skip_bad, accept_losses, tell)
+    intake = Intake(outputs, archive, index, skip_bad, accept_losses, tell, warn)
     try:
         while True:
             try:
@@ -297,7 +300,7 @@ def _refresh(
             index = _without(index, held, intake.partial)
             if not index.releases_to_build():
                 raise RefreshRefused(refused)
-            intake = Intake(outputs, archive, index, skip_bad, accept_losses, tell)
+            intake = Intake(outputs, archive, index, skip_bad, accept_losses, tell, warn)
     except Exception as error:
         for line in _ways_out(held, new):
             error.add_note(line)

@@ -20,12 +20,15 @@ from sources.release.names import effective_day
 #: CMS posts a quarter's file about two weeks before it takes effect: 2025-01 is dated 17 December, 2026-07 17 June.
 POSTED_DAYS_BEFORE = 14
 
-FreshnessStatus = Literal["current", "due", "late", "nothing"]
+FreshnessStatus = Literal["current", "due", "late", "nothing", "sample"]
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Whether the newest loaded release is the newest that should exist; ``words`` says it in a few words."""
+    """Whether the newest loaded release is the newest that should exist; ``words`` states it for people.
+
+    ``since`` is the day on which CMS should have posted the first release that is missing.
+    """
 
     status: FreshnessStatus
     newest: str | None
@@ -33,6 +36,23 @@ class Freshness:
     since: date | None
     days_late: int
     words: str
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a release that is in effect is not loaded."""
+        return self.status in ("late", "nothing")
+
+    def summary(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "status": self.status,
+            "is_overdue": self.is_overdue,
+            "newest_release": self.newest,
+            "expected_release": self.expected,
+            "posted_about": self.since.isoformat() if self.since else None,
+            "days_late": self.days_late,
+            "message": self.words,
+        }
 
 
 def next_release(release_id: str) -> str:
@@ -81,3 +101,9 @@ def freshness(newest: str | None, today: date) -> Freshness:
     ago = f"{days} day{'s' * (days > 1)} ago"
     words = f"OVERDUE: CMS's {effective:%B %Y} release took effect {ago} and is not loaded; run `hcpcs refresh`"
     return Freshness("late", newest, expected, since, days, words)
+
+
+def sample_freshness(newest: str, today: date) -> Freshness:
+    """Freshness of the made-up sample, which no calendar makes late."""
+    words = "the releases are the made-up sample: CMS's calendar does not apply"
+    return Freshness("sample", newest, expected_release(today), None, 0, words)

@@ -1,4 +1,4 @@
-"""The last asset: a published version of all tables together."""
+"""The last asset: a published version of all tables together, and whether its newest release is CMS's newest."""
 
 import dagster as dg
 import polars as pl
@@ -6,7 +6,7 @@ import polars as pl
 from pipeline.lineage import columns as lineage
 from pipeline.orchestration.fingerprints import module_fingerprint
 from pipeline.orchestration.run_context import Intake
-from pipeline.orchestration.sensors import freshness_policy
+from pipeline.orchestration.sensors import FRESHNESS_CHECK, StatesFreshness
 from schemas.registry import contracts
 
 
@@ -20,7 +20,6 @@ from schemas.registry import contracts
     )[:16],
     ins={table: dg.AssetIn(table, metadata={"lazy": True}) for table in contracts()},
     kinds={"parquet"},
-    freshness_policy=freshness_policy(),
 )
 def published_version(intake: dg.ResourceParam[Intake], **frames: pl.LazyFrame) -> dg.MaterializeResult:
     done = intake.publish(frames)
@@ -39,3 +38,13 @@ def published_version(intake: dg.ResourceParam[Intake], **frames: pl.LazyFrame) 
         },
         data_version=dg.DataVersion(done.version),
     )
+
+
+@dg.asset_check(
+    asset="published_version",
+    name=FRESHNESS_CHECK,
+    description="The newest release that is in effect by CMS's calendar is published, as `hcpcs status` states it.",
+)
+def newest_release_is_current(published_freshness: dg.ResourceParam[StatesFreshness]) -> dg.AssetCheckResult:
+    found = published_freshness()
+    return dg.AssetCheckResult(passed=not found.is_overdue, description=found.words, metadata=found.summary())

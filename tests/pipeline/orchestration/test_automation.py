@@ -14,7 +14,6 @@ from pipeline.orchestration.sensors import (
     build_refresh_from_site_job,
     build_site_schedule,
     build_site_sensor,
-    freshness_policy,
 )
 from sources.site.client import FetchFailed
 from sources.site.page import SiteLink
@@ -166,16 +165,6 @@ def test_the_schedule_starts_one_run():
     schedule = build_site_schedule(JOB)
     ticked = schedule.evaluate_tick(dg.build_schedule_context(instance=dg.DagsterInstance.ephemeral()))
     assert len(ticked.run_requests) == 1
-
-
-def test_assets_are_due_on_the_first_day_of_each_quarter():
-    policy = freshness_policy()
-    assert policy.deadline_cron == "0 0 1 1,4,7,10 *" and policy.lower_bound_delta.days == 45
-
-    @dg.asset(freshness_policy=policy)
-    def published() -> None: ...
-
-    assert published.get_asset_spec().freshness_policy == policy
 
 
 def test_the_cursor_is_small_and_readable():

@@ -476,15 +476,38 @@ def test_an_endpoint_that_is_not_there_costs_nothing_but_a_line(
         port = taken.getsockname()[1]
     environment.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{port}")
     environment.setattr(dg.DagsterInstance, "from_config", staticmethod(persistent_instance))
-    said = hcpcs("refresh", "--from", offered, "--outputs", tmp_path / "o")
-    assert said.status == 0
+    said = hcpcs("refresh", "--from", offered, "--outputs", tmp_path / "o", "--json")  # as under cron: no terminal
+    assert said.status == 0 and json.loads(said.out)["is_new"]
     events = events_of(Outputs(tmp_path / "o"))
+    (line,) = said.err.splitlines()
+    assert line.startswith(f"hcpcs: warning: OpenLineage: {len(events)} of {len(events)} events did not reach the endp")
+    assert str(Outputs(tmp_path / "o").lineage_events) in line
     assert events[-1]["eventType"] == "COMPLETE"
     instance = persistent_instance(str(Outputs(tmp_path / "o").dagster_home))
     (run,) = instance.get_runs()
     logged = [e.user_message for e in instance.all_logs(run.run_id) if e.level >= 30]
     assert [m for m in logged if m.startswith(f"OpenLineage: {len(events)} of {len(events)} events did not reach")]
     assert run.status is dg.DagsterRunStatus.SUCCESS
+
+
+def test_a_warning_stays_on_a_terminal_where_progress_goes() -> None:
+    code = (
+        "from hcpcs.cli.console import Progress, warn\n"
+        "from hcpcs.cli.process import survive_closed_pipes\n"
+        "survive_closed_pipes()\n"
+        "with Progress(quiet=False) as tell:\n"
+        "    tell('publishing'); warn('OpenLineage: 3 of 3'); tell('catalog')\n"
+    )
+    mine, its = os.openpty()
+    try:
+        subprocess.run([sys.executable, "-c", code], stderr=its, cwd=REPOSITORY, check=True, timeout=60)
+        written = os.read(mine, 10_000).decode()
+    finally:
+        os.close(mine)
+        os.close(its)
+    # What the screen displays: of each line what follows the last order to clear it.
+    screen = [line.rpartition("\x1b[K")[2].rstrip("\r") for line in written.split("\n")]
+    assert "publishing" in written and screen == ["hcpcs: warning: OpenLineage: 3 of 3", ""]
 
 
 class Scripted:
