@@ -10,16 +10,39 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from hcpcs.annotate.parsing import read_code
 from hcpcs.errors import HcpcsError
-from hcpcs.lookup import caution_on_day, code_identity, require_loaded
-from hcpcs.version import VERSION_ID, Rows, read_rows
+from hcpcs.lookup import answers_on_day, caution_on_day, code_systems, require_loaded
+from hcpcs.version import Rows, read_rows
 
 #: What a code is on the day, and what has changed since a release; ``check --fail-on`` takes these.
 STATUSES = ("valid", "ended", "purged", "not_yet", "unknown", "not_cms", "no_code")
 CHANGES = ("reused", "reworded", "repriced")
 _SINCE = {"reused": "reused", "text": "reworded", "payment": "repriced"}
+#: The statuses of ``hcpcs_validity`` for codes that a release states.
+_STATUS = {"valid": "valid", "not_yet_valid": "not_yet", "expired": "ended", "purged_unknown": "purged"}
 _BY = {"termination": "CMS termination date", "absence": "absent from CMS's release", "next_span": "changed"}
+
+_TEXTS = pa.list_(pa.string())
+_SCHEMA = pa.schema(
+    {
+        "given": pa.string(),
+        "code": pa.string(),
+        "modifiers": _TEXTS,
+        "status": pa.string(),
+        "ended": pa.date32(),
+        "ended_by": pa.string(),
+        "description": pa.string(),
+        "license_id": pa.string(),
+        "note": pa.string(),
+        "changed": _TEXTS,
+        "successors": _TEXTS,
+        "chain_ends": _TEXTS,
+        "caution": pa.string(),
+    }
+)
 
 
 def codes_of_list(path: Path, text: str, column: str | None = None) -> list[str]:
@@ -70,7 +93,7 @@ def _codes_of_csv(path: Path, text: str, column: str | None) -> list[str]:
 
 
 def check_codes(folder: Path, codes: Sequence[str], *, day: date, since: str | None = None) -> Rows:
-    """What each code is on ``day`` and, with ``since`` (a loaded release, or a version's id), what changed after it.
+    """What each code is on ``day`` and, with ``since`` (as for ``require_loaded``), what changed after it.
 
     Keys: ``given``, ``code``, ``modifiers`` (cut off), ``status`` (``STATUSES``), ``changed`` (``CHANGES``), ``ended``
     and ``ended_by``, ``successors``, ``chain_ends``, ``description``, ``license_id``, ``note``,
@@ -78,10 +101,10 @@ def check_codes(folder: Path, codes: Sequence[str], *, day: date, since: str | N
     for a release that is not loaded.
     """
     if since is not None:
-        since = "-".join(since.split(".")[:2]) if VERSION_ID.fullmatch(since) else since
-        require_loaded(folder, since)
+        since = require_loaded(folder, since)
     read = [read_code(code) for code in codes]
     known = sorted({r.code for r in read if r.code})
+    answers = answers_on_day(folder, known, day)
     where = [("code", "in", known)]
     spans, targets, changed = defaultdict(list), defaultdict(list), defaultdict(set)
     if known:
@@ -94,12 +117,13 @@ def check_codes(folder: Path, codes: Sequence[str], *, day: date, since: str | N
             for row in read_rows(folder, "hcpcs_changes", [*where, ("release_id", ">", since)]):
                 if row["change"] in _SINCE:
                     changed[row["code"]].add(_SINCE[row["change"]])
+    systems = {row["code_system_id"]: row["name"] for row in code_systems(folder)}
     caution = caution_on_day(folder, day)
     rows = []
     for one in read:
-        code, own = one.code, sorted(spans[one.code or ""], key=lambda s: s["valid_from"])
-        found = _on_day(own, day) if own else _not_stated(folder, code, day)
-        to = targets[code, found.pop("episode", None)] if found["status"] in ("ended", "purged") else []
+        code, own, answer = one.code, spans[one.code or ""], answers.get(one.code or "", {})
+        found = _stated(answer, own) if own else _not_stated(code, answer, systems)
+        to = targets[code, answer["episode"]] if found["status"] in ("ended", "purged") else []
         rows.append(
             {"given": one.given, "code": code, "modifiers": list(one.modifiers)}
             | found
@@ -113,25 +137,29 @@ def check_codes(folder: Path, codes: Sequence[str], *, day: date, since: str | N
     return rows
 
 
-def _on_day(spans: Rows, day: date) -> dict[str, Any]:
-    begun = [s for s in spans if s["valid_from"] <= day]
-    span = begun[-1] if begun else spans[0]
-    is_over = span["valid_to"] is not None and span["valid_to"] < day
-    status = "not_yet" if not begun else "valid" if not is_over else "ended"
-    if is_over and span["valid_to_basis"] == "absence":
-        status = "purged"
+def table_of_checks(rows: Rows) -> pa.Table:
+    """The rows of ``check_codes`` as Arrow."""
+    return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+
+def _stated(answer: dict[str, Any], spans: Rows) -> dict[str, Any]:
+    """What a code is that a release states, by the row of ``hcpcs_validity`` that answers and the code's spans."""
+    status = _STATUS[answer["status"]]
+    of_answer = [s for s in spans if all(s[name] == answer[name] for name in ("episode", "span_number"))]
+    span = of_answer[0] if of_answer else min(spans, key=lambda s: s["valid_from"])
+    is_over = status in ("ended", "purged")
     return {
         "status": status,
         "ended": span["valid_to"] if is_over else None,
         "ended_by": _BY.get(span["valid_to_basis"]) if is_over else None,
-        "episode": span["episode"],
         "description": span["long_description"] or span["short_description"],
         "license_id": span["license_id"],
-        "note": f"in effect from {span['valid_from']}" if not begun else None,
+        "note": f"in effect from {span['valid_from']}" if status == "not_yet" else None,
     }
 
 
-def _not_stated(folder: Path, code: str | None, day: date) -> dict[str, Any]:
+def _not_stated(code: str | None, answer: dict[str, Any], systems: dict[str, str]) -> dict[str, Any]:
+    """What a code is that no release states, by its format."""
     nothing = {"ended": None, "ended_by": None, "description": None}
     if code is None:
         return nothing | {
@@ -139,10 +167,10 @@ def _not_stated(folder: Path, code: str | None, day: date) -> dict[str, Any]:
             "license_id": None,
             "note": "neither a code nor a modifier by its format",
         }
-    identity = code_identity(folder, code, day)
-    status = "unknown" if identity["steward"] in ("CMS", None) else "not_cms"
-    note = f"{identity['code_system_name'] or 'no known code system'} ({identity['steward'] or 'owner unknown'})"
-    return nothing | {"status": status, "license_id": identity["license_id"], "note": note}
+    steward = answer.get("steward")
+    status = "unknown" if steward in ("CMS", None) else "not_cms"
+    note = f"{systems.get(answer.get('code_system', ''), 'no known code system')} ({steward or 'owner unknown'})"
+    return nothing | {"status": status, "license_id": answer.get("license_id"), "note": note}
 
 
 def failing(rows: Iterable[dict[str, Any]], causes: Sequence[str]) -> Rows:

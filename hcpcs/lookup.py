@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,11 @@ import pyarrow.parquet
 
 from hcpcs.annotate.parsing import read_code
 from hcpcs.errors import HcpcsError
-from hcpcs.version import Rows, read_rows
+from hcpcs.version import VERSION_ID, Rows, read_rows, read_table
 
+_SPAN_KEY = ["kind", "code", "episode", "span_number"]
 _SPAN = [
-    "kind",
-    "code",
-    "episode",
-    "span_number",
+    *_SPAN_KEY,
     "valid_from",
     "valid_to",
     "valid_from_basis",
@@ -32,6 +31,11 @@ _SPAN = [
     "long_description",
     "license_id",
     "redistribution",
+]
+
+_ANSWER = [
+    *("kind", "code_shape", "first_code", "last_code", "is_interval", "status", "episode", "span_number"),
+    *("code_system", "undated_section_id", "steward", "license_id"),
 ]
 
 
@@ -61,43 +65,57 @@ def code_spans(folder: Path, code: str) -> Rows:
     return sorted(rows, key=lambda r: r["valid_from"])
 
 
+def answers_on_day(folder: Path, codes: Iterable[str], day: date) -> dict[str, dict[str, Any]]:
+    """The row of ``hcpcs_validity`` that answers for each code or modifier on a day.
+
+    A code that a release states has a row of its own, any other the interval of its format that contains it; a code
+    that has the format of no code system is left out.
+    """
+    wanted, pc = sorted(set(codes)), pyarrow.compute
+    table = read_table(
+        folder,
+        "hcpcs_validity",
+        [("kind", "in", ["procedure", "modifier"]), ("from_day", "<=", day), ("to_day", ">=", day)],
+        columns=_ANSWER,
+    )
+    is_own = pc.and_not(pc.is_in(table["first_code"], pyarrow.array(wanted, pyarrow.string())), table["is_interval"])
+    answers = {row["first_code"]: row for row in table.filter(is_own).to_pylist()}
+    intervals: dict[str, Rows] = {}
+    for row in table.filter(table["is_interval"]).to_pylist():
+        intervals.setdefault(row["code_shape"], []).append(row)
+    for code in wanted:
+        if code not in answers:
+            within = [r for r in intervals.get(_shape(code), ()) if r["first_code"] <= code <= r["last_code"]]
+            answers |= dict(zip([code], within, strict=False))
+    return answers
+
+
+def _shape(code: str) -> str:
+    return re.sub("^[A-Z]", "A", re.sub("[0-9]", "#", code))
+
+
 def code_identity(folder: Path, code: str, day: date | None = None) -> dict[str, Any]:
     """What the format of a code or modifier says of it on a day (by default today), whether or not a release states it.
 
     ``status`` is that of ``hcpcs_validity``; ``statement`` says the same in a sentence.
     """
     wanted = normalized_code(code)
-    on = day or date.today()
-    signs = "A" if wanted[0].isalpha() else "#", "#" if wanted[-1].isdigit() else wanted[-1]
-    rows = read_rows(
-        folder,
-        "hcpcs_validity",
-        [
-            ("kind", "=", "procedure" if len(wanted) == 5 else "modifier"),
-            ("code_shape", "=", ("###" if len(wanted) == 5 else "").join(signs)),
-            ("first_code", "<=", wanted),
-            ("last_code", ">=", wanted),
-            ("from_day", "<=", on),
-            ("to_day", ">=", on),
-        ],
-        columns=["kind", "is_interval", "status", "code_system", "undated_section_id", "steward", "license_id"],
-    )
-    row = min(rows, key=lambda r: r["is_interval"])
-    systems = read_rows(folder, "code_systems", [("code_system_id", "=", row["code_system"] or "")])
+    row = answers_on_day(folder, [wanted], day or date.today()).get(wanted, {})
+    systems = read_rows(folder, "code_systems", [("code_system_id", "=", row.get("code_system") or "")])
     system = systems[0] if systems else {}
-    sections = read_rows(folder, "code_sections", [("section_id", "=", row["undated_section_id"] or "")])
+    sections = read_rows(folder, "code_sections", [("section_id", "=", row.get("undated_section_id") or "")])
     identity = {
         "code": wanted,
-        "kind": row["kind"],
-        "status": row["status"],
-        "code_system": row["code_system"],
+        "kind": "procedure" if len(wanted) == 5 else "modifier",
+        "status": row.get("status"),
+        "code_system": row.get("code_system"),
         "code_system_name": system.get("name"),
         "code_system_valid_from": system.get("valid_from"),
         "code_system_valid_to": system.get("valid_to"),
-        "section_id": row["undated_section_id"],
+        "section_id": row.get("undated_section_id"),
         "section_name": sections[0]["name"] if sections else None,
-        "steward": row["steward"],
-        "license_id": row["license_id"],
+        "steward": row.get("steward"),
+        "license_id": row.get("license_id"),
     }
     return identity | {"statement": _statement(identity)}
 
@@ -126,22 +144,36 @@ def code_on_day(folder: Path, code: str, day: date) -> dict[str, Any]:
     (rows of ``hcpcs_crosswalk``), and ``caution``: why the loaded releases may not decide this day, or None.
     """
     spans = code_spans(folder, code)
-    on = [s for s in spans if s["valid_from"] <= day and (s["valid_to"] is None or day <= s["valid_to"])]
-    before = [s for s in spans if s["valid_to"] is not None and s["valid_to"] < day]
-    after = [s for s in spans if s["valid_from"] > day]
-    ended = before[-1] if before and not on else None
-    where = [("code", "=", spans[0]["code"]), ("kind", "=", spans[0]["kind"])]
+    code = spans[0]["code"]
+    answer = answers_on_day(folder, [code], day)[code]
+    meant = next((s for s in spans if all(s[name] == answer[name] for name in ("episode", "span_number"))), None)
+    is_valid = answer["status"] == "valid"
+    where = [("code", "=", code), ("kind", "=", answer["kind"]), ("episode", "=", answer["episode"])]
     return {
-        "code": spans[0]["code"],
+        "code": code,
         "day": day,
-        "span": on[0] if on else None,
-        "before": before[-1] if before else None,
-        "after": after[0] if after else None,
-        "successors": read_rows(folder, "hcpcs_crosswalk", [*where, ("episode", "=", ended["episode"])])
-        if ended
-        else [],
+        "span": meant if is_valid else None,
+        "before": next((s for s in reversed(spans) if s["valid_to"] is not None and s["valid_to"] < day), None),
+        "after": next((s for s in spans if s["valid_from"] > day), None),
+        "successors": read_rows(folder, "hcpcs_crosswalk", where) if meant and not is_valid else [],
         "caution": caution_on_day(folder, day),
     }
+
+
+def spans_on_day(folder: Path, day: date) -> pyarrow.Table:
+    """The rows of ``hcpcs_history`` that ``hcpcs_validity`` names as valid on a day."""
+    is_valid = [("status", "=", "valid"), ("kind", "in", ["procedure", "modifier"])]
+    of_day = [("from_day", "<=", day), ("to_day", ">=", day)]
+    names = ["kind", "first_code", "episode", "span_number"]
+    valid = read_table(folder, "hcpcs_validity", [*is_valid, *of_day], columns=names)
+    spans = read_table(folder, "hcpcs_history")
+    keys = [_joined(table, names) for table, names in ((spans, _SPAN_KEY), (valid, names))]
+    return spans.filter(pyarrow.compute.is_in(keys[0], keys[1]))
+
+
+def _joined(table: pyarrow.Table, names: Sequence[str]) -> pyarrow.Array:
+    texts = [table[name].cast(pyarrow.string()) for name in names]
+    return pyarrow.compute.binary_join_element_wise(*texts, " ").combine_chunks()
 
 
 def caution_on_day(folder: Path, day: date) -> str | None:
@@ -304,20 +336,27 @@ def changes_of(folder: Path, release_id: str, *, disagreeing: bool = False) -> R
 
     Raises ``HcpcsError`` for a release that is not loaded.
     """
-    require_loaded(folder, release_id)
+    release_id = require_loaded(folder, release_id)
     where: list[tuple[str, str, Any]] = [("release_id", "=", release_id)]
     if disagreeing:
         where.append(("agrees_with_cms", "=", False))
     return read_rows(folder, "hcpcs_changes", where)
 
 
-def require_loaded(folder: Path, release_id: str) -> None:
-    """Raise ``HcpcsError`` for a release that is not loaded."""
+def require_loaded(folder: Path, named: str) -> str:
+    """The id of a loaded release, named by it, by ``latest``, or by the id of the version that it made the newest.
+
+    Raises ``HcpcsError`` for a release that is not loaded.
+    """
     loaded = release_days(folder)
+    release_id = "-".join(named.split(".")[:2]) if VERSION_ID.fullmatch(named) else named
+    if named == "latest":
+        return max(loaded)
     if release_id not in loaded:
         raise HcpcsError(
             f"release {release_id} is not loaded; this version has {', '.join(loaded)}; `hcpcs releases` lists them"
         )
+    return release_id
 
 
 def code_systems(folder: Path) -> Rows:

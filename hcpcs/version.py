@@ -128,10 +128,9 @@ class Version:
         >>> "J0570" in hcpcs.open().as_of("2018-06-30")["code"].to_pylist()
         True
         """
-        spans, at = self.table("hcpcs_history"), pyarrow.scalar(day_of(day))
-        begun = pyarrow.compute.less_equal(spans["valid_from"], at)
-        current = pyarrow.compute.fill_null(pyarrow.compute.greater_equal(spans["valid_to"], at), True)
-        return spans.filter(pyarrow.compute.and_(begun, current))
+        from hcpcs.lookup import spans_on_day
+
+        return spans_on_day(self.folder, day_of(day))
 
     def search(self, words: str) -> Rows:
         """The newest wording of each meaning whose description, of any time, has all the words.
@@ -144,16 +143,20 @@ class Version:
         return search(self.folder, words)
 
     def changes(self, release: str | None = None, *, since: str | None = None) -> pyarrow.Table:
-        """Rows of ``hcpcs_changes``: of one release, of those after the release ``since`` (YYYY-MM), or all.
+        """Rows of ``hcpcs_changes``: of one release, of those after the release ``since``, or all.
 
-        >>> hcpcs.open().changes(since="2099-01").num_rows
+        A release is named by its id (YYYY-MM), by the id of the version that it made the newest, or by ``latest``.
+        Raises ``HcpcsError`` for one that is not loaded.
+
+        >>> hcpcs.open().changes(since="latest").num_rows
         0
         """
+        from hcpcs.lookup import require_loaded
+
         changes = self.table("hcpcs_changes")
-        if release is not None:
-            changes = changes.filter(pyarrow.compute.equal(changes["release_id"], release))
-        if since is not None:
-            changes = changes.filter(pyarrow.compute.greater(changes["release_id"], since[:7]))
+        for named, keep in ((release, pyarrow.compute.equal), (since, pyarrow.compute.greater)):
+            if named is not None:
+                changes = changes.filter(keep(changes["release_id"], require_loaded(self.folder, named)))
         return changes
 
     def classify(self, values: Any, on: date | str | None = None) -> Any:
@@ -173,23 +176,20 @@ class Version:
         return like(values, found.take(distinct.indices))
 
     def check(self, codes: Any, on: date | str, since: str | None = None) -> Any:
-        """Whether each code is valid on a day, and what replaced it; with ``since`` (YYYY-MM), its changes after then.
+        """What `hcpcs check` answers: what each code or modifier is on a day, what replaced it, and what has changed.
 
-        Codes and answer as for ``classify``.
+        Codes and answer as for ``classify``, columns as for ``hcpcs.check.check_codes``. ``since`` (a release, named
+        as for ``changes``) asks for the changes after it; raises ``HcpcsError`` for one that is not loaded.
 
-        >>> hcpcs.open().check(["J0570"], on="2014-06-30")[0]["code_status_on_date"]
-        'expired'
+        >>> hcpcs.open().check(["J0570-JW"], on="2014-06-30")[0]["status"]
+        'ended'
         """
+        from hcpcs.check import check_codes, table_of_checks
         from hcpcs.frames import like, texts_of
 
-        texts = texts_of(codes)
-        columns = ["normalized_code", "code_status_on_date", "short_description", "replaced_by"]
-        checked = self.annotate(pyarrow.table({"code": texts}), code="code", on=on, columns=columns)
-        if since is not None:
-            changed = set(self.changes(since=since)["code"].to_pylist())
-            has_changed = [code in changed for code in checked["normalized_code"].to_pylist()]
-            checked = checked.append_column("has_changed", pyarrow.array(has_changed, pyarrow.bool_()))
-        return like(codes, checked)
+        distinct = texts_of(codes).dictionary_encode(null_encoding="encode")
+        rows = check_codes(self.folder, distinct.dictionary.to_pylist(), day=day_of(on), since=since)
+        return like(codes, table_of_checks(rows).take(distinct.indices))
 
     def annotate(self, frame: Any, *, code: str | Sequence[str], on: date | str | None = None, **options: Any) -> Any:
         """A frame with the columns of `hcpcs annotate` added, in the caller's kind; rows keep their order.
@@ -309,9 +309,16 @@ def read_rows(
     folder: Path, table: str, where: Sequence[tuple[str, str, Any]] | None = None, columns: list[str] | None = None
 ) -> Rows:
     """Rows of a published table that meet all conditions, in the file's order."""
-    path = folder / "open" / f"{table}.parquet"
-    rows: Rows = _read_parquet(path, filters=list(where) if where else None, columns=columns).to_pylist()
+    rows: Rows = read_table(folder, table, where, columns).to_pylist()
     return rows
+
+
+def read_table(
+    folder: Path, table: str, where: Sequence[tuple[str, str, Any]] | None = None, columns: list[str] | None = None
+) -> pyarrow.Table:
+    """What ``read_rows`` reads, as Arrow; raises ``FileDamaged``."""
+    path = folder / "open" / f"{table}.parquet"
+    return _read_parquet(path, filters=list(where) if where else None, columns=columns)
 
 
 def _read_parquet(path: Path, **options: Any) -> pyarrow.Table:
