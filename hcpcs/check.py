@@ -124,16 +124,16 @@ def check_codes(folder: Path, codes: Sequence[str], *, day: date, since: str | N
         code, own, answer = one.code, spans[one.code or ""], answers.get(one.code or "", {})
         found = _stated(answer, own) if own else _not_stated(code, answer, systems)
         to = targets[code, answer["episode"]] if found["status"] in ("ended", "purged") else []
-        rows.append(
-            {"given": one.given, "code": code, "modifiers": list(one.modifiers)}
-            | found
-            | {
-                "changed": sorted(changed[code]),
-                "successors": [t["target"] or f"(a {t['target_system']} code)" for t in to],
-                "chain_ends": sorted({end for t in to for end in t["chain_ends"]}),
-                "caution": caution if own else None,
-            }
-        )
+        row = found | {
+            "given": one.given,
+            "code": code,
+            "modifiers": list(one.modifiers),
+            "changed": sorted(changed[code]),
+            "successors": [t["target"] or f"(a {t['target_system']} code)" for t in to],
+            "chain_ends": sorted({end for t in to for end in t["chain_ends"]}),
+            "caution": caution if own else None,
+        }
+        rows.append({name: row[name] for name in _SCHEMA.names})
     return rows
 
 
