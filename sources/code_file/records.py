@@ -10,11 +10,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import polars as pl
 
 from hcpcs.errors import printable
-from sources.code_file.record_layout import CODED_FIELDS, RECORD_FIELDS, TEXT_FIELDS, RecordField
+from sources.code_file.record_layout import (
+    CODE_FORMS,
+    CODED_FIELDS,
+    DAY_OR_POWER,
+    RECORD_FIELDS,
+    TEXT_FIELDS,
+    RecordField,
+)
 from sources.findings import Finding
 
 #: Fields that decide on which days a code was valid: nothing may be guessed or lost there.
@@ -30,6 +38,8 @@ _NEVER_WITHIN_A_WORD = frozenset("“”…•™®")
 #: More findings than this with one cause become one finding with its count and examples.
 _MOST_SINGLE_FINDINGS = 20
 _MOST_EXAMPLES = 5
+#: Fewer records with values of no known form are single mistakes, however many records there are.
+_MANY = 20
 
 #: Columns of a frame of typed records, before release, revision and member are added.
 RECORD_SCHEMA: dict[str, pl.DataType] = {
@@ -81,6 +91,7 @@ def typed_records(member: str, cells: Cells) -> tuple[pl.DataFrame, list[Finding
     if not cells.is_ascii:
         texts = _without_damage(member, TEXT_FIELDS, texts, stated.with_row_index("at"), findings)
         codings = _without_damage(member, CODED_FIELDS, codings, at_coding, findings)
+    codings = _without_retyping(member, codings, at_coding, findings)
     typed = _typed_fields(CODED_FIELDS, codings)
     typed = _with_odd_values(member, codings, typed, at_coding, findings)
     records = (
@@ -219,6 +230,85 @@ def _without_damage(
             )
         frame = frame.with_columns(frame[part].scatter(places, undone))
     return frame
+
+
+def _without_retyping(member: str, frame: pl.DataFrame, at: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
+    """The cells as CMS writes them where a spreadsheet has taken codes for numbers or days, each with a finding.
+
+    A number gets the digits back that its field has. What a day was before cannot be known: null. Where a quarter of
+    a field's values have no form that CMS gives them, the release is refused.
+    """
+    fields = {f.name: f for f in CODED_FIELDS}
+    parts = {part: name for part, name in _parts(CODED_FIELDS, frame).items() if fields[name].type in ("text", "list")}
+    misshapen: dict[str, list[pl.DataFrame]] = defaultdict(list)
+    for part, name in parts.items():
+        form = rf"^(?:{CODE_FORMS[name]})$" if name in CODE_FORMS else None
+        is_odd = frame[part].str.contains(rf"^(?:{DAY_OR_POWER})$")
+        if form is not None:
+            is_odd = is_odd | ~frame[part].str.contains(form)
+        places = is_odd.fill_null(False).arg_true()
+        if places.is_empty():
+            continue
+        values = frame[part].gather(places)
+        read = pl.Series([fields[name].as_cms_writes(value) for value in values], dtype=pl.String)
+        found = pl.DataFrame({"at": places, "value": values, "read": read}).join(at, on="at").sort("source_line")
+        changed = found.filter(pl.col("read").ne_missing(pl.col("value")))
+        for row in changed.iter_rows(named=True):
+            findings.append(_retyped(member, name, row))
+        frame = frame.with_columns(frame[part].scatter(places, read))
+        if form is not None:
+            misshapen[name].append(found.filter(~pl.col("read").str.contains(form)))
+    for name, found_of_parts in misshapen.items():
+        odd = pl.concat(found_of_parts).sort("source_line")
+        filled = frame.select(
+            pl.any_horizontal(pl.col(p).is_not_null() for p, n in parts.items() if n == name).alias("is")
+        )
+        findings.extend(_misshapen(member, name, odd, int(filled["is"].gather(at["at"]).sum())))
+    return frame
+
+
+def _retyped(member: str, field: str, row: dict[str, Any]) -> Finding:
+    lost = row["read"] is None
+    return Finding(
+        "retyped_value" if lost else "digits_lost",
+        "warning",
+        f"{field} {row['value']!r} of {row['code']} is what a spreadsheet makes of a code"
+        + ("" if lost else f": CMS writes {len(row['read'])} digits"),
+        "left null: what it was cannot be known" if lost else "read with all its digits",
+        member,
+        row["source_line"],
+        row["kind"],
+        row["code"],
+        field,
+        row["value"],
+    )
+
+
+def _misshapen(member: str, field: str, odd: pl.DataFrame, filled: int) -> list[Finding]:
+    """One finding of the values that no code of the field can be; an error where they are many."""
+    if odd.is_empty():
+        return []
+    first, records = odd.row(0, named=True), odd["source_line"].n_unique()
+    are_many = records >= _MANY and records * 4 > filled
+    return [
+        Finding(
+            "misshapen_code",
+            "error" if are_many else "warning",
+            f"{field} {first['value']!r} of {first['code']} is no code of CMS's"
+            + (f", nor are those of {records - 1:,} more of {filled:,} records" if records > 1 else ""),
+            "refused: the release is not in a form that CMS gives it" if are_many else "kept",
+            member,
+            first["source_line"],
+            first["kind"],
+            first["code"],
+            field,
+            first["value"],
+            occurrences=records,
+            examples=tuple(
+                f"{code}: {value}" for code, value in odd.select("code", "value").head(_MOST_EXAMPLES).rows()
+            ),
+        )
+    ]
 
 
 def _typed_fields(fields: tuple[RecordField, ...], cells: pl.DataFrame) -> pl.DataFrame:

@@ -225,6 +225,7 @@ def _read_revision(
     witness = workbook if text is not None else None
     if text is not None and witness is not None:
         # What is wrong with a witness alone refuses nothing.
+        findings += [f for f in witness.findings if f.finding in ("digits_lost", "retyped_value")]
         findings += [
             replace(f, severity="warning", action="ignored: the text is the source")
             for f in witness.findings

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from sources.code_file.record_layout import RECORD_FIELDS, TEXT_FIELDS
 from sources.errors import MemberError
 from sources.findings import Finding
 from sources.side_files.tables import CodedRow, coded_rows, day_from, day_of_row, header_findings, sha256_of, tables
@@ -75,6 +76,7 @@ _CODE_ACTIONS_WITHOUT_FIELD = (
     ("add", re.compile(r"\s*(?:add|new)\b", re.I)),
 )
 _TAKES_AWAY = re.compile(r"\s*(?:remove|delete)", re.I)
+_FIELDS = {f.name: f for f in RECORD_FIELDS}
 _DATE_FIELDS = {"action_effective_date", "asc_date", "termination_date", "added_date"}
 #: Columns of a corrections file that state a field of the record.
 _STATED = (
@@ -219,7 +221,9 @@ def _changes_of(
 
 def _stated_value(member: str, row: CodedRow, name: str, findings: list[Finding]) -> str | None:
     if name not in _DATE_FIELDS:
-        return row.cells.get(name)
+        value, field = row.cells.get(name), _FIELDS[name]
+        # A workbook of CMS's has such codes as numbers.
+        return value if value is None or field in TEXT_FIELDS else field.as_cms_writes(value)
     day = day_of_row(member, row, name, findings)
     return day.isoformat() if day else None
 
