@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.measure import run_command, show
-from pipeline.transforms.changes import changes_between_releases, with_standing_episodes
+from pipeline.transforms.changes import changes_between_releases, with_current_episodes
 from pipeline.transforms.crosswalk import crosswalk_from_records
 from pipeline.transforms.episodes import episodes_of_records
 from pipeline.transforms.history import history_from_records, latest_states
@@ -52,7 +52,7 @@ def measure(staged: Path, releases: int) -> dict[str, float]:
     episodes = episodes_of_records(standing(records))
     history = history_from_records(episodes)
     states = latest_states(episodes, history)
-    changes = changes_between_releases(with_standing_episodes(records, episodes))
+    changes = changes_between_releases(with_current_episodes(records, episodes))
     crosswalk = crosswalk_from_records(episodes, states)
     seconds = time.perf_counter() - start
     assert history.height and changes.height and crosswalk.height

@@ -18,7 +18,7 @@ from pipeline.orchestration import asset_metadata as shown
 from pipeline.orchestration.assets import codes, history, records, reference, side_files, staged, version
 from pipeline.orchestration.io_manager import ParquetIOManager
 from pipeline.orchestration.openlineage import OpenLineageSettings, build_openlineage_resource
-from pipeline.orchestration.run_context import Intake
+from pipeline.orchestration.run_context import RunContext
 from pipeline.orchestration.sensors import (
     build_freshness_job,
     build_freshness_schedule,
@@ -36,7 +36,7 @@ from sources.site.polling import Poller, Site
 def build_definitions(
     *,
     outputs: Path,
-    intake: Intake | None = None,
+    run_context: RunContext | None = None,
     site: Site | None = None,
     dagster_home: Path | None = None,
     openlineage: OpenLineageSettings | None = None,
@@ -44,9 +44,9 @@ def build_definitions(
 ) -> dg.Definitions:
     """The whole pipeline over one folder of outputs.
 
-    ``intake`` is what a run takes in, by default what is held; ``site`` is what sensor and schedule ask, by default
-    CMS's page; ``openlineage`` says how runs are told, by default to a file; ``notifier`` sends notices,
-    by default none. Without ``intake`` a run of the job ``refresh`` leaves a summary and sends a notice itself.
+    ``run_context``: what a run loads, by default what the archive has. ``site``: what sensor and schedule poll, by
+    default CMS's page. ``openlineage``: where events go, by default to a file. ``notifier``: sends notices, by default
+    none. Without ``run_context`` a run of the job ``refresh`` leaves a summary and sends a notice itself.
     """
     layout = Outputs(outputs)
     site = site or Site()
@@ -74,21 +74,21 @@ def build_definitions(
         notifier.send(Notice("refused", summary["error"], summary["version"], summary), context.log.warning)
 
     @dg.resource(description="What the run takes in. The run is the one that writes, unless its caller is.")
-    def intake_of_run(context: dg.InitResourceContext) -> Iterator[Intake]:
-        if intake is not None:
-            yield intake
+    def context_of_run(context: dg.InitResourceContext) -> Iterator[RunContext]:
+        if run_context is not None:
+            yield run_context
             return
         log = context.log
         with only_writer(layout, tell=log.info if log else lambda text: None):
             sweep(layout)
-            made = Intake.of_archive(layout)
+            made = RunContext.of_archive(layout)
             yield made
             if made.published is not None and made.published.is_new:
                 version, warn = made.published.version, log.warning if log else lambda text: None
                 notifier.send(Notice("published", f"published version {version}.", version), warn)
 
-    @dg.io_manager(required_resource_keys={"intake", "openlineage"})
-    def io_of_told_runs(_: dg.InitResourceContext) -> ParquetIOManager:
+    @dg.io_manager(required_resource_keys={"run_context", "openlineage"})
+    def io_of_reported_runs(_: dg.InitResourceContext) -> ParquetIOManager:
         # Every step reads or writes tables, so that every run is the one that writes, and is told.
         return ParquetIOManager(
             folder=str(layout.work), catalog=str(layout.folder / "catalog"), latest=str(layout.latest_link)
@@ -99,7 +99,7 @@ def build_definitions(
         "refresh",
         selection=dg.AssetSelection.all() - dg.AssetSelection.groups("source"),
         executor_def=dg.in_process_executor,
-        hooks={report_failure} if intake is None else None,
+        hooks={report_failure} if run_context is None else None,
         description="Read the releases asked for, rebuild every table from all releases, publish a version.",
     )
     freshness = build_freshness_job()
@@ -111,8 +111,8 @@ def build_definitions(
         schedules=[build_site_schedule(from_site), build_freshness_schedule(freshness)],
         executor=dg.in_process_executor,
         resources={
-            "tables": io_of_told_runs,
-            "intake": intake_of_run,
+            "tables": io_of_reported_runs,
+            "run_context": context_of_run,
             "openlineage": build_openlineage_resource(openlineage or OpenLineageSettings(), layout),
             "poller": Poller(site, layout.archive, layout.site_state),
             "refresher": refresher,

@@ -26,4 +26,4 @@ class AmbulanceLocations(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["letter"]
-        metadata = table_facts("reference", made_from="curated_ambulance_locations")
+        metadata = table_facts("reference", derived_from="curated_ambulance_locations")

@@ -44,4 +44,4 @@ class CodeFamilies(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["family_id", "interval_number"]
-        metadata = table_facts("reference", made_from="curated_code_families")
+        metadata = table_facts("reference", derived_from="curated_code_families")

@@ -30,4 +30,4 @@ class CodeLookalikes(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["lookalike_id"]
-        metadata = table_facts("reference", made_from="curated_code_lookalikes")
+        metadata = table_facts("reference", derived_from="curated_code_lookalikes")

@@ -63,4 +63,4 @@ class CodeSections(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["section_id", "interval_number"]
-        metadata = table_facts("reference", made_from="curated_code_sections")
+        metadata = table_facts("reference", derived_from="curated_code_sections")

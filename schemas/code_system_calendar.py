@@ -33,4 +33,4 @@ class CodeSystemCalendar(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code_system_id", "what", "rule_number"]
-        metadata = table_facts("reference", made_from="curated_code_system_calendar")
+        metadata = table_facts("reference", derived_from="curated_code_system_calendar")

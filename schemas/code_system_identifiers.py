@@ -27,4 +27,4 @@ class CodeSystemIdentifiers(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code_system_id", "identifier_type", "identifier"]
-        metadata = table_facts("reference", made_from="curated_code_system_identifiers")
+        metadata = table_facts("reference", derived_from="curated_code_system_identifiers")

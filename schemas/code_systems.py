@@ -80,4 +80,4 @@ class CodeSystems(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code_system_id"]
-        metadata = table_facts("reference", made_from="curated_code_systems")
+        metadata = table_facts("reference", derived_from="curated_code_systems")

@@ -14,11 +14,11 @@ import polars as pl
 LICENSE_CMS = "LicenseRef-US-Gov-Public-Domain-17USC105"
 LICENSE_CPT = "LicenseRef-AMA-CPT"
 LICENSE_CDT = "LicenseRef-ADA-CDT"
-LICENSE_OURS = "CC0-1.0"
+LICENSE_CC0 = "CC0-1.0"
 #: Codes whose owner no public file names; nobody may redistribute them on this project's word.
 LICENSE_UNKNOWN = "LicenseRef-Unknown"
 
-LICENSE_IDS = (LICENSE_CMS, LICENSE_CPT, LICENSE_CDT, LICENSE_OURS, LICENSE_UNKNOWN)
+LICENSE_IDS = (LICENSE_CMS, LICENSE_CPT, LICENSE_CDT, LICENSE_CC0, LICENSE_UNKNOWN)
 #: Who maintains a code system; ``local`` are the states, contractors and insurers that wrote HCPCS Level III.
 STEWARDS = ("CMS", "AMA", "ADA", "local")
 CONFIDENCE = ("high", "medium", "low")
@@ -32,7 +32,7 @@ SHA256 = r"^[0-9a-f]{64}$"
 
 #: The ``source`` of a column that no publisher states: this project decides, counts or writes it. A column must say
 #: either a publisher's place or this; there is no default.
-MADE_BY_US = ""
+DERIVED = ""
 #: Where the id of a release is read.
 RELEASE_NAMES = "names of CMS's zip and members"
 #: Groups of tables, in the order of the data's way.
@@ -51,7 +51,7 @@ def column(
 ) -> Any:
     """State a column: what it means, where it comes from, whose it is, and the checks it must pass.
 
-    ``source`` is the place in what others publish ("CMS record, positions 12-91"), or ``MADE_BY_US``. ``lineage`` names
+    ``source`` is the place in what others publish ("CMS record, positions 12-91"), or ``DERIVED``. ``lineage`` names
     what the value is made from: columns of other tables or of curated files (``table.column``), or columns of the same
     table (``column``), which stand for what those are made from. Without it the column comes from the one of its name
     in the table that ``table_facts`` names. ``of`` is the element type of a list column.
@@ -68,7 +68,7 @@ def column(
 
 def curated(description: str, **checks: Any) -> Any:
     """State a column of a curated table: this project wrote it, under its own license."""
-    return column(description, source=MADE_BY_US, license_id=LICENSE_OURS, **checks)
+    return column(description, source=DERIVED, license_id=LICENSE_CC0, **checks)
 
 
 def curated_source() -> Any:
@@ -82,15 +82,15 @@ def curated_confidence() -> Any:
 
 
 def table_facts(
-    group: str, *, made_from: str, code: str | None = "code", texts: tuple[str, ...] = (), owner: str = "hcpcs"
+    group: str, *, derived_from: str, code: str | None = "code", texts: tuple[str, ...] = (), owner: str = "hcpcs"
 ) -> dict[str, Any]:
     """What a table says of itself, for its ``Config.metadata``.
 
-    ``group`` is one of ``GROUPS``. ``made_from`` is the table, or the curated file, whose columns the table's own come
-    from where they state no lineage. The license columns follow from the column ``code`` (None: the steward is the same
+    ``group`` is one of ``GROUPS``. ``derived_from`` is the table, or the curated file, that columns without a
+    stated lineage derive from. The license columns follow from the column ``code`` (None: the steward is the same
     for all rows) and from the ``texts`` that may cite a code. ``owner`` is the team that answers for the table.
     """
-    return {"group": group, "made_from": made_from, "code": code, "texts": list(texts), "owner": owner}
+    return {"group": group, "derived_from": derived_from, "code": code, "texts": list(texts), "owner": owner}
 
 
 def release_id(
@@ -104,7 +104,7 @@ def revision(**kwargs: Any) -> Any:
     """Which posting of the release's code file."""
     return column(
         "Which posting of the release's code file, counted from 1 in the order that its members tell.",
-        source=MADE_BY_US,
+        source=DERIVED,
         ge=1,
         **kwargs,
     )
@@ -135,34 +135,34 @@ class LicenseColumns(pa.DataFrameModel):
 
     license_id: str = column(
         "License under which the row's text stands; see the table `licenses`.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         isin=LICENSE_IDS,
         lineage=("code",),
     )
     steward: str = column(
         "Who maintains the code: CMS, AMA or ADA; `unknown` for a code that no release states.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         isin=STEWARDS,
         lineage=("license_id",),
     )
     redistribution: str = column(
         "`open`: the row's own text may be passed on; `withheld`: the open tier leaves it null.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         isin=REDISTRIBUTION,
         lineage=("license_id",),
     )
     cites_cpt: bool = column(
         "Whether CMS's own text in this row mentions a number shaped like a CPT or CDT code.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
     )
     withheld_fields: pl.List = text_list(
         "Columns of this row that the open tier leaves null, or from whose list it leaves elements out.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
     )
 
 

@@ -16,7 +16,7 @@ import pyarrow
 
 from hcpcs.errors import HcpcsError
 from hcpcs.manifest import SCHEMA_VERSION
-from schemas.columns import MADE_BY_US, LicenseColumns
+from schemas.columns import DERIVED, LicenseColumns
 
 _ARROW = {
     pl.String: pyarrow.string(),
@@ -59,9 +59,9 @@ class Column:
     constraints: tuple[str, ...]
 
     @property
-    def is_ours(self) -> bool:
+    def is_derived(self) -> bool:
         """Whether no publisher states the value: this project decides, counts or writes it."""
-        return self.source == MADE_BY_US
+        return self.source == DERIVED
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,35 +5,35 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import LICENSE_OURS, MADE_BY_US, column, table_facts, text_list
+from schemas.columns import DERIVED, LICENSE_CC0, column, table_facts, text_list
 
 
 class DataDictionary(pa.DataFrameModel):
     """One row per table and column: type, key, meaning, source, license and lineage, as the contracts state them."""
 
-    table_name: str = column("Table, and Parquet file.", source=MADE_BY_US, license_id=LICENSE_OURS)
+    table_name: str = column("Table, and Parquet file.", source=DERIVED, license_id=LICENSE_CC0)
     position: pl.Int32 = column(
-        "Place of the column in its table, from 1.", source=MADE_BY_US, ge=1, license_id=LICENSE_OURS
+        "Place of the column in its table, from 1.", source=DERIVED, ge=1, license_id=LICENSE_CC0
     )
-    column_name: str = column("Column.", source=MADE_BY_US, license_id=LICENSE_OURS)
-    type: str = column("Arrow type.", source=MADE_BY_US, license_id=LICENSE_OURS)
-    is_key: bool = column("Whether the column belongs to the primary key.", source=MADE_BY_US, license_id=LICENSE_OURS)
-    nullable: bool = column("Whether it may be null.", source=MADE_BY_US, license_id=LICENSE_OURS)
-    description: str = column("What it means.", source=MADE_BY_US, license_id=LICENSE_OURS)
+    column_name: str = column("Column.", source=DERIVED, license_id=LICENSE_CC0)
+    type: str = column("Arrow type.", source=DERIVED, license_id=LICENSE_CC0)
+    is_key: bool = column("Whether the column belongs to the primary key.", source=DERIVED, license_id=LICENSE_CC0)
+    nullable: bool = column("Whether it may be null.", source=DERIVED, license_id=LICENSE_CC0)
+    description: str = column("What it means.", source=DERIVED, license_id=LICENSE_CC0)
     source: str = column(
         "Where CMS or another publisher states it; empty where this project makes it.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
     )
     license: str = column(
-        "License of the column's text, unless the row says otherwise.", source=MADE_BY_US, license_id=LICENSE_OURS
+        "License of the column's text, unless the row says otherwise.", source=DERIVED, license_id=LICENSE_CC0
     )
     lineage: pl.List = text_list(
-        "Columns (`table.column`) that it is made from.", source=MADE_BY_US, license_id=LICENSE_OURS
+        "Columns (`table.column`) that it is made from.", source=DERIVED, license_id=LICENSE_CC0
     )
 
     class Config:
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["table_name", "column_name"]
-        metadata = table_facts("reference", made_from="contracts")
+        metadata = table_facts("reference", derived_from="contracts")

@@ -7,8 +7,8 @@ import polars as pl
 
 from schemas.columns import (
     CONTENT_COLUMNS,
-    LICENSE_OURS,
-    MADE_BY_US,
+    DERIVED,
+    LICENSE_CC0,
     RELEASE_ID,
     LicenseColumns,
     column,
@@ -60,35 +60,35 @@ class HcpcsChanges(LicenseColumns):
         lineage=("staged_records.release_id",),
     )
     previous_revision: pl.Int32 = column(
-        "Revision compared with.", source=MADE_BY_US, ge=1, lineage=("staged_records.revision",)
+        "Revision compared with.", source=DERIVED, ge=1, lineage=("staged_records.revision",)
     )
     observed_gap: bool = column(
         "Whether CMS posted releases between the two that are not held; its action code speaks of the last step alone.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         lineage=("staged_records.release_id",),
     )
     kind: str = record_kind()
     code: str = hcpcs_code()
     episode: pl.Int32 = column(
         "Which meaning of the code the record has, counted from 1; of a code that is gone, had.",
-        source=MADE_BY_US,
+        source=DERIVED,
         ge=1,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=("staged_episodes.episode",),
     )
     change: str = column(
         "Class of the change, see docs/changes.md.",
-        source=MADE_BY_US,
+        source=DERIVED,
         isin=CHANGES,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=(*_STATED, "staged_records.release_id", "staged_episodes.episode"),
     )
     field: str = column(
         "Column of `hcpcs_release_records` that changed; `record` where the whole record came or went.",
-        source=MADE_BY_US,
+        source=DERIVED,
         str_matches=r"^[a-z][a-z_]*$",
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=_STATED,
     )
     old: str = column(
@@ -112,9 +112,9 @@ class HcpcsChanges(LicenseColumns):
     agrees_with_cms: bool = column(
         "Whether CMS's action code tells this change; null where it cannot say: it tells another change of the record,"
         " the record is gone, a release between is not held, or a re-post is compared.",
-        source=MADE_BY_US,
+        source=DERIVED,
         nullable=True,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=(
             "change",
             "field",
@@ -128,10 +128,10 @@ class HcpcsChanges(LicenseColumns):
         "Where it does not: `not_reported` (it says that nothing changed), `reported_differently` (it reports"
         " something else), `stale_action_code` (it repeats an earlier release's action), `not_observed` (what it"
         " claims did not happen).",
-        source=MADE_BY_US,
+        source=DERIVED,
         nullable=True,
         isin=DISAGREEMENTS,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=("agrees_with_cms",),
     )
 
@@ -149,4 +149,4 @@ class HcpcsChanges(LicenseColumns):
             True,
             ["release_id", "revision", "previous_release_id", "kind", "code", "change", "field"],
         )
-        metadata = table_facts("history", made_from="staged_records", texts=("old", "new"))
+        metadata = table_facts("history", derived_from="staged_records", texts=("old", "new"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import LICENSE_OURS, MADE_BY_US, column, table_facts
+from schemas.columns import DERIVED, LICENSE_CC0, column, table_facts
 
 _LAYOUT = "CMS record layout"
 
@@ -14,18 +14,18 @@ class HcpcsCodebook(pa.DataFrameModel):
     """One row per field and value that CMS's record layouts state, in this project's words."""
 
     field: str = column(
-        "Column of the tables of records, or `record_id` of CMS's text.", source=MADE_BY_US, license_id=LICENSE_OURS
+        "Column of the tables of records, or `record_id` of CMS's text.", source=DERIVED, license_id=LICENSE_CC0
     )
     value: str = column("The value as CMS writes it.", source=_LAYOUT)
-    label: str = column("What the value means, in this project's words.", source=MADE_BY_US, license_id=LICENSE_OURS)
+    label: str = column("What the value means, in this project's words.", source=DERIVED, license_id=LICENSE_CC0)
     valid_from: pl.Date = column("First day of that meaning, where CMS states one.", source=_LAYOUT, nullable=True)
     valid_to: pl.Date = column("Last day of that meaning, where CMS states one.", source=_LAYOUT, nullable=True)
     source: str = column(
-        "Record layout, item and positions that state the value.", source=MADE_BY_US, license_id=LICENSE_OURS
+        "Record layout, item and positions that state the value.", source=DERIVED, license_id=LICENSE_CC0
     )
 
     class Config:
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["field", "value"]
-        metadata = table_facts("reference", made_from="curated_codebook")
+        metadata = table_facts("reference", derived_from="curated_codebook")

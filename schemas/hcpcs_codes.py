@@ -6,8 +6,8 @@ import pandera.polars as pa
 import polars as pl
 
 from schemas.columns import (
-    LICENSE_OURS,
-    MADE_BY_US,
+    DERIVED,
+    LICENSE_CC0,
     LicenseColumns,
     RecordContent,
     column,
@@ -28,20 +28,20 @@ class Episode(pa.DataFrameModel):
 
     episode: pl.Int32 = column(
         "Which meaning of the code, counted from 1; see docs/episodes.md.",
-        source=MADE_BY_US,
+        source=DERIVED,
         ge=1,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
     )
     is_current_episode: bool = column(
         "True for the code's newest meaning, once per code: filter on it, or a join on the code alone fans out.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
     )
     status: str = column(
         "What became of it by the newest release's day: `active`, `terminated`, or `purged` from CMS's file when due.",
-        source=MADE_BY_US,
+        source=DERIVED,
         isin=STATUS,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
     )
 
 
@@ -74,8 +74,8 @@ class Placement(pa.DataFrameModel):
 
     section_id: str = column(
         "Section of HCPCS by the code's letter, see `code_sections`; null for a code of another owner's shape.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         nullable=True,
         lineage=(
             "staged_states.code",
@@ -91,7 +91,7 @@ class Placement(pa.DataFrameModel):
     )
     is_unlisted: bool = column(
         "Whether a list of unlisted (NOC) codes that CMS posted in the meaning's time names it.",
-        source=MADE_BY_US,
+        source=DERIVED,
         lineage=(
             "hcpcs_unlisted_codes.code",
             "hcpcs_unlisted_codes.kind",
@@ -110,4 +110,4 @@ class HcpcsCodes(LicenseColumns, LatestState, RecordContent, Placement, Episode,
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "episode"]
-        metadata = table_facts("codes", made_from="staged_states", texts=("short_description", "long_description"))
+        metadata = table_facts("codes", derived_from="staged_states", texts=("short_description", "long_description"))

@@ -7,7 +7,7 @@ import polars as pl
 
 from schemas.columns import (
     CONTENT_COLUMNS,
-    MADE_BY_US,
+    DERIVED,
     SHA256,
     LicenseColumns,
     column,
@@ -45,7 +45,7 @@ class CorrectionChange(pa.DataFrameModel):
     release_id: str = release_id("Release that the correction is posted with (YYYY-MM).")
     number: pl.Int32 = column(
         "Counts the code's changes over the release's corrections files, older files first, in the order of the words.",
-        source=MADE_BY_US,
+        source=DERIVED,
         ge=1,
     )
     action_text: str = column("The correction's words, as they stand.", source="CMS corrections, action", nullable=True)
@@ -83,13 +83,13 @@ class CorrectionChange(pa.DataFrameModel):
     state_in_records: str = column(
         "Whether the release's records state the change (`already`), a release held after it does (`later`), none does"
         " (`never`), or it cannot be told (`unclear`). A correction never alters a record here.",
-        source=MADE_BY_US,
+        source=DERIVED,
         isin=STATES_IN_RECORDS,
         lineage=(*_STATED, *_HELD),
     )
     in_records_since: str = column(
         "First release, from the corrected one on, whose records state the change.",
-        source=MADE_BY_US,
+        source=DERIVED,
         nullable=True,
         lineage=(*_STATED, *_HELD),
     )
@@ -109,6 +109,6 @@ class HcpcsCorrections(LicenseColumns, CorrectionChange):
         strict, ordered, unique = True, True, ["code", "kind", "release_id", "number"]
         metadata = table_facts(
             "side_files",
-            made_from="staged_corrections",
+            derived_from="staged_corrections",
             texts=("action_text", "short_description", "long_description"),
         )

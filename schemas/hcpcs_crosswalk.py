@@ -6,8 +6,8 @@ import pandera.polars as pa
 import polars as pl
 
 from schemas.columns import (
-    LICENSE_OURS,
-    MADE_BY_US,
+    DERIVED,
+    LICENSE_CC0,
     LicenseColumns,
     column,
     hcpcs_code,
@@ -32,13 +32,13 @@ class HcpcsCrosswalk(LicenseColumns):
     kind: str = record_kind()
     code: str = hcpcs_code()
     episode: pl.Int32 = column(
-        "Which meaning of the code, counted from 1.", source=MADE_BY_US, ge=1, license_id=LICENSE_OURS
+        "Which meaning of the code, counted from 1.", source=DERIVED, ge=1, license_id=LICENSE_CC0
     )
     target_number: pl.Int32 = column(
         "Counts the episode's targets by first release, then position; set before masking.",
-        source=MADE_BY_US,
+        source=DERIVED,
         ge=1,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=(
             "staged_episodes.crosswalk_targets",
             "staged_episodes.release_id",
@@ -52,15 +52,15 @@ class HcpcsCrosswalk(LicenseColumns):
     )
     relation: str = column(
         "`replaced_by` where the episode has ended, else `see_also`.",
-        source=MADE_BY_US,
+        source=DERIVED,
         isin=RELATIONS,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=("staged_states.status",),
     )
     is_withdrawn: bool = column(
         "Whether the episode's last record no longer names the target; a withdrawn one is part of no chain.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         lineage=(
             "last_release",
             "staged_states.last_release",
@@ -68,9 +68,9 @@ class HcpcsCrosswalk(LicenseColumns):
     )
     target_kind: str = column(
         "What the target is by its shape: procedure code, modifier, or no code at all (the literal `CPT`).",
-        source=MADE_BY_US,
+        source=DERIVED,
         isin=TARGET_KINDS,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=(
             "target",
             "target_code_system",
@@ -78,9 +78,9 @@ class HcpcsCrosswalk(LicenseColumns):
     )
     target_system: str = column(
         "Whose code the target is by its shape: HCPCS, CPT or CDT.",
-        source=MADE_BY_US,
+        source=DERIVED,
         isin=TARGET_SYSTEMS,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=(
             "target",
             "curated_code_systems.code_pattern",
@@ -89,9 +89,9 @@ class HcpcsCrosswalk(LicenseColumns):
     )
     target_code_system: str = column(
         "Entry of `code_systems` whose shape the target has; null where it has none's.",
-        source=MADE_BY_US,
+        source=DERIVED,
         nullable=True,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=(
             "target",
             "curated_code_systems.code_pattern",
@@ -101,10 +101,10 @@ class HcpcsCrosswalk(LicenseColumns):
     target_episode: pl.Int32 = column(
         "Meaning of the target that is meant: the one it had in the first release that names it, or before; the first"
         " it came to have where it came later. Null for what no release held has as a code.",
-        source=MADE_BY_US,
+        source=DERIVED,
         nullable=True,
         ge=1,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=(
             "target",
             "target_kind",
@@ -118,9 +118,9 @@ class HcpcsCrosswalk(LicenseColumns):
     target_status: str = column(
         "What became of that meaning by the newest release; `never_seen`: shaped like a code of HCPCS Level II, but in"
         " no release held; `not_ours`: a code of another owner; `no_code`: junk.",
-        source=MADE_BY_US,
+        source=DERIVED,
         isin=TARGET_STATUS,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=(
             "target_kind",
             "target_system",
@@ -135,7 +135,7 @@ class HcpcsCrosswalk(LicenseColumns):
     chain_ends: pl.List = text_list(
         "Where the chain of replacements ends that starts at the target: the target itself where it was not replaced;"
         " several where a code was divided; none for a loop.",
-        source=MADE_BY_US,
+        source=DERIVED,
         lineage=(
             "kind",
             "code",
@@ -151,9 +151,9 @@ class HcpcsCrosswalk(LicenseColumns):
         "How the chain ends: in an `active` code, in one of another owner (`not_ours`), in an ended code without a"
         " successor (`dead_end`), nowhere (`loop`), in what was `never_seen` or is `no_code`; the best where it"
         " divides.",
-        source=MADE_BY_US,
+        source=DERIVED,
         isin=CHAIN_OUTCOMES,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=(
             "chain_ends",
             "target_status",
@@ -170,4 +170,4 @@ class HcpcsCrosswalk(LicenseColumns):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["kind", "code", "episode", "target_number"]
-        metadata = table_facts("history", made_from="staged_episodes")
+        metadata = table_facts("history", derived_from="staged_episodes")

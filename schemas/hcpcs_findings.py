@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from schemas.columns import (
-    LICENSE_OURS,
-    MADE_BY_US,
+    DERIVED,
+    LICENSE_CC0,
     RECORD_KINDS,
     LicenseColumns,
     column,
@@ -54,9 +54,9 @@ class HcpcsFindings(LicenseColumns):
     )
     finding_number: pl.Int32 = column(
         "Counts the findings of a revision from 1.",
-        source=MADE_BY_US,
+        source=DERIVED,
         ge=1,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=(
             "finding",
             "member",
@@ -69,16 +69,16 @@ class HcpcsFindings(LicenseColumns):
     )
     finding: str = column(
         "What kind of oddity it is, see docs/findings.md.",
-        source=MADE_BY_US,
+        source=DERIVED,
         str_matches=r"^[a-z][a-z_]*$",
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=("staged_findings.finding", *_ACROSS_RELEASES),
     )
     severity: str = column(
         "`info`: nothing is lost; `warning`: look before you rely on it; `error`: the release would be refused.",
-        source=MADE_BY_US,
+        source=DERIVED,
         isin=SEVERITIES,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=("staged_findings.severity", *_ACROSS_RELEASES),
     )
     member: str = column("Member of CMS's zip.", source="CMS zip", nullable=True)
@@ -105,7 +105,7 @@ class HcpcsFindings(LicenseColumns):
         ),
     )
     field: str = column(
-        "The record's field, where it is about one.", source=MADE_BY_US, nullable=True, license_id=LICENSE_OURS
+        "The record's field, where it is about one.", source=DERIVED, nullable=True, license_id=LICENSE_CC0
     )
     raw_value: str = column(
         "What CMS wrote there, unless that may not be passed on.",
@@ -118,21 +118,21 @@ class HcpcsFindings(LicenseColumns):
     )
     message: str = column(
         "What is odd, in words.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         lineage=("staged_findings.message", "staged_episodes.code", *_ACROSS_RELEASES),
     )
     action: str = column(
         "What was done.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         lineage=("staged_findings.action", *_ACROSS_RELEASES),
     )
     occurrences: pl.Int32 = column(
         "How many places share this one cause.",
-        source=MADE_BY_US,
+        source=DERIVED,
         ge=1,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=("staged_findings.occurrences", *_ACROSS_RELEASES),
     )
     examples: pl.List = text_list(
@@ -150,4 +150,4 @@ class HcpcsFindings(LicenseColumns):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["release_id", "revision", "finding_number"]
-        metadata = table_facts("history", made_from="staged_findings", texts=("raw_value",))
+        metadata = table_facts("history", derived_from="staged_findings", texts=("raw_value",))

@@ -7,8 +7,8 @@ import polars as pl
 
 from schemas.columns import (
     CONTENT_COLUMNS,
-    LICENSE_OURS,
-    MADE_BY_US,
+    DERIVED,
+    LICENSE_CC0,
     LicenseColumns,
     RecordContent,
     column,
@@ -36,42 +36,42 @@ class HistorySpan(pa.DataFrameModel):
     code: str = hcpcs_code()
     episode: pl.Int32 = column(
         "Which meaning of the code, counted from 1; see docs/episodes.md.",
-        source=MADE_BY_US,
+        source=DERIVED,
         ge=1,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
     )
     span_number: pl.Int32 = column(
         "Counts the spans of the episode from 1.",
-        source=MADE_BY_US,
+        source=DERIVED,
         ge=1,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=(*_CONTENT, *_DAYS),
     )
-    valid_from: pl.Date = column("First day on which the content held.", source=MADE_BY_US, lineage=_DAYS)
+    valid_from: pl.Date = column("First day on which the content held.", source=DERIVED, lineage=_DAYS)
     valid_to: pl.Date = column(
-        "Last day on which the content held; null while none is known.", source=MADE_BY_US, nullable=True, lineage=_DAYS
+        "Last day on which the content held; null while none is known.", source=DERIVED, nullable=True, lineage=_DAYS
     )
     valid_from_basis: str = column(
         "Why that first day: `added`, the code's added date; `action`, the action effective date of the change; "
         "`release`, the day on which the first release with the content takes effect.",
-        source=MADE_BY_US,
+        source=DERIVED,
         isin=VALID_FROM_BASES,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=_DAYS,
     )
     valid_to_basis: str = column(
         "Why that last day: `termination`, the end that CMS states or stated before it took the code up again; "
         "`next_span`, the day before the next span; `absence`, the day before the first release held without the code, "
         "whose end none states; `open`, there is none.",
-        source=MADE_BY_US,
+        source=DERIVED,
         isin=VALID_TO_BASES,
-        license_id=LICENSE_OURS,
+        license_id=LICENSE_CC0,
         lineage=_DAYS,
     )
     observed_gap: bool = column(
         "Whether a release that would decide one of the span's days is not held.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         lineage=(
             "valid_from",
             "valid_to",
@@ -102,4 +102,6 @@ class HcpcsHistory(LicenseColumns, RecordContent, HistorySpan):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["kind", "code", "episode", "span_number"]
-        metadata = table_facts("history", made_from="staged_episodes", texts=("short_description", "long_description"))
+        metadata = table_facts(
+            "history", derived_from="staged_episodes", texts=("short_description", "long_description")
+        )

@@ -21,4 +21,4 @@ class HcpcsModifiers(LicenseColumns, LatestState, RecordContent, Episode, Modifi
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "episode"]
-        metadata = table_facts("codes", made_from="staged_states", texts=("short_description", "long_description"))
+        metadata = table_facts("codes", derived_from="staged_states", texts=("short_description", "long_description"))

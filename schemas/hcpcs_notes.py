@@ -30,4 +30,4 @@ class HcpcsNotes(LicenseColumns, ProcessingNote):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["release_id", "note_number"]
-        metadata = table_facts("side_files", made_from="staged_notes", code=None, texts=("note_text",))
+        metadata = table_facts("side_files", derived_from="staged_notes", code=None, texts=("note_text",))

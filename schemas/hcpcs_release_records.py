@@ -72,4 +72,6 @@ class HcpcsReleaseRecords(LicenseColumns, RecordSource, RecordDates, RecordConte
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "kind", "release_id"]
-        metadata = table_facts("records", made_from="staged_records", texts=("short_description", "long_description"))
+        metadata = table_facts(
+            "records", derived_from="staged_records", texts=("short_description", "long_description")
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import LICENSE_OURS, MADE_BY_US, column, release_id, revision, table_facts, text_list
+from schemas.columns import DERIVED, LICENSE_CC0, column, release_id, revision, table_facts, text_list
 
 FORMS = ("text", "workbook", "both")
 
@@ -18,8 +18,8 @@ class HcpcsReleases(pa.DataFrameModel):
     effective_date: pl.Date = column("First day on which the release holds.", source="names of CMS's zip and members")
     stands: bool = column(
         "Whether the tables speak from this revision: the newest of its release.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
     )
     form: str = column(
         "Form in which the code file came; `both`: the workbook was held against the text.",
@@ -29,7 +29,7 @@ class HcpcsReleases(pa.DataFrameModel):
     procedure_count: pl.Int32 = column("Procedure codes in the code file.", ge=0, source="CMS record, position 11")
     modifier_count: pl.Int32 = column("Modifiers in the code file.", ge=0, source="CMS record, position 11")
     finding_count: pl.Int32 = column(
-        "Findings made on reading it, see `hcpcs_findings`.", source=MADE_BY_US, ge=0, license_id=LICENSE_OURS
+        "Findings made on reading it, see `hcpcs_findings`.", source=DERIVED, ge=0, license_id=LICENSE_CC0
     )
     text_line_length: pl.Int32 = column(
         "Longest of the last lines of the text, in characters; null for a workbook alone.",
@@ -46,17 +46,15 @@ class HcpcsReleases(pa.DataFrameModel):
     member_names: pl.List = text_list(
         "Names of the members: the revision's code files, then the release's side files.", source="CMS zip"
     )
-    member_roles: pl.List = text_list(
-        "What each member is, in the same order.", source=MADE_BY_US, license_id=LICENSE_OURS
-    )
+    member_roles: pl.List = text_list("What each member is, in the same order.", source=DERIVED, license_id=LICENSE_CC0)
     member_sha256s: pl.List = text_list("SHA-256 of each member's bytes, in the same order.", source="CMS zip")
     member_bytes: pl.List = column("Size of each member in bytes, in the same order.", source="CMS zip", of=pl.Int64)
     is_sample: bool = column(
-        "Whether it is of the made-up sample and not CMS's.", source=MADE_BY_US, license_id=LICENSE_OURS
+        "Whether it is of the made-up sample and not CMS's.", source=DERIVED, license_id=LICENSE_CC0
     )
 
     class Config:
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["release_id", "revision"]
-        metadata = table_facts("records", made_from="staged_revisions")
+        metadata = table_facts("records", derived_from="staged_revisions")

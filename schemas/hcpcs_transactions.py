@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import MADE_BY_US, SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id, table_facts
+from schemas.columns import DERIVED, SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id, table_facts
 
 
 class TransactionLine(pa.DataFrameModel):
@@ -16,7 +16,7 @@ class TransactionLine(pa.DataFrameModel):
     release_id: str = release_id()
     number: pl.Int32 = column(
         "Counts the lines that the release's reports have for the code; 1 but where they contradict each other.",
-        source=MADE_BY_US,
+        source=DERIVED,
         ge=1,
     )
     action_code: str = column(
@@ -56,6 +56,6 @@ class HcpcsTransactions(LicenseColumns, TransactionLine):
         strict, ordered, unique = True, True, ["code", "kind", "release_id", "number"]
         metadata = table_facts(
             "side_files",
-            made_from="staged_transactions",
+            derived_from="staged_transactions",
             texts=("action_text", "short_description", "long_description"),
         )

@@ -39,5 +39,5 @@ class HcpcsUnlistedCodes(LicenseColumns, UnlistedCode):
 
         strict, ordered, unique = True, True, ["code", "kind", "release_id"]
         metadata = table_facts(
-            "side_files", made_from="staged_unlisted_codes", texts=("short_description", "long_description")
+            "side_files", derived_from="staged_unlisted_codes", texts=("short_description", "long_description")
         )

@@ -9,8 +9,8 @@ import polars as pl
 
 from schemas.columns import (
     CODE_OR_MODIFIER,
-    LICENSE_OURS,
-    MADE_BY_US,
+    DERIVED,
+    LICENSE_CC0,
     LicenseColumns,
     column,
     table_facts,
@@ -62,48 +62,48 @@ class HcpcsValidity(LicenseColumns):
     kind: str = column(
         "`procedure`; `modifier`; or `ambulance_modifier`, a modifier on a line whose procedure code says so by "
         "`modifier_kind`: a pair of origin and destination, or else what the modifier is elsewhere.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         isin=KINDS,
         lineage=("hcpcs_history.kind", "curated_code_systems.kind", "curated_ambulance_locations.letter"),
     )
     code_shape: str = column(
         "Shape of the codes: digits as #, a first letter as A (`A####`, `#####`, `####U`; modifiers `AT`, `##`). "
         "Within a shape, codes sort like numbers.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         str_matches=r"^[A#](###)?[A-Z#]$",
         lineage=_CODES,
     )
     first_code: str = column(
         "The code; of an interval, its first code.",
-        source=MADE_BY_US,
+        source=DERIVED,
         str_matches=CODE_OR_MODIFIER,
         lineage=_CODES,
     )
     last_code: str = column(
         "The code; of an interval, its last code.",
-        source=MADE_BY_US,
+        source=DERIVED,
         str_matches=CODE_OR_MODIFIER,
         lineage=_CODES,
     )
     is_interval: bool = column(
         "Whether the row answers for all codes from `first_code` to `last_code` that have `code_shape` and no rows of "
         "their own.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         lineage=_CODES,
     )
     from_day: pl.Date = column(
         "First day of the span; 0001-01-01 where it has no beginning.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         lineage=_DAYS,
     )
     to_day: pl.Date = column(
         "Last day of the span; 9999-12-31 where it has no end.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         lineage=_DAYS,
     )
     status: str = column(
@@ -111,58 +111,58 @@ class HcpcsValidity(LicenseColumns):
         "after an end that CMS states; `purged_unknown`, after it left CMS's file with no end stated; `system_ended`, "
         "after the last day of its system; `not_loaded`, a code of a system whose codes are not in CMS's file; "
         "`unknown_code`, the shape of HCPCS Level II and in no release.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         isin=STATUSES,
         lineage=(*_DAYS, "hcpcs_history.valid_to_basis", *_SYSTEM, "curated_code_systems.level"),
     )
     code_system: str = column(
         "Code system by the code's shape, see `code_systems`.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         lineage=(*_SYSTEM, "curated_code_systems.code_system_id"),
     )
     code_category: str = column(
         "Category within CPT, or the sort of modifier.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         nullable=True,
         lineage=("code_system", "curated_code_systems.category"),
     )
     section_id: str = column(
         "Deepest section that contains the code on these days, see `code_sections`.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         nullable=True,
         lineage=("code_system", "curated_code_sections.section_id", *_SECTIONS),
     )
     undated_section_id: str = column(
         "Deepest and newest section that contains the code on any day: for lines without a date.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         nullable=True,
         lineage=("code_system", "curated_code_sections.section_id", *_SECTIONS),
     )
     modifier_kind: str = column(
         "The `kind` of the modifiers on lines with this procedure code; null for modifiers.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         nullable=True,
         isin=KINDS[1:],
         lineage=("first_code", *(f"curated_code_families.{c}" for c in ("family_id", "first_code", "last_code"))),
     )
     episode: pl.Int32 = column(
         "The code's episode; after an end, the one that ended. Null before the first and for intervals.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         nullable=True,
         ge=1,
         lineage=("hcpcs_history.episode",),
     )
     span_number: pl.Int32 = column(
         "The episode's span: with `kind`, the code and `episode` the key of `hcpcs_history`.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         nullable=True,
         ge=1,
         lineage=("hcpcs_history.span_number",),
@@ -187,15 +187,15 @@ class HcpcsValidity(LicenseColumns):
     is_unlisted: bool = column(
         "Whether a list of unlisted (NOC) codes that CMS posted in the episode's time names the code; null for "
         "modifiers and where there is no episode.",
-        source=MADE_BY_US,
+        source=DERIVED,
         nullable=True,
         lineage=("hcpcs_codes.is_unlisted",),
     )
     observed_gap: bool = column(
         "Whether CMS posted releases in this period that are not loaded, so that the wording may have changed in "
         "between; null where the code is not valid.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         nullable=True,
         lineage=("hcpcs_history.observed_gap",),
     )
@@ -210,5 +210,5 @@ class HcpcsValidity(LicenseColumns):
 
         strict, ordered, unique = True, True, ["kind", "is_interval", "first_code", "from_day"]
         metadata = table_facts(
-            "codes", made_from="hcpcs_history", code="first_code", texts=("short_description", "long_description")
+            "codes", derived_from="hcpcs_history", code="first_code", texts=("short_description", "long_description")
         )

@@ -40,4 +40,4 @@ class Licenses(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["license_id"]
-        metadata = table_facts("reference", made_from="curated_licenses")
+        metadata = table_facts("reference", derived_from="curated_licenses")

@@ -25,7 +25,7 @@ from hcpcs.cli.main import main
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.catalog.build import write_catalog
-from pipeline.refresh.refresh import Refreshed, refresh
+from pipeline.refresh.refresh import RefreshResult, refresh
 from pipeline.versions.store import read_manifest
 from sources.sample import write_sample
 
@@ -68,7 +68,7 @@ class Version:
     """A published version, as tests look at it."""
 
     outputs: Outputs
-    refreshed: Refreshed
+    refreshed: RefreshResult
 
     @property
     def id(self) -> str:

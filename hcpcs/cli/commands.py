@@ -15,7 +15,7 @@ from hcpcs.own_packages import PIPELINE, own_packages_first
 
 
 @dataclass(frozen=True, slots=True)
-class CommandPlace:
+class CommandSpec:
     """Where a command lives (``module:attribute``) and its line in ``hcpcs --help``."""
 
     target: str
@@ -43,94 +43,94 @@ class CommandPlace:
 
 
 COMMANDS = {
-    "annotate": CommandPlace(
+    "annotate": CommandSpec(
         "hcpcs.cli.annotate:annotate_command",
         "Add to claims what each code meant on its day; without OUT, only sum up.",
     ),
-    "changes": CommandPlace(
+    "changes": CommandSpec(
         "hcpcs.cli.query:changes_command", "List what a release changed against the loaded release before it."
     ),
-    "check": CommandPlace(
+    "check": CommandSpec(
         "hcpcs.cli.check:check_command",
         "Check a list of codes and modifiers: which are valid, ended, replaced, changed, or not CMS's.",
     ),
-    "classify": CommandPlace(
+    "classify": CommandSpec(
         "hcpcs.cli.query:classify_command",
         "Say what each code is by its format: code system, section, license, and what else it may be.",
     ),
-    "export": CommandPlace(
+    "export": CommandSpec(
         "hcpcs.cli.export:export_command", "Write a version in other formats, each whole or not at all."
     ),
-    "findings": CommandPlace(
+    "findings": CommandSpec(
         "hcpcs.cli.query:findings_command",
         "Show what was wrong in CMS's files and what was done about it; also for a release that was refused.",
     ),
-    "history": CommandPlace(
+    "history": CommandSpec(
         "hcpcs.cli.query:history_command",
         "Show the history of a code or modifier: what it meant when, what changed, what replaced it.",
     ),
-    "licenses": CommandPlace(
+    "licenses": CommandSpec(
         "hcpcs.cli.query:licenses_command",
         "Show by table and license what the latest version contains, and what is masked in it.",
     ),
-    "lookup": CommandPlace(
+    "lookup": CommandSpec(
         "hcpcs.cli.query:lookup_command",
         "Show what a code or modifier means, now or on a day; of a code that CMS does not publish, whose it is.",
     ),
-    "search": CommandPlace(
+    "search": CommandSpec(
         "hcpcs.cli.query:search_command",
         "Find codes by words of their descriptions of any time; forgives typos.",
     ),
-    "sections": CommandPlace(
+    "sections": CommandSpec(
         "hcpcs.cli.query:sections_command",
         "List the sections of the code systems, or of the one named by its id, with their codes and days.",
     ),
-    "systems": CommandPlace(
+    "systems": CommandSpec(
         "hcpcs.cli.query:systems_command",
         "List the code systems: HCPCS, CPT, CDT and their parts, with format, owner and days.",
     ),
-    "sql": CommandPlace(
+    "sql": CommandSpec(
         "hcpcs.cli.annotate:sql_command", "Print SQL over a version's tables, for engines that need no code of ours."
     ),
-    "catalog": CommandPlace(
+    "catalog": CommandSpec(
         "pipeline.commands.catalog:catalog_command",
         "Write the catalog of the latest version: pages that open from disk, without a server.",
     ),
-    "diff": CommandPlace(
+    "diff": CommandSpec(
         "pipeline.commands.versions:diff_command",
         "Tell what differs between two versions; by default BEFORE and the latest.",
     ),
-    "prune": CommandPlace(
+    "prune": CommandSpec(
         "pipeline.commands.versions:prune_command",
         "Remove old versions, never the latest; without --remove, say which.",
     ),
-    "publish": CommandPlace(
+    "publish": CommandSpec(
         "pipeline.commands.versions:publish_command",
         "Publish a version where others read it: s3://, gs://, az:// or a folder.",
     ),
-    "rebuild": CommandPlace(
+    "rebuild": CommandSpec(
         "pipeline.commands.versions:rebuild_command",
         "Build a version again from the archive and compare; by default the latest.",
     ),
-    "refresh": CommandPlace(
+    "refresh": CommandSpec(
         "pipeline.commands.refresh:refresh_command",
         "Take releases in, rebuild the tables, publish a version if anything changed.",
     ),
-    "releases": CommandPlace(
+    "releases": CommandSpec(
         "pipeline.commands.refresh:releases_command", "List the releases and revisions in the latest version."
     ),
-    "status": CommandPlace(
+    "status": CommandSpec(
         "pipeline.commands.refresh:status_command", "Show what is published and which releases are loaded."
     ),
-    "ui": CommandPlace(
+    "ui": CommandSpec(
         "pipeline.commands.ui:ui_command",
         "Start Dagster's user interface on the loopback address: assets, runs, checks, lineage.",
     ),
-    "verify": CommandPlace(
+    "verify": CommandSpec(
         "pipeline.commands.versions:verify_command",
         "Check that a version, or any copy of one, is what was published; by default the latest.",
     ),
-    "versions": CommandPlace(
+    "versions": CommandSpec(
         "pipeline.commands.versions:versions_command", "List the published versions, oldest first."
     ),
 }

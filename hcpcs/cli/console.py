@@ -71,9 +71,9 @@ class Progress:
         self._shown = sys.stderr.isatty() and not quiet
 
     def __enter__(self) -> Callable[[str], None]:
-        return self._tell
+        return self._report
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         if self._shown:
             click.echo(f"{CLEAR_LINE}{text}", nl=False, err=True)
 

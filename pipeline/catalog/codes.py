@@ -127,7 +127,7 @@ def write(site: Site, held: Held) -> None:
         labels(version),
         shows=("hcpcs_codebook.label", "code_sections.name", "licenses.name", "hcpcs_releases.release_id"),
     )
-    for shard, lives in code_lives(version).items():
+    for shard, lives in code_histories(version).items():
         site.data(f"data/codes/{shard}.js", f"codes/{shard}", lives, shows=_SHOWN)
 
 
@@ -184,7 +184,7 @@ def search_index(version: HeldVersion) -> dict[str, Any]:
     }
 
 
-def code_lives(version: HeldVersion) -> dict[str, dict[str, Any]]:
+def code_histories(version: HeldVersion) -> dict[str, dict[str, Any]]:
     """The life of every code, by the file that holds it: code, part (``LIFE``), rows."""
     changes = version.frame("hcpcs_changes").with_columns(
         # The spans tell wordings.

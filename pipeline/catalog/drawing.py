@@ -63,7 +63,7 @@ def label_of(table: Table) -> str:
 def kind_of(table: Table) -> str:
     """What kind of box it is: published, staged, cms, curated or version."""
     if table.name in SOURCES:
-        return "curated" if SOURCES[table.name].is_ours else "cms"
+        return "curated" if SOURCES[table.name].is_derived else "cms"
     return "published" if table.is_published else "version" if table.group == "version" else "staged"
 
 

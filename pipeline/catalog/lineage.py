@@ -72,7 +72,7 @@ def _edges_into(table: Table) -> Iterator[tuple[str, str]]:
 def _facts(tables: list[Table]) -> Iterator[dict[str, Any]]:
     layers = layers_of({t.name: t.inputs for t in tables})
     for table in tables:
-        ours = [c for c in table.columns if table.is_published and lineage.is_ours(table.name, c)]
+        ours = [c for c in table.columns if table.is_published and lineage.is_derived(table.name, c)]
         yield {
             "name": table.name,
             "label": label_of(table),

@@ -35,7 +35,7 @@ class ColumnRow:
 
     facts: ColumnFacts
     profile: Profile
-    is_ours: bool
+    is_derived: bool
     inputs: tuple[ColumnRef, ...]
     sources: tuple[SourceField, ...]
     bars: tuple[tuple[float, float, float, float], ...]
@@ -86,7 +86,7 @@ def columns_of(version: HeldVersion, table: TableFacts) -> list[ColumnRow]:
         ColumnRow(
             column,
             held[column.name],
-            column.name in known and lineage.is_ours(table.name, column.name),
+            column.name in known and lineage.is_derived(table.name, column.name),
             lineage.column_inputs(table.name, column.name) if column.name in known else (),
             lineage.source_fields(table.name, column.name) if column.name in known else (),
             tuple(bars(held[column.name].bins, *_SPARK)),

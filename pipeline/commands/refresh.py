@@ -25,7 +25,7 @@ from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
 
 if TYPE_CHECKING:
-    from pipeline.refresh.refresh import Refreshed
+    from pipeline.refresh.refresh import RefreshResult
     from sources.archive.archive import ArchiveIndex
 
 
@@ -166,7 +166,7 @@ def refresh_command(
         sys.exit(1)
 
 
-def _print_refreshed(outputs: Outputs, done: Refreshed, as_json: bool) -> None:
+def _print_refreshed(outputs: Outputs, done: RefreshResult, as_json: bool) -> None:
     published = done.published
     if as_json:
         print_json(done.summary())

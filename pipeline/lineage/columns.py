@@ -57,12 +57,12 @@ class SourceField:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Something that tables begin with; ``is_ours`` where this project keeps it and nobody else publishes it."""
+    """Something that tables begin with; ``is_derived`` where this project keeps it and nobody else publishes it."""
 
     name: str
     title: str
     description: str
-    is_ours: bool
+    is_derived: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +260,9 @@ def words_for(table: str, column: str) -> Column:
     return _column(contracts()[published], name)
 
 
-def is_ours(table: str, column: str) -> bool:
+def is_derived(table: str, column: str) -> bool:
     """Whether no publisher states the value of a published column: this project decides, counts or writes it."""
-    return _column(contracts()[table], column).is_ours
+    return _column(contracts()[table], column).is_derived
 
 
 def place_of(text: str) -> SourceField:
@@ -301,8 +301,8 @@ def _of_published(contract: Contract, name: str, within: frozenset[str]) -> Iter
         elif part not in within:
             yield from _of_published(contract, part, within | {name})
     if not _lineage_of(contract, stated) and not _is_license_column(contract, name):
-        yield _ref(f"{contract.facts['made_from']}.{name}")
-        if contract.facts["made_from"].startswith("curated_") and stated.source:
+        yield _ref(f"{contract.facts['derived_from']}.{name}")
+        if contract.facts["derived_from"].startswith("curated_") and stated.source:
             yield place_of(stated.source)
 
 
@@ -432,11 +432,11 @@ def _by_name() -> dict[str, Table]:
 @cache
 def _tables() -> tuple[Table, ...]:
     names = [*(n for n in _DESCRIPTIONS if n != "published_version"), *contracts()]
-    made_from: dict[str, dict[str, None]] = {}
+    derived_from: dict[str, dict[str, None]] = {}
     fields: dict[str, dict[str, None]] = {name: {} for name in SOURCES}
     for name in names:
         found = [f for c in columns_of(name) for f in _inputs(name, c)]
-        made_from[name] = dict.fromkeys(f.source if isinstance(f, SourceField) else f.table for f in found)
+        derived_from[name] = dict.fromkeys(f.source if isinstance(f, SourceField) else f.table for f in found)
         for f in found:
             if isinstance(f, SourceField):
                 fields[f.source][f.field] = None
@@ -444,7 +444,7 @@ def _tables() -> tuple[Table, ...]:
 
     def depth(name: str) -> int:
         if name not in depths:
-            depths[name] = 1 + max(map(depth, made_from[name]), default=0)
+            depths[name] = 1 + max(map(depth, derived_from[name]), default=0)
         return depths[name]
 
     inner = [
@@ -454,7 +454,7 @@ def _tables() -> tuple[Table, ...]:
             contracts()[name].description if name in contracts() else _DESCRIPTIONS[name],
             name in contracts(),
             columns_of(name),
-            tuple(made_from[name]),
+            tuple(derived_from[name]),
         )
         for name in names
     ]

@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from hcpcs.paths import Outputs
 from hcpcs.version import read_rows, version_folder
-from sources.archive.archive import Archive, HeldZip
+from sources.archive.archive import Archive, ArchivedZip
 from sources.code_file.record_layout import CONTINUATION_KINDS
 from sources.errors import SourceError
 from sources.side_files.tables import decoded, is_workbook, lines_of, sheets
@@ -57,7 +57,7 @@ def raw_lines(outputs: Outputs, code: str, version: str | None = None) -> list[R
     if not places:
         raise SourceError(f"no release held has {code!r}; `hcpcs releases` lists the releases held")
     archive = Archive(outputs.archive)
-    holders: dict[tuple[str, str], HeldZip] = {}
+    holders: dict[tuple[str, str], ArchivedZip] = {}
     for held in archive.index().zips.values():
         holders |= {(held.release_id, m.sha256): held for m in held.members}
     members: dict[str, bytes] = {}

@@ -30,7 +30,7 @@ def outs(names: Iterable[str], *code: str) -> dict[str, dg.AssetOut]:
     return {name: dg.AssetOut(is_required=False, **_shown(name, code)) for name in names}
 
 
-def made_from_sources(names: Iterable[str]) -> dict[str, Any]:
+def derived_from_sources(names: Iterable[str]) -> dict[str, Any]:
     """What a ``dg.multi_asset`` says of its tables' inputs, sources all: each depends on its own alone."""
     inputs = {name: {dg.AssetKey(i) for i in lineage.table_inputs(name)} for name in names}
     return {"internal_asset_deps": inputs, "deps": sorted(set().union(*inputs.values()))}
@@ -43,8 +43,8 @@ def sources() -> list[dg.AssetSpec]:
             source.name,
             group_name="source",
             description=source.description,
-            kinds={"csv" if source.name.startswith("curated_") else "python" if source.is_ours else "zip"},
-            owners=["team:hcpcs"] if source.is_ours else [],
+            kinds={"csv" if source.name.startswith("curated_") else "python" if source.is_derived else "zip"},
+            owners=["team:hcpcs"] if source.is_derived else [],
             metadata={
                 "title": source.title,
                 "dagster/column_schema": dg.TableSchema(

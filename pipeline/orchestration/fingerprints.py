@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hcpcs.files import file_sha256
-from sources.archive.archive import ArchiveIndex, HeldZip
+from sources.archive.archive import ArchivedZip, ArchiveIndex
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("hcpcs", "pipeline", "schemas", "sources")
@@ -81,14 +81,14 @@ def _files_of(module: str) -> list[Path]:
     return [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
 
 
-def release_fingerprint(zips: Iterable[HeldZip]) -> str:
+def release_fingerprint(zips: Iterable[ArchivedZip]) -> str:
     """What one release's staged tables depend on: its members, and the code that reads them and lays them out."""
     members = sorted((m.name, m.sha256, m.date or "", m.role) for z in zips for m in z.members)
     made_by = [code_fingerprint("sources"), module_fingerprint("pipeline.orchestration.release_tables")]
     return _hash([members, sorted(z.sha256 for z in zips), made_by])
 
 
-def staged_fingerprint(zips: Iterable[HeldZip], files: Iterable[Path]) -> str | None:
+def staged_fingerprint(zips: Iterable[ArchivedZip], files: Iterable[Path]) -> str | None:
     """What one release's staged tables were made from, and their bytes; None where one of ``files`` is missing.
 
     Differs for a table that was cut, changed, or replaced by one of an earlier or a refused run.

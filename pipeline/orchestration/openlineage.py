@@ -32,13 +32,13 @@ import pyarrow.parquet
 
 from hcpcs.paths import Outputs
 from pipeline.lineage import columns as lineage
-from pipeline.orchestration.run_context import Intake
-from pipeline.versions.publish import Published
+from pipeline.orchestration.run_context import RunContext
+from pipeline.versions.publish import PublishResult
 from pipeline.versions.store import read_manifest
 from schemas.columns import LICENSE_CDT, LICENSE_CMS, LICENSE_CPT
 from schemas.contract import Contract
 from schemas.registry import contracts
-from sources.archive.archive import HeldZip
+from sources.archive.archive import ArchivedZip
 from sources.curated.tables import load_licenses
 
 JOB = "refresh"
@@ -112,37 +112,37 @@ class OpenLineageSettings:
 def build_openlineage_resource(settings: OpenLineageSettings, outputs: Outputs) -> dg.ResourceDefinition:
     """A resource that tells the run in which it is made, whoever started it: it listens to the run's events."""
 
-    @dg.resource(required_resource_keys={"intake"}, description="Tells each run as OpenLineage events.")
+    @dg.resource(required_resource_keys={"run_context"}, description="Tells each run as OpenLineage events.")
     def openlineage(context: dg.InitResourceContext) -> None:
         if settings.is_disabled or context.run is None or context.instance is None:
             return
         # A run that the UI started has its log alone; `hcpcs refresh` also prints a warning.
         warn = context.log.warning if context.log else lambda text: None
-        intake: Intake = context.resources.intake
-        told = RunTold(settings, outputs, intake, context.run.run_id, context.run.job_name, warn)
+        run_context: RunContext = context.resources.run_context
+        told = OpenLineageReporter(settings, outputs, run_context, context.run.run_id, context.run.job_name, warn)
         told.begin()
         context.instance.add_event_listener(context.run.run_id, told.take)
 
     return openlineage
 
 
-class RunTold:
+class OpenLineageReporter:
     """One run as it goes on: takes in Dagster's events, writes and sends OpenLineage's."""
 
     def __init__(
         self,
         settings: OpenLineageSettings,
         outputs: Outputs,
-        intake: Intake,
+        run_context: RunContext,
         run_id: str,
         job: str,
         warn: Callable[[str], object],
     ) -> None:
         self._outputs = outputs
-        self._intake = intake
+        self._run_context = run_context
         self._run_id = run_id
         self._job = job.strip("_").lower()
-        self._warn = warn
+        self._log_warning = warn
         self._datasets = Datasets(settings.namespace, outputs)
         self._endpoint = Endpoint() if settings.sends else None
         self._problem = settings.problem
@@ -153,7 +153,7 @@ class RunTold:
 
     def begin(self) -> None:
         """Tell that the run has begun."""
-        self._safely(lambda: self._tell("START", time.time(), inputs=self._zips()))
+        self._safely(lambda: self._report("START", time.time(), inputs=self._zips()))
 
     def take(self, entry: dg.EventLogEntry) -> None:
         """Take in one event of Dagster's."""
@@ -176,12 +176,12 @@ class RunTold:
             self._checks.append(event.asset_check_evaluation_data)
         elif kind is dg.DagsterEventType.STEP_SUCCESS:
             for name in step.tables:
-                self._tell_table(name, step, "COMPLETE", at)
+                self._report_table(name, step, "COMPLETE", at)
         elif kind is dg.DagsterEventType.STEP_FAILURE:
             step.error = _error_name(event.step_failure_data.error)
             self._failed.append(f"{step.error} in {step.key}")
             if _is_known(step.key):
-                self._tell_table(step.key, step, "FAIL", at)
+                self._report_table(step.key, step, "FAIL", at)
 
     def _end(self, kind: str, at: float) -> None:
         facets: dict[str, Any] = {}
@@ -189,16 +189,16 @@ class RunTold:
             facets["test"] = facet("TestRunFacet", tests=[_test(check) for check in self._checks])
         if self._failed:
             facets["errorMessage"] = _error("; ".join(self._failed))
-        published = self._intake.published if kind == "COMPLETE" else None
+        published = self._run_context.published if kind == "COMPLETE" else None
         try:
             written = self._datasets.published(published, self._checks) if published else []
-            self._tell(kind, at, inputs=self._zips(), outputs=written, facets=facets)
+            self._report(kind, at, inputs=self._zips(), outputs=written, facets=facets)
         finally:
             unsent = self._endpoint.close() if self._endpoint is not None else ""
             for problem in filter(None, (self._problem, unsent)):
-                self._say(f"OpenLineage: {problem}; every event is in {self._outputs.lineage_events}")
+                self._warn(f"OpenLineage: {problem}; every event is in {self._outputs.lineage_events}")
 
-    def _tell_table(self, name: str, step: _Step, kind: str, at: float) -> None:
+    def _report_table(self, name: str, step: _Step, kind: str, at: float) -> None:
         """Tell the run of one table, its beginning too: only when a step ends is it known what it wrote."""
         run = {"runId": self._run_id}
         job = {"namespace": self._datasets.namespace, "name": self._job}
@@ -209,23 +209,23 @@ class RunTold:
             "job": f"{self._job}.{name}",
             "description": described.description,
         }
-        self._tell("START", step.begun or at, facets=facets, **how)
+        self._report("START", step.begun or at, facets=facets, **how)
         if step.error:
             facets["errorMessage"] = _error(step.error)
         zips = [self._datasets.zip(z, is_brief=True) for z in self._held()] if described.group == "staged" else []
         inputs = [*zips, *map(self._datasets.named, described.inputs)]
         outputs = [self._datasets.written(name, step.tables.get(name))] if kind == "COMPLETE" else []
-        if outputs and described.group == "version" and (done := self._intake.published) is not None:
+        if outputs and described.group == "version" and (done := self._run_context.published) is not None:
             outputs[0]["facets"]["version"] = facet("DatasetVersionDatasetFacet", datasetVersion=done.version)
-        self._tell(kind, at, inputs=inputs, outputs=outputs, facets=facets, **how)
+        self._report(kind, at, inputs=inputs, outputs=outputs, facets=facets, **how)
 
-    def _held(self) -> list[HeldZip]:
-        return [z for zips in self._intake.releases().values() for z in zips]
+    def _held(self) -> list[ArchivedZip]:
+        return [z for zips in self._run_context.releases().values() for z in zips]
 
     def _zips(self) -> list[Event]:
         return [self._datasets.zip(z) for z in self._held()]
 
-    def _tell(
+    def _report(
         self,
         kind: str,
         at: float,
@@ -272,11 +272,11 @@ class RunTold:
         except Exception as error:
             if not self._has_failed:
                 self._has_failed = True
-                self._say(f"OpenLineage: an event of this run was not told: {type(error).__name__}: {error}")
+                self._warn(f"OpenLineage: an event of this run was not sent: {type(error).__name__}: {error}")
 
-    def _say(self, text: str) -> None:
-        self._intake.warn(text)
-        self._warn(text)
+    def _warn(self, text: str) -> None:
+        self._run_context.warn(text)
+        self._log_warning(text)
 
 
 class Datasets:
@@ -286,7 +286,7 @@ class Datasets:
         self.namespace = namespace
         self._outputs = outputs
 
-    def zip(self, held: HeldZip, *, is_brief: bool = False) -> Event:
+    def zip(self, held: ArchivedZip, *, is_brief: bool = False) -> Event:
         """A zip that was taken in: where it came from, its hash as its version, and unless ``is_brief`` its members."""
         origin = held.origins[-1]["from"] if held.origins else held.name
         parts = urlsplit(origin)
@@ -328,7 +328,7 @@ class Datasets:
             described["outputFacets"] = {"outputStatistics": facet("OutputStatisticsOutputDatasetFacet", rowCount=rows)}
         return described
 
-    def published(self, published: Published, checks: Iterable[dg.AssetCheckEvaluation]) -> list[Event]:
+    def published(self, published: PublishResult, checks: Iterable[dg.AssetCheckEvaluation]) -> list[Event]:
         """The tables of a version, with all that is known of them."""
         content = read_manifest(published.folder)["content"]
         tier = content["tier"]
@@ -369,7 +369,7 @@ class Datasets:
         return found
 
     def _id(self, name: str) -> Event:
-        is_theirs = name in lineage.SOURCES and not lineage.SOURCES[name].is_ours
+        is_theirs = name in lineage.SOURCES and not lineage.SOURCES[name].is_derived
         return {"namespace": CMS_NAMESPACE if is_theirs else self.namespace, "name": name}
 
     def _schema(self, described: lineage.Table) -> Event:

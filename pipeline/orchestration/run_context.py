@@ -16,15 +16,15 @@ import polars as pl
 from hcpcs.errors import printable
 from hcpcs.paths import Outputs
 from pipeline.transforms.license_flags import quotable
-from pipeline.versions.publish import Published, publish
-from sources.archive.archive import Archive, ArchiveIndex, HeldZip
+from pipeline.versions.publish import PublishResult, publish
+from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
 from sources.curated.license_policy import load_license_policy
 from sources.errors import ReleaseRefused, SourceError
 from sources.excel.reader import forget_sheets
 from sources.release.release import ReleaseRead, empty_release, read_release
 from sources.release.revisions import revisions_of
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 #: Zips that are read at the same time; more only wait for one another.
 READERS = 2
@@ -39,7 +39,7 @@ class RefreshRefused(SourceError):
 
 
 @dataclass
-class Intake:
+class RunContext:
     """The state of one run: build from ``index``, note ``refused`` releases if ``skip_bad``.
 
     ``tell`` gets progress, ``warn`` what must stay readable after the run.
@@ -52,27 +52,27 @@ class Intake:
     index: ArchiveIndex
     skip_bad: bool = False
     accept_losses: bool = False
-    tell: Tell = lambda text: None
-    warn: Tell = lambda text: None
+    tell: Progress = lambda text: None
+    warn: Progress = lambda text: None
     refused: dict[str, ReleaseRefused] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
     partial: dict[str, str] = field(default_factory=dict)
     _accepted: dict[str, str] = field(default_factory=dict)
-    published: Published | None = None
+    published: PublishResult | None = None
     _ahead: dict[str, Future[ReleaseRead | ReleaseRefused]] = field(default_factory=dict)
 
     @classmethod
-    def of_archive(cls, outputs: Outputs) -> Intake:
+    def of_archive(cls, outputs: Outputs) -> RunContext:
         """What a run takes in that nobody offers anything: what the archive holds."""
         archive = Archive(outputs.archive)
         return cls(outputs, archive, archive.index())
 
-    def releases(self) -> dict[str, list[HeldZip]]:
+    def releases(self) -> dict[str, list[ArchivedZip]]:
         """The zips to build from, by release."""
         return self.index.releases_to_build()
 
     @contextmanager
-    def reading_ahead(self, release_ids: list[str]) -> Iterator[None]:
+    def reading_in_advance(self, release_ids: list[str]) -> Iterator[None]:
         """Read releases while the run starts: Dagster takes seconds for that, and readers seldom hold Python's lock."""
         with self._reading(release_ids) as self._ahead:
             yield
@@ -87,7 +87,7 @@ class Intake:
                     yield release_id, outcome
                 else:
                     self.refused[release_id] = outcome
-                    yield release_id, self._as_held(release_id)
+                    yield release_id, self._as_archived(release_id)
         forget_sheets()
         if self.refused and not self.skip_bad:
             raise RefreshRefused(self.refused)
@@ -110,7 +110,7 @@ class Intake:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _as_held(self, release_id: str) -> ReleaseRead:
+    def _as_archived(self, release_id: str) -> ReleaseRead:
         """The release as it was before this run offered more of it; nothing if that cannot be read either."""
         held = self.archive.index().zips.keys()
         zips = [z for z in self.releases()[release_id] if z.sha256 in held]
@@ -133,7 +133,7 @@ class Intake:
                 self.partial[release_id] = words
         return self.partial
 
-    def publish(self, tables: Mapping[str, pl.LazyFrame]) -> Published:
+    def publish(self, tables: Mapping[str, pl.LazyFrame]) -> PublishResult:
         """Publish the tables, and make the index what is loaded once nothing can refuse them any more.
 
         What a contract, a check or the license gate refuses is not loaded, so the next refresh is rid of it.

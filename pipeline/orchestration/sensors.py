@@ -35,7 +35,7 @@ _GOING_ON = [
 ]
 
 
-class AsksSite(Protocol):
+class PollsSite(Protocol):
     """What the sensor needs of a poller."""
 
     def poll(self) -> Poll:
@@ -101,7 +101,7 @@ def build_site_sensor(
         default_status=status,
         description="Polls CMS's page; starts a refresh when a release is new or was posted again.",
     )
-    def site_sensor(context: dg.SensorEvaluationContext, poller: dg.ResourceParam[AsksSite]) -> dg.SensorResult:
+    def site_sensor(context: dg.SensorEvaluationContext, poller: dg.ResourceParam[PollsSite]) -> dg.SensorResult:
         cursor = json.loads(context.cursor) if context.cursor else {}
         begun = datetime.now(UTC) - _LONGEST_RUN
         going_on = dg.RunsFilter(job_name=job.name, statuses=_GOING_ON, created_after=begun)

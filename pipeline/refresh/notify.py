@@ -18,7 +18,7 @@ from hcpcs.version import FileDamaged, latest_version
 from sources.site.client import FetchFailed, post_json
 
 if TYPE_CHECKING:
-    from pipeline.refresh.refresh import Refreshed
+    from pipeline.refresh.refresh import RefreshResult
 
 _COMMAND_SECONDS = 60
 
@@ -72,7 +72,7 @@ class Notifier:
         for problem in notify(notice, command=self.command, webhook=self.webhook):
             warn(problem)
 
-    def send_of(self, done: Refreshed, warn: Callable[[str], None]) -> None:
+    def send_of(self, done: RefreshResult, warn: Callable[[str], None]) -> None:
         """Send a notice of what a refresh did, unless that was nothing."""
         if done.is_new or done.refused or (done.fetched and done.fetched.refused):
             event: Event = "published" if done.is_new else "refused"

@@ -17,7 +17,7 @@ from typing import Any
 from hcpcs.manifest import NAME, load_manifest
 from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
-from sources.archive.archive import Archive, ArchiveIndex, HeldZip
+from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
 from sources.errors import SourceError
 
 IDENTICAL, SAME_ROWS, DIFFERENT = "identical", "same_rows", "different"
@@ -27,7 +27,7 @@ _DESCRIPTORS = {"datapackage.json", "croissant.json", "dcat.jsonld"}
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
+class RebuildResult:
     """What rebuilding found: the outcome, each difference, and what else is not as it was when it was built."""
 
     version: str
@@ -55,7 +55,7 @@ class Rebuilt:
         }
 
 
-def rebuild(outputs: Outputs, version: str | None = None, into: Path | None = None) -> Rebuilt:
+def rebuild(outputs: Outputs, version: str | None = None, into: Path | None = None) -> RebuildResult:
     """Build ``version`` (by default the latest) again and compare with its manifest.
 
     What is built stays in the new folder ``into``, or is thrown away. Raises ``SourceError`` where ``into`` exists or
@@ -77,7 +77,7 @@ def rebuild(outputs: Outputs, version: str | None = None, into: Path | None = No
         assert done.published is not None
         made = load_manifest((done.published.folder / NAME).read_bytes(), str(done.published.folder))
         outcome, differences = compare_contents(content, made["content"])
-        return Rebuilt(
+        return RebuildResult(
             build["version"],
             outcome,
             tuple(differences),
@@ -118,7 +118,7 @@ def _index_of(content: dict[str, Any], held: ArchiveIndex) -> ArchiveIndex:
     for release in content["releases"]:
         members = wanted.setdefault(release["release_id"], {})
         members |= {(m["name"], m["sha256"]): False for m in release["members"]}
-    zips: dict[str, HeldZip] = {}
+    zips: dict[str, ArchivedZip] = {}
     for sha, one in sorted(held.zips.items()):
         members = wanted.get(one.release_id, {})
         names = [(m.name, m.sha256) for m in one.members]

@@ -26,9 +26,9 @@ from hcpcs.paths import Outputs
 from hcpcs.version import FileDamaged, latest_version, refused_findings
 from pipeline.lineage.columns import tables
 from pipeline.orchestration.fingerprints import build_fingerprint, staged_fingerprint
-from pipeline.orchestration.run_context import Intake, RefreshRefused, Tell
+from pipeline.orchestration.run_context import Progress, RefreshRefused, RunContext
 from pipeline.refresh.take_in import TakenIn, take_in
-from pipeline.versions.publish import FETCHING, Published, sweep
+from pipeline.versions.publish import FETCHING, PublishResult, sweep
 from pipeline.versions.store import (
     is_intact,
     mend_small_files,
@@ -39,7 +39,7 @@ from pipeline.versions.store import (
 )
 from pipeline.versions.writer import WAIT, only_writer
 from schemas.contract import ContractViolation
-from sources.archive.archive import Archive, ArchiveIndex, HeldZip
+from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
 from sources.errors import SourceError
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ class StorageFailed(SourceError):
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
+class RefreshResult:
     """What a refresh did: the version, whether it is new, releases read, zips taken in, what was refused and why.
 
     ``fetched`` tells what came of the site, where it was asked; ``left`` what was offered and is no fault, with the
     reason; ``packed`` the loose files of which zips were made.
     """
 
-    published: Published
+    published: PublishResult
     is_new: bool
     new_zips: int
     read: tuple[str, ...]
@@ -132,11 +132,11 @@ def refresh(
     site: Site | None = None,
     addresses: Sequence[str] = (),
     dagster_home: Path | None = None,
-    tell: Tell = lambda text: None,
-    warn: Tell | None = None,
+    tell: Progress = lambda text: None,
+    warn: Progress | None = None,
     sends_lineage: bool = False,
     wait: float = WAIT,
-) -> Refreshed:
+) -> RefreshResult:
     """Build and publish from what is held and what is ``offered`` (a folder of releases, or a zip) or new on ``site``.
 
     ``addresses`` are URLs of zips to fetch instead of asking the site's page.
@@ -148,14 +148,14 @@ def refresh(
     published and held stays as it was then.
     """
     home = dagster_home or outputs.dagster_home
-    with _failed_writes_told(outputs, home), only_writer(outputs, wait=wait, tell=tell):
+    with _failed_writes_reported(outputs, home), only_writer(outputs, wait=wait, tell=tell):
         return _refresh_alone(
             outputs, offered, stated, skip_bad, accept_losses, site, addresses, home, tell, warn or tell, sends_lineage
         )
 
 
 @contextlib.contextmanager
-def _failed_writes_told(outputs: Outputs, home: Path) -> Iterator[None]:
+def _failed_writes_reported(outputs: Outputs, home: Path) -> Iterator[None]:
     """Say of a full disk or a failing database which it is and what was published, whichever write met it."""
     try:
         before = latest_version(outputs)
@@ -196,10 +196,10 @@ def _refresh_alone(
     site: Site | None,
     addresses: Sequence[str],
     home: Path,
-    tell: Tell,
-    warn: Tell,
+    tell: Progress,
+    warn: Progress,
     sends_lineage: bool,
-) -> Refreshed:
+) -> RefreshResult:
     """Refresh as the only one that writes."""
     mend_small_files(outputs)
     sweep(outputs)
@@ -217,7 +217,7 @@ def _refresh_alone(
     return done
 
 
-def _fetch(outputs: Outputs, site: Site, addresses: Sequence[str], folder: Path, tell: Tell) -> FetchReport | None:
+def _fetch(outputs: Outputs, site: Site, addresses: Sequence[str], folder: Path, tell: Progress) -> FetchReport | None:
     """Fetch what is named, or new on the site, unless what is held is the made-up sample, which no site has."""
     archive = Archive(outputs.archive)
     held = archive.index()
@@ -255,10 +255,10 @@ def _refresh(
     accept_losses: bool,
     report: FetchReport | None,
     home: Path,
-    tell: Tell,
-    warn: Tell,
+    tell: Progress,
+    warn: Progress,
     sends_lineage: bool,
-) -> Refreshed:
+) -> RefreshResult:
     archive = Archive(outputs.archive)
     held = archive.index()
     taken = TakenIn()
@@ -285,33 +285,33 @@ def _refresh(
     if read_state(outputs).fingerprint == fingerprint and (latest := _intact_latest(outputs)) is not None:
         archive.commit(index)
         refusals = {k: printable(str(v)) for k, v in refused.items()}
-        return Refreshed(latest, False, count, (), refusals, report, taken.left, taken.packed)
-    intake = Intake(outputs, archive, index, skip_bad, accept_losses, tell, warn)
+        return RefreshResult(latest, False, count, (), refusals, report, taken.left, taken.packed)
+    run_context = RunContext(outputs, archive, index, skip_bad, accept_losses, tell, warn)
     try:
         while True:
             try:
-                read = _run_job(outputs, intake, home, sends_lineage)
+                read = _run_job(outputs, run_context, home, sends_lineage)
                 break
             except ChecksFailed:
-                if not (skip_bad and intake.partial):
+                if not (skip_bad and run_context.partial):
                     raise
             # Without a release that lacks codes the next one has another neighbor, and may lack them too.
-            refused |= {release: SourceError(why) for release, why in intake.partial.items()}
-            index = _without(index, held, intake.partial)
+            refused |= {release: SourceError(why) for release, why in run_context.partial.items()}
+            index = _without(index, held, run_context.partial)
             if not index.releases_to_build():
                 raise RefreshRefused(refused)
-            intake = Intake(outputs, archive, index, skip_bad, accept_losses, tell, warn)
+            run_context = RunContext(outputs, archive, index, skip_bad, accept_losses, tell, warn)
     except Exception as error:
         for line in _ways_out(held, new):
             error.add_note(line)
         raise
-    assert intake.published is not None
-    _note_refused_findings(outputs, intake)
+    assert run_context.published is not None
+    _note_refused_findings(outputs, run_context)
     write_state(outputs, fingerprint=build_fingerprint(archive.index()))
-    refused |= intake.refused
-    published = intake.published
+    refused |= run_context.refused
+    published = run_context.published
     refusals = {k: printable(str(v)) for k, v in refused.items()}
-    return Refreshed(published, published.is_new, count, tuple(read), refusals, report, taken.left, taken.packed)
+    return RefreshResult(published, published.is_new, count, tuple(read), refusals, report, taken.left, taken.packed)
 
 
 def _without(index: ArchiveIndex, held: ArchiveIndex, partial: Mapping[str, str]) -> ArchiveIndex:
@@ -326,7 +326,7 @@ def _without(index: ArchiveIndex, held: ArchiveIndex, partial: Mapping[str, str]
     )
 
 
-def _ways_out(held: ArchiveIndex, new: list[HeldZip]) -> list[str]:
+def _ways_out(held: ArchiveIndex, new: list[ArchivedZip]) -> list[str]:
     """What to do where a build is refused: the offered zips, none of which is loaded now, and how to leave one out."""
     offered = sorted({f"{z.release_id} ({z.name})" for z in new if z.sha256 not in held.zips})
     more = f" and {len(offered) - 5} more" if len(offered) > 5 else ""
@@ -334,7 +334,7 @@ def _ways_out(held: ArchiveIndex, new: list[HeldZip]) -> list[str]:
     return [*lines, "`hcpcs releases exclude YYYY-MM --reason WHY` leaves a release out, loaded or not"]
 
 
-def _refuse_mixture(held: ArchiveIndex, new: list[HeldZip]) -> None:
+def _refuse_mixture(held: ArchiveIndex, new: list[ArchivedZip]) -> None:
     samples = {z.is_sample for z in [*held.zips.values(), *new]}
     if len(samples) > 1:
         raise SourceError(
@@ -342,7 +342,7 @@ def _refuse_mixture(held: ArchiveIndex, new: list[HeldZip]) -> None:
         )
 
 
-def _intact_latest(outputs: Outputs) -> Published | None:
+def _intact_latest(outputs: Outputs) -> PublishResult | None:
     """The latest version, if its files are all there in their sizes."""
     version = latest_version(outputs)
     if version is None or not is_intact(outputs.version(version)):
@@ -350,18 +350,20 @@ def _intact_latest(outputs: Outputs) -> Published | None:
     folder = outputs.version(version)
     files: dict[str, Any] = read_manifest(folder)["content"]["files"]
     rows = {Path(name).stem: entry["rows"] for name, entry in files.items() if "rows" in entry}
-    return Published(version, folder, False, rows)
+    return PublishResult(version, folder, False, rows)
 
 
-def _run_job(outputs: Outputs, intake: Intake, home: Path, sends_lineage: bool) -> list[str]:
+def _run_job(outputs: Outputs, run_context: RunContext, home: Path, sends_lineage: bool) -> list[str]:
     """Run the job ``refresh`` on the persistent instance; returns the releases it read."""
-    stale = _stale(outputs, intake)
-    with intake.reading_ahead(stale):
-        return _run_job_reading(stale, outputs, intake, home, sends_lineage)
+    stale = _stale(outputs, run_context)
+    with run_context.reading_in_advance(stale):
+        return _run_job_on(stale, outputs, run_context, home, sends_lineage)
 
 
-def _run_job_reading(stale: list[str], outputs: Outputs, intake: Intake, home: Path, sends_lineage: bool) -> list[str]:
-    intake.tell("starting Dagster")
+def _run_job_on(
+    stale: list[str], outputs: Outputs, run_context: RunContext, home: Path, sends_lineage: bool
+) -> list[str]:
+    run_context.tell("starting Dagster")
     warnings.filterwarnings("ignore", module="dagster")
     import dagster as dg
 
@@ -376,10 +378,10 @@ def _run_job_reading(stale: list[str], outputs: Outputs, intake: Intake, home: P
 
     prepare_home(home)
     told = openlineage_settings() if sends_lineage else None
-    definitions = build_definitions(outputs=outputs.folder, intake=intake, openlineage=told)
+    definitions = build_definitions(outputs=outputs.folder, run_context=run_context, openlineage=told)
     job = definitions.resolve_job_def("refresh").with_hooks({keep_error})
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        keys = _align_partitions(instance, list(intake.releases()))
+        keys = _align_partitions(instance, list(run_context.releases()))
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         chosen: dict[str, Any] = {"asset_selection": _unpartitioned()}
         read: list[str] = []
@@ -391,33 +393,35 @@ def _run_job_reading(stale: list[str], outputs: Outputs, intake: Intake, home: P
             chosen = {"tags": ends}
         result = job.execute_in_process(instance=instance, run_config=quiet, raise_on_error=False, **chosen)
         if not result.success:
-            instance_partitions_of_held(instance, intake)
-            _raise_cause(outputs, errors, result, intake)
-        for release_id in intake.left_out:
+            instance_partitions_of_archive(instance, run_context)
+            _raise_cause(outputs, errors, result, run_context)
+        for release_id in run_context.left_out:
             instance.delete_dynamic_partition("releases", release_id)
             _forget(outputs, release_id)
     fingerprints = {
-        r: staged_fingerprint(z, _staged(outputs, r)) for r, z in intake.releases().items() if r not in intake.refused
+        r: staged_fingerprint(z, _staged(outputs, r))
+        for r, z in run_context.releases().items()
+        if r not in run_context.refused
     }
     write_state(outputs, releases=fingerprints)
-    return [r for r in read if r not in intake.refused]
+    return [r for r in read if r not in run_context.refused]
 
 
-def instance_partitions_of_held(instance: dg.DagsterInstance, intake: Intake) -> None:
+def instance_partitions_of_archive(instance: dg.DagsterInstance, run_context: RunContext) -> None:
     """After a failed run: partitions as the archive holds them, so that the UI shows no release that is not held."""
-    held = set(intake.archive.index().releases_to_build())
+    held = set(run_context.archive.index().releases_to_build())
     for key in instance.get_dynamic_partitions("releases"):
         if key not in held:
             instance.delete_dynamic_partition("releases", key)
 
 
-def _stale(outputs: Outputs, intake: Intake) -> list[str]:
+def _stale(outputs: Outputs, run_context: RunContext) -> list[str]:
     """Releases whose staged tables are missing, damaged, or were made from other members or by other code."""
-    made_from = read_state(outputs).releases
+    derived_from = read_state(outputs).releases
     return [
         release_id
-        for release_id, zips in intake.releases().items()
-        if (made_from.get(release_id) or "") != staged_fingerprint(zips, _staged(outputs, release_id))
+        for release_id, zips in run_context.releases().items()
+        if (derived_from.get(release_id) or "") != staged_fingerprint(zips, _staged(outputs, release_id))
     ]
 
 
@@ -448,8 +452,8 @@ def _unpartitioned() -> list[dg.AssetKey]:
     return [dg.AssetKey(table.name) for table in tables() if table.group not in ("source", "staged")]
 
 
-def _raise_cause(outputs: Outputs, errors: list[BaseException], result: Any, intake: Intake) -> None:
-    _note_refused_findings(outputs, intake)
+def _raise_cause(outputs: Outputs, errors: list[BaseException], result: Any, run_context: RunContext) -> None:
+    _note_refused_findings(outputs, run_context)
     failed = {
         f"{c.asset_key.to_user_string()}.{c.check_name}": str(c.description or "failed")
         for c in result.get_asset_check_evaluations()
@@ -463,10 +467,10 @@ def _raise_cause(outputs: Outputs, errors: list[BaseException], result: Any, int
     raise errors[0]
 
 
-def _note_refused_findings(outputs: Outputs, intake: Intake) -> None:
+def _note_refused_findings(outputs: Outputs, run_context: RunContext) -> None:
     """Keep the findings of refused releases where ``hcpcs findings`` looks for them, those of earlier runs too."""
-    noted = {r: found for r, found in refused_findings(outputs).items() if r in intake.index.refused}
-    for release_id, refusal in intake.refused.items():
+    noted = {r: found for r, found in refused_findings(outputs).items() if r in run_context.index.refused}
+    for release_id, refusal in run_context.refused.items():
         noted[release_id] = [{s: getattr(f, s) for s in f.__slots__} for f in refusal.findings]
     write_json(outputs.refused, noted)
 

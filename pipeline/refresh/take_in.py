@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from hcpcs.errors import printable
 from hcpcs.files import file_sha256
-from pipeline.orchestration.run_context import READERS, Tell
-from sources.archive.archive import Archive, ArchiveIndex, HeldZip, inspect_zip
+from pipeline.orchestration.run_context import READERS, Progress
+from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex, inspect_zip
 from sources.errors import NotHcpcs, ReleaseUnclear, SourceError, ZipRefused
 from sources.release.file_names import file_kind
 from sources.release.member_roles import UNREADABLE_ROLES
@@ -33,7 +33,7 @@ class TakenIn:
     ``came`` names zips and releases that may have been missing until now; no file of ``left`` is a fault.
     """
 
-    zips: list[HeldZip] = field(default_factory=list)
+    zips: list[ArchivedZip] = field(default_factory=list)
     refused: dict[str, Exception] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     packed: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -48,7 +48,7 @@ def take_in(
     *,
     stated: str | None = None,
     report: FetchReport | None = None,
-    tell: Tell = lambda text: None,
+    tell: Progress = lambda text: None,
 ) -> TakenIn:
     """Look into every offered zip and keep the bytes of those that can be used.
 
@@ -57,10 +57,10 @@ def take_in(
     """
     offers = offers_in(offered, workshop)
     done = TakenIn()
-    looked: list[tuple[Offer, HeldZip]] = []
+    looked: list[tuple[Offer, ArchivedZip]] = []
     with ThreadPoolExecutor(READERS) as pool:
 
-        def look(number: int, offer: Offer) -> HeldZip | SourceError:
+        def look(number: int, offer: Offer) -> ArchivedZip | SourceError:
             tell(f"looking into {offer.path.name} ({number} of {len(offers)})")
             return _look(offer, held, stated, is_listed=report is not None)
 
@@ -69,9 +69,9 @@ def take_in(
             return bool(report or offered.is_file() or offer.folder or file_kind(offer.path.name))
 
         for offer, found in zip(offers, pool.map(look, range(1, len(offers) + 1), offers), strict=True):
-            if isinstance(found, HeldZip):
+            if isinstance(found, ArchivedZip):
                 found = _of_one_release(offer, found, held, looked, stated, tell)
-            if isinstance(found, HeldZip):
+            if isinstance(found, ArchivedZip):
                 looked.append((offer, found))
             elif isinstance(found, NotHcpcs) or (isinstance(found, ZipRefused) and not is_expected(offer)):
                 done.left[offer.name] = printable(str(found).removeprefix(f"{offer.path.name}: "))
@@ -85,7 +85,7 @@ def take_in(
     return done
 
 
-def _look(offer: Offer, held: ArchiveIndex, stated: str | None, is_listed: bool) -> HeldZip | SourceError:
+def _look(offer: Offer, held: ArchiveIndex, stated: str | None, is_listed: bool) -> ArchivedZip | SourceError:
     """What an offered zip is; CMS's page has judged one that it lists."""
     try:
         found = held.zips.get(sha256 := file_sha256(offer.path))
@@ -102,12 +102,12 @@ def _look(offer: Offer, held: ArchiveIndex, stated: str | None, is_listed: bool)
 
 def _of_one_release(
     offer: Offer,
-    found: HeldZip,
+    found: ArchivedZip,
     held: ArchiveIndex,
-    looked: list[tuple[Offer, HeldZip]],
+    looked: list[tuple[Offer, ArchivedZip]],
     stated: str | None,
-    tell: Tell,
-) -> HeldZip | SourceError:
+    tell: Progress,
+) -> ArchivedZip | SourceError:
     """The zip, unless its bytes are loaded or offered as another release."""
     elsewhere = {t.release_id for _, t in looked if t.sha256 == found.sha256} - {found.release_id}
     if elsewhere:
@@ -130,7 +130,7 @@ def _of_one_release(
 def _keep(
     archive: Archive,
     held: ArchiveIndex,
-    looked: list[tuple[Offer, HeldZip]],
+    looked: list[tuple[Offer, ArchivedZip]],
     report: FetchReport | None,
     done: TakenIn,
 ) -> None:
@@ -154,7 +154,7 @@ def _keep(
             done.packed[offer.name] = offer.packed
 
 
-def _is_packed_elsewhere(found: HeldZip, every: list[HeldZip]) -> bool:
+def _is_packed_elsewhere(found: ArchivedZip, every: list[ArchivedZip]) -> bool:
     """Whether loose files are those of a zip of their release, which someone unpacked beside it."""
     members = {m.sha256 for m in found.members}
     others = (z for z in every if z.sha256 != found.sha256 and z.release_id == found.release_id)

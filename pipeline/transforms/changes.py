@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pipeline.transforms.batches import by_portions_of_codes
+from pipeline.transforms.batches import in_batches_of_codes
 from pipeline.transforms.comparison import PROSE_COLUMNS, field_form
 from pipeline.transforms.episodes import release_day
 from pipeline.transforms.history import departures, expected_releases
@@ -37,7 +37,7 @@ DATE_FIELDS = ("added_date", "action_effective_date", "termination_date")
 WHOLE_RECORD = "record"
 
 #: What each action code tells: classes of change, the two descriptions apart.
-TOLD_BY_ACTION_CODE: dict[str, tuple[str, ...]] = {
+REPORTED_BY_ACTION_CODE: dict[str, tuple[str, ...]] = {
     "A": ("added", "reused", "restored"),
     "B": ("long_description", "administrative", "added_date_corrected", "text_format_only"),
     "C": ("long_description", "text_format_only"),
@@ -115,7 +115,7 @@ def changes_between_releases(records: pl.DataFrame) -> pl.DataFrame:
     purges = departures(standing).filter("is_purge").select(*_CODE, "release_id", "is_purge")
 
     def changes_of(some: pl.DataFrame) -> pl.DataFrame:
-        lives = _lives(some, steps)
+        lives = _histories(some, steps)
         changes = pl.concat([_of_presence(lives), _gone(lives, steps, purges), _of_fields(lives)])
         return (
             _judged(changes, lives, steps)
@@ -124,7 +124,7 @@ def changes_between_releases(records: pl.DataFrame) -> pl.DataFrame:
         )
 
     used = ("release_id", "revision", *_CODE, "episode", *CONTENT_COLUMNS, *DATE_FIELDS, "action_code")
-    return by_portions_of_codes(changes_of, records.select(used)).sort(_KEY)
+    return in_batches_of_codes(changes_of, records.select(used)).sort(_KEY)
 
 
 class Reconciliation(NamedTuple):
@@ -236,14 +236,14 @@ def _steps(postings: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _lives(records: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
+def _histories(records: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     """The records in their sequences, a code's records together."""
     postings = steps.select("release_id", "revision", "sequence", "step")
-    same_life = pl.all_horizontal(pl.col(c) == pl.col(c).shift(1) for c in _LIFE)
+    same_history = pl.all_horizontal(pl.col(c) == pl.col(c).shift(1) for c in _LIFE)
     return (
         records.join(postings, on=["release_id", "revision"], how="inner")
         .sort(*_LIFE, "step")
-        .with_columns(same_life.fill_null(False).alias("lived"))
+        .with_columns(same_history.fill_null(False).alias("lived"))
         .with_columns(
             previous_step=pl.when("lived").then(pl.col("step").shift(1)),
             next_step=pl.when(pl.col("lived").shift(-1)).then(pl.col("step").shift(-1)),
@@ -298,10 +298,10 @@ def _of_presence(lives: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.lit("added"))
     ).filter(pl.col("change").is_not_null())
     # Where the release before has the code too and another end, or none, the field's own row says so: see `_of_fields`.
-    is_told = is_adjacent & pl.col("termination_date").ne_missing(pl.col("earlier_end"))
+    is_reported = is_adjacent & pl.col("termination_date").ne_missing(pl.col("earlier_end"))
     ended = came.filter(
         pl.col("termination_date").is_not_null()
-        & ~is_told.fill_null(False)
+        & ~is_reported.fill_null(False)
         & ((pl.col("change") == "added") | is_other | pl.col("earlier_end").is_null())
     )
     end = _rows(ended, pl.lit("discontinued"), "termination_date", None, pl.col("termination_date"))
@@ -394,7 +394,7 @@ def _class_of(field: str) -> pl.Expr:
     return reused.otherwise(pl.lit("miscellaneous" if field in MISCELLANEOUS_FIELDS else "administrative"))
 
 
-def with_standing_episodes(records: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
+def with_current_episodes(records: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
     """Give the records of all revisions the ``episode`` that ``standing`` has for the same kind, code and release.
 
     A record that only an older revision has takes the episode of the release before it that has the code, else of
@@ -422,23 +422,23 @@ def _judged(changes: pl.DataFrame, lives: pl.DataFrame, steps: pl.DataFrame) -> 
     is_gone = pl.col("change").is_in(_GONE)
     topic = pl.when(pl.col("change") == "text").then("field").otherwise("change")
     tells = pl.DataFrame(
-        [(letter, t, True) for letter, topics in TOLD_BY_ACTION_CODE.items() for t in topics],
-        schema={"letter": pl.String, "topic": pl.String, "is_told": pl.Boolean},
+        [(letter, t, True) for letter, topics in REPORTED_BY_ACTION_CODE.items() for t in topics],
+        schema={"letter": pl.String, "topic": pl.String, "is_reported": pl.Boolean},
         orient="row",
     )
     rows = (
         rows.with_columns(letter=pl.when(~is_gone).then("action_code"), topic=topic)
         .join(tells, on=["letter", "topic"], how="left")
         .with_columns(
-            pl.col("is_told").fill_null(False),
+            pl.col("is_reported").fill_null(False),
             rank=pl.col("change").replace_strict(_RANK, default=None, return_dtype=pl.Int8),
         )
     )
-    told_rank = pl.when("is_told").then("rank").max().over("sequence", "step", "kind", "code")
-    has_room = (told_rank.fill_null(-1)) < pl.col("rank")
+    reported_rank = pl.when("is_reported").then("rank").max().over("sequence", "step", "kind", "code")
+    has_room = (reported_rank.fill_null(-1)) < pl.col("rank")
     # Over a gap the letter speaks of the last of several steps alone; its date tells whether it is this change's.
     in_step = (pl.col("action_effective_date") > pl.col("posted_before")).fill_null(False)
-    must_be_told = pl.col("change").is_in(["added", "reused"]) & (pl.col("added_date") > pl.col("posted_before"))
+    must_be_reported = pl.col("change").is_in(["added", "reused"]) & (pl.col("added_date") > pl.col("posted_before"))
     # No letter denies a change of form, nor a new date for an action older than the release before; and there is none
     # for a record that was left out and is back.
     is_date = pl.col("change") == "action_date"
@@ -447,13 +447,15 @@ def _judged(changes: pl.DataFrame, lives: pl.DataFrame, steps: pl.DataFrame) -> 
     agrees = (
         pl.when(
             pl.col("letter").is_null()
-            | ~pl.col("letter").is_in(list(TOLD_BY_ACTION_CODE))
+            | ~pl.col("letter").is_in(list(REPORTED_BY_ACTION_CODE))
             | (pl.col("sequence") != _STANDING)
         )
         .then(None)
-        .when(dates_its_action | (pl.col("is_told") & (~pl.col("observed_gap") | in_step)))
+        .when(dates_its_action | (pl.col("is_reported") & (~pl.col("observed_gap") | in_step)))
         .then(True)
-        .when(~pl.col("is_told") & has_room & ~is_idle & (~pl.col("observed_gap") | must_be_told.fill_null(False)))
+        .when(
+            ~pl.col("is_reported") & has_room & ~is_idle & (~pl.col("observed_gap") | must_be_reported.fill_null(False))
+        )
         .then(False)
     )
     otherwise = (
@@ -462,16 +464,16 @@ def _judged(changes: pl.DataFrame, lives: pl.DataFrame, steps: pl.DataFrame) -> 
     rows = rows.with_columns(agrees_with_cms=agrees)
     rows = rows.with_columns(disagreement=pl.when(~pl.col("agrees_with_cms")).then(otherwise))
     columns = (*_ROW_SCHEMA, "kind", "code", "episode", "letter", "agrees_with_cms", "disagreement")
-    claims = _unseen_claims(lives, facts, rows.filter("is_told").select("row").unique())
+    claims = _not_observed_claims(lives, facts, rows.filter("is_reported").select("row").unique())
     return pl.concat([rows.select(columns), claims.select(columns)]).rename({"letter": "cms_action_code"})
 
 
-def _unseen_claims(lives: pl.DataFrame, facts: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+def _not_observed_claims(lives: pl.DataFrame, facts: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     """Action codes that claim a change where none of the kind is seen.
 
     To 2012 CMS let an action code stand until the next action; its date then lies before the release before.
     """
-    claimed = [letter for letter in TOLD_BY_ACTION_CODE if letter != NO_CHANGE]
+    claimed = [letter for letter in REPORTED_BY_ACTION_CODE if letter != NO_CHANGE]
     adjacent = pl.col("previous_step") == pl.col("step") - 1
     wanted = (pl.col("sequence") == _STANDING) & (pl.col("step") > 0) & pl.col("action_code").is_in(claimed)
     earlier = pl.when(adjacent).then(pl.col("action_code").shift(1))

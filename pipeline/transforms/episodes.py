@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 from rapidfuzz import fuzz
 
-from pipeline.transforms.batches import by_portions_of_codes
+from pipeline.transforms.batches import in_batches_of_codes
 from pipeline.transforms.comparison import prose_form, prose_words
 
 #: Texts less alike than this are unlike. Of 40 re-uses seen 39 lie below it, of 1,211 rewordings 1,184 at or above it.
@@ -35,7 +35,7 @@ def episodes_of_records(records: pl.DataFrame, overrides: pl.DataFrame | None = 
     ``episode`` (Int32) counts from 1. ``records`` holds one record per kind, code and release, of all releases held.
     ``overrides`` has the columns of ``OVERRIDE_SCHEMA``; ``release_id`` is the release whose record it decides on.
     """
-    held = _held_releases(records)
+    held = _loaded_releases(records)
     begins = (pl.col("decision") == "new_episode").fill_null(False)
 
     def numbered(some: pl.DataFrame) -> pl.DataFrame:
@@ -44,7 +44,7 @@ def episodes_of_records(records: pl.DataFrame, overrides: pl.DataFrame | None = 
             (begins.cast(pl.Int32).cum_sum().over(_CODE) + 1).cast(pl.Int32).alias("episode"),
         )
 
-    return by_portions_of_codes(numbered, records)
+    return in_batches_of_codes(numbered, records)
 
 
 def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -54,7 +54,7 @@ def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = No
     ``release_id``, ``episode`` (the record's), ``decision`` (one of ``DECISIONS``), ``evidence`` (words of this
     module, joined by a comma), ``similarity`` (0 to 1) and ``is_overridden``.
     """
-    held = _held_releases(records)
+    held = _loaded_releases(records)
     begins = (pl.col("decision") == "new_episode").fill_null(False)
 
     def decided_on(some: pl.DataFrame) -> pl.DataFrame:
@@ -75,7 +75,7 @@ def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = No
         )
 
     used = ("release_id", "added_date", "termination_date", "short_description", "long_description")
-    return by_portions_of_codes(decided_on, records.select(*_CODE, *used))
+    return in_batches_of_codes(decided_on, records.select(*_CODE, *used))
 
 
 def decisions_as_markdown(decisions: pl.DataFrame) -> str:
@@ -100,7 +100,7 @@ def release_day(release_id: pl.Expr) -> pl.Expr:
     return (release_id + "-01").str.to_date("%Y-%m-%d")
 
 
-def _held_releases(records: pl.DataFrame) -> pl.DataFrame:
+def _loaded_releases(records: pl.DataFrame) -> pl.DataFrame:
     """The releases that any record is of, numbered in order, with the day of the next."""
     return records.select(pl.col("release_id").unique().sort()).with_columns(
         pl.int_range(pl.len(), dtype=pl.Int32).alias("_number"),

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from pipeline.transforms.batches import by_portions_of_codes
+from pipeline.transforms.batches import in_batches_of_codes
 from pipeline.transforms.comparison import content_form
 from pipeline.transforms.episodes import release_day
 from schemas.columns import CONTENT_COLUMNS
@@ -45,7 +45,7 @@ def history_from_records(records_with_episodes: pl.DataFrame, releases: Iterable
     ``records_with_episodes`` comes from ``episodes_of_records``; ``releases`` are the ids of all releases held, by
     default those of the records. A span carries the wording of the newest record within it.
     """
-    held = _held_releases(records_with_episodes, releases)
+    held = _loaded_releases(records_with_episodes, releases)
     used = (*_EPISODE, "release_id", *CONTENT_COLUMNS, "added_date", "action_effective_date", "termination_date")
 
     def spans_of(some: pl.DataFrame) -> pl.DataFrame:
@@ -55,7 +55,7 @@ def history_from_records(records_with_episodes: pl.DataFrame, releases: Iterable
             *SPAN_COLUMNS, *CONTENT_COLUMNS
         )
 
-    return by_portions_of_codes(spans_of, records_with_episodes.select(*used, "action_code"))
+    return in_batches_of_codes(spans_of, records_with_episodes.select(*used, "action_code"))
 
 
 def latest_states(
@@ -68,7 +68,7 @@ def latest_states(
     when it was due (see ``departures``), else ``terminated``. An action effective date that the newest record leaves
     blank is that of the newest record before it that states one, if CMS did nothing since (action N).
     """
-    held = _held_releases(records_with_episodes, releases)
+    held = _loaded_releases(records_with_episodes, releases)
     newest_day = held["day"].max()
     purged = (
         departures(records_with_episodes, releases)
@@ -121,7 +121,7 @@ def departures(records_with_episodes: pl.DataFrame, releases: Iterable[str] | No
     more than four years before the release without it) and ``is_purge``: it was due, and most of the due codes that
     ended in the same year are gone with it. One old code missing from a release that keeps the others was not purged.
     """
-    held = _held_releases(records_with_episodes, releases)
+    held = _loaded_releases(records_with_episodes, releases)
     records = (
         records_with_episodes.select(*_EPISODE, "release_id", "termination_date")
         .join(held, on="release_id", how="left")
@@ -229,7 +229,7 @@ def records_unlike_span(records_with_episodes: pl.DataFrame, history: pl.DataFra
             .select(*_EPISODE, "span_number", "release_id")
         )
 
-    return by_portions_of_codes(unlike, records_with_episodes)
+    return in_batches_of_codes(unlike, records_with_episodes)
 
 
 def codes_without_one_current_episode(states: pl.DataFrame) -> pl.DataFrame:
@@ -251,7 +251,7 @@ def expected_releases(first: str, last: str) -> list[str]:
     ]
 
 
-def _held_releases(records: pl.DataFrame, releases: Iterable[str] | None) -> pl.DataFrame:
+def _loaded_releases(records: pl.DataFrame, releases: Iterable[str] | None) -> pl.DataFrame:
     """The releases held in order, with number, day, and id and day of their neighbors."""
     ids = sorted(set(records["release_id"].unique() if releases is None else releases))
     return pl.DataFrame({"release_id": ids}, schema={"release_id": pl.String}).with_columns(
@@ -433,8 +433,8 @@ def _with_days(pieces: pl.DataFrame) -> pl.DataFrame:
     has_days = (pl.col("start") <= pl.col("stop")).fill_null(True)
     # Dates that contradict each other leave an episode no day: it keeps its first one, so that it has a span, with what
     # the releases said by then.
-    said_by_then = pl.col("piece").filter(release_day(pl.col("first_release")) <= pl.col("episode_start")).max()
-    kept = pl.coalesce(said_by_then, pl.col("piece").min()).over(_EPISODE)
+    stated_by_then = pl.col("piece").filter(release_day(pl.col("first_release")) <= pl.col("episode_start")).max()
+    kept = pl.coalesce(stated_by_then, pl.col("piece").min()).over(_EPISODE)
     marked = pieces.with_columns(has_days.alias("has_days")).with_columns(
         (~pl.col("has_days").any().over(_EPISODE) & (pl.col("piece") == kept)).alias("forced")
     )

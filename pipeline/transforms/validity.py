@@ -51,11 +51,11 @@ def code_intervals(systems: pl.DataFrame, sections: pl.DataFrame, families: pl.D
     """
     ambulance = families.filter(family_id=_AMBULANCE)
     pieces = _pieces(systems, [sections, ambulance])
-    found = _held_by(pieces, sections).sort(
+    found = _in_effect_by(pieces, sections).sort(
         "piece", "depth", "valid_from", descending=[False, True, True], nulls_last=True
     )
     modifier_kind = (
-        pl.when(pl.col("piece").is_in(_held_by(pieces, ambulance)["piece"].implode()))
+        pl.when(pl.col("piece").is_in(_in_effect_by(pieces, ambulance)["piece"].implode()))
         .then(pl.lit("ambulance_modifier"))
         .when(kind="procedure")
         .then(pl.lit("modifier"))
@@ -323,7 +323,7 @@ def _bounds(ranges: pl.DataFrame, bound: str, more: int) -> pl.DataFrame:
     ).drop_nulls()
 
 
-def _held_by(pieces: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
+def _in_effect_by(pieces: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """``ranges`` of a system's codes, by each piece that lies within them."""
     found = pieces.join(ranges, left_on="code_system", right_on="code_system_id", suffix="_of_range")
     return found.filter(

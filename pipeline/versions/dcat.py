@@ -18,13 +18,13 @@ from pipeline.lineage import columns as lineage
 from pipeline.versions.descriptors import (
     CMS_PAGE,
     KEYWORDS,
+    current_releases,
     described_tables,
     release_title,
-    standing_releases,
     version_description,
     version_title,
 )
-from schemas.columns import LICENSE_CMS, LICENSE_OURS
+from schemas.columns import LICENSE_CC0, LICENSE_CMS
 from schemas.contract import Contract
 
 DCAT = "dcat.jsonld"
@@ -98,9 +98,9 @@ def dcat(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, Any]:
 
     ``dcat:version`` tells contents apart; the number that a published version gets is no part of its content.
     """
-    releases = standing_releases(content)
+    releases = current_releases(content)
     tables = list(described_tables(content))
-    used = sorted({LICENSE_CMS, LICENSE_OURS}.union(*(c.license_ids for *_, c in tables)))
+    used = sorted({LICENSE_CMS, LICENSE_CC0}.union(*(c.license_ids for *_, c in tables)))
     texts = {row["license_id"]: row for row in licenses.iter_rows(named=True)}
     return {
         "@context": _CONTEXT,
@@ -148,7 +148,7 @@ def _table(
     contract: Contract,
 ) -> dict[str, Any]:
     """A table as a dataset, with its one distribution."""
-    made_from, of_releases = _made_from(table)
+    derived_from, of_releases = _derived_from(table)
     main = LICENSE_CMS if LICENSE_CMS in contract.license_ids else contract.license_ids[0]
     described: dict[str, Any] = {
         "@id": f"#{table}",
@@ -164,7 +164,7 @@ def _table(
         "dcat:keyword": KEYWORDS,
         "dcat:theme": _EU + "data-theme/HEAL",
         "prov:wasGeneratedBy": _BUILD,
-        "prov:wasDerivedFrom": [f"#{name}" for name in made_from],
+        "prov:wasDerivedFrom": [f"#{name}" for name in derived_from],
     }
     if of_releases:
         described |= {
@@ -194,9 +194,9 @@ def _table(
     return described | {"dcat:distribution": distribution}
 
 
-def _made_from(table: str) -> tuple[list[str], bool]:
+def _derived_from(table: str) -> tuple[list[str], bool]:
     """The published tables that a table is made from, steps between left out, and whether releases are behind it."""
-    made_from, of_releases = set(), False
+    derived_from, of_releases = set(), False
     onward, seen = list(lineage.table_inputs(table)), set()
     while onward:
         found = lineage.table(onward.pop())
@@ -206,8 +206,8 @@ def _made_from(table: str) -> tuple[list[str], bool]:
         of_releases |= found.group == "staged"
         onward += found.inputs
         if found.is_published:
-            made_from.add(found.name)
-    return sorted(made_from), of_releases
+            derived_from.add(found.name)
+    return sorted(derived_from), of_releases
 
 
 def _rights(contract: Contract, main: str) -> str:

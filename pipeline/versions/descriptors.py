@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from hcpcs.manifest import SCHEMA_VERSION, json_bytes
-from schemas.columns import LICENSE_CMS, LICENSE_OURS
+from schemas.columns import LICENSE_CC0, LICENSE_CMS
 from schemas.contract import Column, Contract
 from schemas.registry import contracts
 
@@ -108,8 +108,8 @@ def datapackage(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str,
         "description": version_description(content),
         "homepage": CMS_PAGE,
         "keywords": KEYWORDS,
-        "licenses": _frictionless_licenses(licenses, [LICENSE_CMS, LICENSE_OURS]),
-        "sources": [{"title": release_title(r, content), "path": CMS_PAGE} for r in standing_releases(content)],
+        "licenses": _frictionless_licenses(licenses, [LICENSE_CMS, LICENSE_CC0]),
+        "sources": [{"title": release_title(r, content), "path": CMS_PAGE} for r in current_releases(content)],
         "resources": [
             {
                 "name": table,
@@ -146,7 +146,7 @@ def croissant(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, A
         "alternateName": version_title(content),
         "description": version_description(content),
         "url": CMS_PAGE,
-        "license": [address[LICENSE_CMS], address[LICENSE_OURS]],
+        "license": [address[LICENSE_CMS], address[LICENSE_CC0]],
         "creator": {"@type": "sc:Organization", "name": "The makers of hcpcs"},
         "datePublished": f"{content['newest_release']}-01",
         "keywords": KEYWORDS,
@@ -159,7 +159,7 @@ def croissant(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, A
                 "name": f"{release_title(r, content)}: {m['name']}",
                 "sha256": m["sha256"],
             }
-            for r in standing_releases(content)
+            for r in current_releases(content)
             for m in r["members"]
         ],
         "distribution": [
@@ -197,7 +197,7 @@ def described_tables(content: Mapping[str, Any]) -> Iterable[tuple[str, str, Map
             yield Path(name).stem, name, entry, contracts()[Path(name).stem]
 
 
-def standing_releases(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+def current_releases(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The releases, each in the posting that stands."""
     return [r for r in content["releases"] if r["stands"]]
 

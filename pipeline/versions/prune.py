@@ -23,7 +23,7 @@ _REMOVED = ".partial-removed-"
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class PruneResult:
     """What pruning removes, or would: versions to go with the bytes that this frees, and versions that stay."""
 
     removed: dict[str, int]
@@ -39,7 +39,7 @@ def prune(
     remove: bool = False,
     wait: float = WAIT,
     tell: Callable[[str], None] = lambda text: None,
-) -> Pruned:
+) -> PruneResult:
     """Remove all versions but the newest ``keep``, the latest and those in ``also``; without ``remove``, only tell.
 
     A version goes by a rename first, so that no reader meets half of one. Raises ``SourceError`` for ``keep`` below
@@ -61,7 +61,7 @@ def prune(
         if remove:
             for version in going:
                 _remove(outputs, version)
-    return Pruned(freed, tuple(v for v in versions if v in staying), remove)
+    return PruneResult(freed, tuple(v for v in versions if v in staying), remove)
 
 
 def _remove(outputs: Outputs, version: str) -> None:

@@ -35,9 +35,9 @@ from pipeline.versions.store import (
     all_versions,
     is_intact,
     latest_version,
-    point_latest_at,
     read_manifest,
     read_state,
+    set_latest,
     version_key,
     write_json,
     write_state,
@@ -55,7 +55,7 @@ _LIBRARIES = ("dagster", "fastexcel", "pandera", "polars", "pyarrow", "rapidfuzz
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishResult:
     """What publishing did: the version's id and folder, whether it is new, rows by table."""
 
     version: str
@@ -75,7 +75,7 @@ def publish(
     is_sample: bool,
     accepted_losses: Mapping[str, str] = MappingProxyType({}),
     accepted: Callable[[], None] = lambda: None,
-) -> Published:
+) -> PublishResult:
     """Publish ``tables`` (whole, unmasked) as the next version, unless its content is the latest one's.
 
     ``releases`` and ``missing`` go into the manifest's content: what the version was made of, and what it lacks.
@@ -118,7 +118,7 @@ def publish(
         if previous is not None and kept is not None and is_intact(kept) and read_manifest(kept)["content"] == content:
             shutil.rmtree(partial)
             accepted()
-            return Published(previous, outputs.version(previous), False, _rows(facts))
+            return PublishResult(previous, outputs.version(previous), False, _rows(facts))
         version = _next_version(outputs, content["newest_release"])
         before = outputs.version(previous) if previous else None
         build = _build(version, previous) | {"files": write_changes(partial, content, version, before)}
@@ -134,9 +134,9 @@ def publish(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    point_latest_at(outputs, version)
+    set_latest(outputs, version)
     write_state(outputs, publishing=None)
-    return Published(version, outputs.version(version), True, _rows(facts))
+    return PublishResult(version, outputs.version(version), True, _rows(facts))
 
 
 def sweep(outputs: Outputs) -> None:

@@ -49,7 +49,7 @@ def is_intact(folder: Path) -> bool:
     )
 
 
-def point_latest_at(outputs: Outputs, version: str) -> None:
+def set_latest(outputs: Outputs, version: str) -> None:
     """Make ``version`` the newest: first the file, which is the truth, then the symlink."""
     write_atomically(outputs.latest, LatestPointer(version).to_json())
     mend_latest_link(outputs)
@@ -72,7 +72,7 @@ def mend_small_files(outputs: Outputs) -> None:
         if not whole:
             outputs.latest.unlink()
             return
-        point_latest_at(outputs, whole[-1])
+        set_latest(outputs, whole[-1])
     mend_latest_link(outputs)
 
 

@@ -36,7 +36,7 @@ LATEST = "latest.json"
 LATEST_FOLDER = "latest"
 TIER = "tier.json"
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 _ELSEWHERE = "publish to a folder or prefix of its own"
 #: So often is the pointer tried again when other publishers move it at the same time.
@@ -53,7 +53,7 @@ class VersionExists(SourceError):
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedRemotely:
+class UploadResult:
     """What publishing did: the version, files sent and files that lay there, whether the pointer moved."""
 
     target: str
@@ -63,7 +63,7 @@ class PublishedRemotely:
     is_new: bool
 
 
-def publish_to(folder: Path, target: str, *, tell: Tell = lambda text: None) -> PublishedRemotely:
+def publish_to(folder: Path, target: str, *, tell: Progress = lambda text: None) -> UploadResult:
     """Publish the version in ``folder`` to ``target``: a URL (``s3://``, ``gs://``, ``az://``) or a folder's path.
 
     Nothing is sent unless the version verifies. Credentials and endpoints are found as the object store's own tools
@@ -73,43 +73,43 @@ def publish_to(folder: Path, target: str, *, tell: Tell = lambda text: None) -> 
     data = (folder / NAME).read_bytes()
     manifest = load_manifest(data, str(folder))
     version: str = manifest["build"]["version"]
-    place = Place(target)
-    _refuse_outputs(place)
-    _keep_tiers_apart(place, manifest["content"]["tier"])
-    pointer, tag = place.read_tagged(LATEST)
-    before = _parsed(place, LATEST, pointer) if pointer is not None else None
+    store = ObjectStore(target)
+    _refuse_outputs(store)
+    _keep_tiers_apart(store, manifest["content"]["tier"])
+    pointer, tag = store.read_tagged(LATEST)
+    before = _parsed(store, LATEST, pointer) if pointer is not None else None
     if before is not None and _is_newer(before, version):
         raise VersionExists(f"{target} has {before['version']}, which is newer than {version}; nothing was sent")
     base = f"versions/{version}"
     tell("sending the manifest")
-    claimed = _claim(place, f"{base}/{NAME}", data, manifest)
+    claimed = _claim(store, f"{base}/{NAME}", data, manifest)
     entries = file_entries(load_manifest(claimed, f"{target}/{base}"))
-    mine, earlier = file_entries(manifest), _earlier_files(place, before)
+    mine, earlier = file_entries(manifest), _earlier_files(store, before)
     sent = 0
     for number, (name, entry) in enumerate(sorted(entries.items()), 1):
         tell(f"sending {name} ({number} of {len(entries)})")
         path = f"{base}/{name}"
         elsewhere = earlier.get(entry["sha256"])
-        if _is_whole(place, path, entry):
+        if _is_whole(store, path, entry):
             continue
-        if elsewhere != path and place.copy(elsewhere, path) and _is_whole(place, path, entry):
+        if elsewhere != path and store.copy(elsewhere, path) and _is_whole(store, path, entry):
             continue
         if mine.get(name, {}).get("sha256") != entry["sha256"]:
             raise VersionExists(
                 f"{target} has an unfinished {version} of another build: {name} differs; publish that build again, or"
                 f" remove {base} there"
             )
-        place.put(path, (folder / name).read_bytes())
+        store.put(path, (folder / name).read_bytes())
         sent += 1
     tell("moving latest")
-    _lay_latest(place, base, claimed)
+    _put_latest(store, base, claimed)
     try:
-        moved = _move_pointer(place, version, _pointer(version, claimed), pointer, tag)
+        moved = _move_pointer(store, version, _pointer(version, claimed), pointer, tag)
     except VersionExists:
-        newer = _parsed(place, LATEST, place.read(LATEST) or b"")["path"]
-        _lay_latest(place, newer, place.read(f"{newer}/{NAME}") or b"")
+        newer = _parsed(store, LATEST, store.read(LATEST) or b"")["path"]
+        _put_latest(store, newer, store.read(f"{newer}/{NAME}") or b"")
         raise
-    return PublishedRemotely(target, version, sent, len(entries) - sent, moved)
+    return UploadResult(target, version, sent, len(entries) - sent, moved)
 
 
 @contextmanager
@@ -120,18 +120,18 @@ def fetched_version(url: str) -> Iterator[tuple[Path, list[tuple[str, str]]]]:
     missing in the copy too. Raises ``SourceError`` where there is no version.
     """
     found = _VERSION_URL.match(url)
-    place = Place(found[1] if found else url)
+    store = ObjectStore(found[1] if found else url)
     problems: list[tuple[str, str]] = []
     base = f"versions/{found[2]}/" if found else ""
     if not found:
-        pointer = place.read(LATEST)
+        pointer = store.read(LATEST)
         if pointer is not None:
-            stated = _parsed(place, LATEST, pointer)
+            stated = _parsed(store, LATEST, pointer)
             base = f"{stated['path']}/"
-            held = place.read(base + NAME)
+            held = store.read(base + NAME)
             if held is not None and hashlib.sha256(held).hexdigest() != stated.get("manifest_sha256"):
                 problems.append((LATEST, "names another manifest than the one that lies there"))
-    data = place.read(base + NAME)
+    data = store.read(base + NAME)
     if data is None:
         raise SourceError(f"{url} is not a version: it holds no {NAME}")
     with tempfile.TemporaryDirectory(prefix="hcpcs-verify-") as scratch:
@@ -142,18 +142,18 @@ def fetched_version(url: str) -> Iterator[tuple[Path, list[tuple[str, str]]]]:
         except ManifestDamaged:
             entries = {}  # for whoever reads the copy to report
         for name in entries:
-            content = place.read(base + name)
+            content = store.read(base + name)
             if content is not None:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
         if base and entries:
-            extra = [p.removeprefix(base) for p in place.list(base)]
+            extra = [p.removeprefix(base) for p in store.list(base)]
             what = "is not of this version: the manifest does not name it"
             problems += [(name, what) for name in extra if name not in {NAME, *entries}]
         yield folder, problems
 
 
-class Place:
+class ObjectStore:
     """A target: object storage by its URL, or a folder. All paths are relative to it, with slashes."""
 
     def __init__(self, target: str) -> None:
@@ -310,100 +310,100 @@ def _refuse_damaged(folder: Path) -> None:
         raise SourceError(f"{folder} is not as it was published: {first.file}: {first.what}; nothing was sent")
 
 
-def _refuse_outputs(place: Place) -> None:
+def _refuse_outputs(store: ObjectStore) -> None:
     """Refuse a folder of outputs or a version's own folder: the pointer there speaks of what lies there."""
-    is_target = place.size(TIER) is not None
-    if place.size(NAME) is not None or (place.size(LATEST) is not None and not is_target):
-        raise TargetRefused(f"{place.target} holds versions that were not published there: {_ELSEWHERE}")
+    is_target = store.size(TIER) is not None
+    if store.size(NAME) is not None or (store.size(LATEST) is not None and not is_target):
+        raise TargetRefused(f"{store.target} holds versions that were not published there: {_ELSEWHERE}")
     for own in ("archive/index.json", "state.json"):
-        if place.size(own) is not None:
-            raise TargetRefused(f"{place.target} is a folder of outputs, it has {own}: {_ELSEWHERE}")
-    for folder in place.folders_around():
+        if store.size(own) is not None:
+            raise TargetRefused(f"{store.target} is a folder of outputs, it has {own}: {_ELSEWHERE}")
+    for folder in store.folders_around():
         if (folder / "archive" / "index.json").exists():
-            raise TargetRefused(f"{place.target} lies in {folder}, a folder of outputs: {_ELSEWHERE}")
+            raise TargetRefused(f"{store.target} lies in {folder}, a folder of outputs: {_ELSEWHERE}")
 
 
-def _claim(place: Place, path: str, data: bytes, manifest: dict[str, Any]) -> bytes:
+def _claim(store: ObjectStore, path: str, data: bytes, manifest: dict[str, Any]) -> bytes:
     """Write the manifest where none lies; returns the one that stands there, which has the same content.
 
     Raises ``VersionExists`` where another version of that number lies.
     """
-    if place.put_new(path, data):
+    if store.put_new(path, data):
         return data
-    theirs, tag = place.read_tagged(path)
+    theirs, tag = store.read_tagged(path)
     if theirs == data:
         return data
     try:
-        content = load_manifest(theirs or b"", f"{place.target}/{path}")["content"]
+        content = load_manifest(theirs or b"", f"{store.target}/{path}")["content"]
     except ManifestDamaged:  # it claims nothing; ours takes its place unless another publisher was faster
-        if place.swap(path, theirs, tag, data):
+        if store.swap(path, theirs, tag, data):
             return data
-        return _claim(place, path, data, manifest)
+        return _claim(store, path, data, manifest)
     if theirs is None or content != manifest["content"]:
         raise VersionExists(
-            f"{place.target} has another {manifest['build']['version']}; publish from the outputs that made that one,"
+            f"{store.target} has another {manifest['build']['version']}; publish from the outputs that made that one,"
             " or elsewhere"
         )
     return theirs
 
 
-def _is_whole(place: Place, path: str, entry: dict[str, Any]) -> bool:
+def _is_whole(store: ObjectStore, path: str, entry: dict[str, Any]) -> bool:
     """Whether what lies at ``path`` is the file that the manifest's ``entry`` describes, by its hash."""
-    if place.size(path) != entry["bytes"]:
+    if store.size(path) != entry["bytes"]:
         return False
-    return hashlib.sha256(place.read(path) or b"").hexdigest() == entry["sha256"]
+    return hashlib.sha256(store.read(path) or b"").hexdigest() == entry["sha256"]
 
 
-def _earlier_files(place: Place, pointer: dict[str, Any] | None) -> dict[str, str]:
+def _earlier_files(store: ObjectStore, pointer: dict[str, Any] | None) -> dict[str, str]:
     """Where the files of the version that was the newest lie, by their sha256."""
-    held = place.read(f"{pointer['path']}/{NAME}") if pointer is not None else None
+    held = store.read(f"{pointer['path']}/{NAME}") if pointer is not None else None
     if pointer is None or held is None:
         return {}
     try:
-        entries = file_entries(load_manifest(held, f"{place.target}/{pointer['path']}"))
+        entries = file_entries(load_manifest(held, f"{store.target}/{pointer['path']}"))
     except SourceError:  # then everything is sent
         return {}
     return {entry["sha256"]: f"{pointer['path']}/{name}" for name, entry in entries.items()}
 
 
-def _lay_latest(place: Place, base: str, data: bytes) -> None:
+def _put_latest(store: ObjectStore, base: str, data: bytes) -> None:
     """Let ``latest/`` be the version at ``base``, whose manifest is ``data``: by a link, else file by file.
 
     Its manifest goes first and comes back last: where it lies, the files beside it are its own.
     """
-    if place.link(LATEST_FOLDER, base):
+    if store.link(LATEST_FOLDER, base):
         return
-    names = file_entries(load_manifest(data, f"{place.target}/{base}"))
-    if place.read(f"{LATEST_FOLDER}/{NAME}") == data and all(
-        _is_whole(place, f"{LATEST_FOLDER}/{name}", entry) for name, entry in names.items()
+    names = file_entries(load_manifest(data, f"{store.target}/{base}"))
+    if store.read(f"{LATEST_FOLDER}/{NAME}") == data and all(
+        _is_whole(store, f"{LATEST_FOLDER}/{name}", entry) for name, entry in names.items()
     ):
         return
-    place.delete([f"{LATEST_FOLDER}/{NAME}"])
+    store.delete([f"{LATEST_FOLDER}/{NAME}"])
     for name in sorted(names):
-        place.copy(f"{base}/{name}", f"{LATEST_FOLDER}/{name}")
-    stale = set(place.list(f"{LATEST_FOLDER}/")) - {f"{LATEST_FOLDER}/{name}" for name in names}
-    place.delete(sorted(stale))
-    place.put(f"{LATEST_FOLDER}/{NAME}", data)
+        store.copy(f"{base}/{name}", f"{LATEST_FOLDER}/{name}")
+    stale = set(store.list(f"{LATEST_FOLDER}/")) - {f"{LATEST_FOLDER}/{name}" for name in names}
+    store.delete(sorted(stale))
+    store.put(f"{LATEST_FOLDER}/{NAME}", data)
 
 
-def _keep_tiers_apart(place: Place, tier: str) -> None:
-    place.put_new(TIER, json_bytes({"tier": tier}))
-    held = _parsed(place, TIER, place.read(TIER) or b"").get("tier")
+def _keep_tiers_apart(store: ObjectStore, tier: str) -> None:
+    store.put_new(TIER, json_bytes({"tier": tier}))
+    held = _parsed(store, TIER, store.read(TIER) or b"").get("tier")
     if held != tier:
-        raise TargetRefused(f"{place.target} is for the tier {held!r}; give the tier {tier!r} a target of its own")
+        raise TargetRefused(f"{store.target} is for the tier {held!r}; give the tier {tier!r} a target of its own")
 
 
-def _move_pointer(place: Place, version: str, wanted: bytes, seen: bytes | None, tag: dict[str, Any]) -> bool:
+def _move_pointer(store: ObjectStore, version: str, wanted: bytes, seen: bytes | None, tag: dict[str, Any]) -> bool:
     """Let ``latest.json`` name this version, unless it does or names a newer one; returns whether it was moved."""
     for _ in range(_POINTER_TRIES):
         if seen == wanted:
             return False
-        if seen is not None and _is_newer(_parsed(place, LATEST, seen), version):
-            raise VersionExists(f"{place.target} got a newer version meanwhile; {version} lies there beside it")
-        if place.swap(LATEST, seen, tag, wanted):
+        if seen is not None and _is_newer(_parsed(store, LATEST, seen), version):
+            raise VersionExists(f"{store.target} got a newer version meanwhile; {version} lies there beside it")
+        if store.swap(LATEST, seen, tag, wanted):
             return True
-        seen, tag = place.read_tagged(LATEST)
-    raise TargetRefused(f"{place.target}: {LATEST} is moved by others all the time; publish again later")
+        seen, tag = store.read_tagged(LATEST)
+    raise TargetRefused(f"{store.target}: {LATEST} is moved by others all the time; publish again later")
 
 
 def _pointer(version: str, data: bytes) -> bytes:
@@ -418,14 +418,14 @@ def _pointer(version: str, data: bytes) -> bytes:
     )
 
 
-def _parsed(place: Place, path: str, data: bytes) -> dict[str, Any]:
+def _parsed(store: ObjectStore, path: str, data: bytes) -> dict[str, Any]:
     try:
         parsed: dict[str, Any] = json.loads(data)
         if path == LATEST:
             version_key(parsed["version"])
             assert re.fullmatch(r"versions/\d{4}\.\d{2}\.\d+", parsed["path"])
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
-        raise TargetRefused(f"{place.target}: {path} is not what hcpcs writes there") from None
+        raise TargetRefused(f"{store.target}: {path} is not what hcpcs writes there") from None
     return parsed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import LICENSE_CPT, LICENSE_OURS, MADE_BY_US, SHA256, column
+from schemas.columns import DERIVED, LICENSE_CC0, LICENSE_CPT, SHA256, column
 
 CPT_CODE = r"^[0-9]{4}[0-9FTUMA]$"
 VALID_FROM_BASES = ("descriptor", "not_stated")
@@ -17,21 +17,21 @@ class CptCodes(pa.DataFrameModel):
     code: str = column("The CPT code.", source="AMA file", license_id=LICENSE_CPT, str_matches=CPT_CODE)
     code_system: str = column(
         "What the code is by its shape, see `code_systems`.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         lineage=("cpt_codes.code",),
     )
     category: str = column(
         "CPT category by the code's shape.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         nullable=True,
         lineage=("cpt_codes.code",),
     )
     section: str = column(
         "Section whose interval holds the code on the day it is valid from, see `code_sections`.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         nullable=True,
         lineage=("cpt_codes.code",),
     )
@@ -51,29 +51,29 @@ class CptCodes(pa.DataFrameModel):
     )
     valid_to: pl.Date = column(
         "Last day of the code; null: the files are of one edition, and the code is in it.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         nullable=True,
     )
     valid_from_basis: str = column(
         "`descriptor`: the files state the day; `not_stated`: they do not.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         isin=VALID_FROM_BASES,
     )
-    license_id: str = column("License of the row.", source=MADE_BY_US, license_id=LICENSE_OURS, isin=[LICENSE_CPT])
-    steward: str = column("Who maintains the code.", source=MADE_BY_US, license_id=LICENSE_OURS, isin=["AMA"])
+    license_id: str = column("License of the row.", source=DERIVED, license_id=LICENSE_CC0, isin=[LICENSE_CPT])
+    steward: str = column("Who maintains the code.", source=DERIVED, license_id=LICENSE_CC0, isin=["AMA"])
     redistribution: str = column(
         "`withheld`: not to be passed on without the AMA's leave.",
-        source=MADE_BY_US,
-        license_id=LICENSE_OURS,
+        source=DERIVED,
+        license_id=LICENSE_CC0,
         isin=["withheld"],
     )
-    source_file: str = column("File in which the code stands first.", source=MADE_BY_US, license_id=LICENSE_OURS)
+    source_file: str = column("File in which the code stands first.", source=DERIVED, license_id=LICENSE_CC0)
     source_file_sha256: str = column(
-        "SHA-256 of that file's bytes.", source=MADE_BY_US, license_id=LICENSE_OURS, str_matches=SHA256
+        "SHA-256 of that file's bytes.", source=DERIVED, license_id=LICENSE_CC0, str_matches=SHA256
     )
-    source_line: pl.Int32 = column("Line of that file, from 1.", source=MADE_BY_US, license_id=LICENSE_OURS, ge=1)
+    source_line: pl.Int32 = column("Line of that file, from 1.", source=DERIVED, license_id=LICENSE_CC0, ge=1)
 
     class Config:
         """Strict, ordered, keyed."""

@@ -21,7 +21,7 @@ from sources.archive.zips import ZipMember, read_zip
 from sources.errors import NotHcpcs, SourceError, ZipRefused
 from sources.release.member_roles import CODE_ROLES, member_role
 from sources.release.names import resolve_release
-from sources.release.offered import why_not_ours
+from sources.release.offered import why_not_hcpcs
 from sources.sample import is_sample
 
 _INDEX_FORMAT = 1
@@ -39,7 +39,7 @@ class HeldMember:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldZip:
+class ArchivedZip:
     """A zip in the archive. ``origins`` tells where its bytes came from and when; nothing published depends on it."""
 
     sha256: str
@@ -69,21 +69,21 @@ class ArchiveIndex:
     ``accepted`` likewise, with what that posting lacks.
     """
 
-    zips: dict[str, HeldZip] = field(default_factory=dict)
+    zips: dict[str, ArchivedZip] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     accepted: dict[str, str] = field(default_factory=dict)
 
-    def releases(self) -> dict[str, list[HeldZip]]:
+    def releases(self) -> dict[str, list[ArchivedZip]]:
         """Held zips by release id, both sorted."""
-        grouped: dict[str, list[HeldZip]] = {}
+        grouped: dict[str, list[ArchivedZip]] = {}
         for held in sorted(self.zips.values(), key=lambda z: (z.release_id, z.sha256)):
             grouped.setdefault(held.release_id, []).append(held)
         return grouped
 
-    def releases_to_build(self) -> dict[str, list[HeldZip]]:
+    def releases_to_build(self) -> dict[str, list[ArchivedZip]]:
         """The same without what is excluded; a release whose every posting is excluded goes whole."""
-        left: dict[str, list[HeldZip]] = {}
+        left: dict[str, list[ArchivedZip]] = {}
         for release_id, zips in self.releases().items():
             kept = [z for z in zips if f"{release_id}/{z.code_content}" not in self.excluded]
             is_emptied = any(z.code_members for z in zips) and not any(z.code_members for z in kept)
@@ -91,7 +91,7 @@ class ArchiveIndex:
                 left[release_id] = kept
         return left
 
-    def with_zips(self, zips: Iterable[HeldZip]) -> ArchiveIndex:
+    def with_zips(self, zips: Iterable[ArchivedZip]) -> ArchiveIndex:
         """The index with more zips; one already held gains the new origins."""
         merged = dict(self.zips)
         for new in zips:
@@ -118,7 +118,7 @@ class Archive:
             raw = json.loads(self._index_path.read_text("utf-8"))
             if (form := raw["format"]) == _INDEX_FORMAT:
                 return ArchiveIndex(
-                    {sha: _held_zip(entry) for sha, entry in raw["zips"].items()},
+                    {sha: _archived_zip(entry) for sha, entry in raw["zips"].items()},
                     dict(raw["excluded"]),
                     dict(raw["refused"]),
                     dict(raw.get("accepted", {})),
@@ -162,7 +162,7 @@ class Archive:
             os.fsync(copy.fileno())
         partial.replace(target)
 
-    def read(self, held: HeldZip) -> list[ZipMember]:
+    def read(self, held: ArchivedZip) -> list[ZipMember]:
         """Read a held zip's members; raises ``ZipRefused`` where the archive's bytes are no longer those it took in."""
         if (why := self._damage(held.sha256)) is not None:
             raise ZipRefused(_lost(held, why))
@@ -184,7 +184,7 @@ class Archive:
             return f"{path} cannot be read: {error.strerror or error}"
 
 
-def _lost(held: HeldZip, why: str) -> str:
+def _lost(held: ArchivedZip, why: str) -> str:
     origins = [origin["from"] for origin in held.origins]
     source = f", which came from {origins[-1]}" if origins else ""
     return (
@@ -193,14 +193,14 @@ def _lost(held: HeldZip, why: str) -> str:
     )
 
 
-def _held_zip(entry: dict[str, Any]) -> HeldZip:
+def _archived_zip(entry: dict[str, Any]) -> ArchivedZip:
     members = tuple(HeldMember(**member) for member in entry["members"])
-    return HeldZip(**(entry | {"members": members, "origins": tuple(entry["origins"])}))
+    return ArchivedZip(**(entry | {"members": members, "origins": tuple(entry["origins"])}))
 
 
 def inspect_zip(
     path: Path, *, folder: str | None = None, stated: str | None = None, is_listed: bool = False
-) -> HeldZip:
+) -> ArchivedZip:
     """Look into a zip that is offered: what its members are, and which release it belongs to.
 
     ``folder`` is the name of the folder it lies in, if that may name the release; ``stated`` the caller's word. CMS's
@@ -209,13 +209,13 @@ def inspect_zip(
     """
     members = read_zip(path)
     held = tuple(HeldMember(m.name, m.sha256, len(m.data), m.date, member_role(m.name, m.data)) for m in members)
-    if not is_listed and (why := why_not_ours(path.name, ((m.name, m.role) for m in held))) is not None:
+    if not is_listed and (why := why_not_hcpcs(path.name, ((m.name, m.role) for m in held))) is not None:
         raise NotHcpcs(f"{path.name}: {why}")
     # A release's zip may carry another quarter's notes: where there is a code file, only its name is a witness.
     code_names = [m.name for m in held if m.role in CODE_ROLES]
     witnesses = code_names or ([] if folder or stated else [m.name for m in held])
     names = [n for n in (folder, path.name) if n] + witnesses
-    return HeldZip(
+    return ArchivedZip(
         sha256=file_sha256(path),
         name=printable(path.name),
         bytes=path.stat().st_size,

@@ -48,7 +48,7 @@ def _field_disagreements(field: str, both: pl.DataFrame, member: str) -> list[Fi
     if differ.schema["ours"] == pl.List(pl.String):
         differ = differ.with_columns(pl.col("ours", "theirs").list.join(" ").replace("", None))
     differ = differ.with_columns(pl.col("ours", "theirs").cast(pl.String))
-    letters_ours, letters_theirs = (
+    letters_of_text, letters_theirs = (
         pl.col(c).str.to_lowercase().str.replace_all(r"[^a-z0-9<>=%+/]", "") for c in ("ours", "theirs")
     )
     differ = differ.with_columns(
@@ -56,11 +56,11 @@ def _field_disagreements(field: str, both: pl.DataFrame, member: str) -> list[Fi
         .then(pl.lit("is blank in the workbook"))
         .when(pl.col("ours").is_null())
         .then(pl.lit("is blank in the text"))
-        .when(letters_ours == letters_theirs)
+        .when(letters_of_text == letters_theirs)
         .then(pl.lit("differs in case, spacing or punctuation only"))
-        .when(letters_ours.str.starts_with(letters_theirs))
+        .when(letters_of_text.str.starts_with(letters_theirs))
         .then(pl.lit("is cut short in the workbook"))
-        .when(letters_theirs.str.starts_with(letters_ours))
+        .when(letters_theirs.str.starts_with(letters_of_text))
         .then(pl.lit("is cut short in the text"))
         .otherwise(pl.lit("differs"))
     )

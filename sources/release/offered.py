@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from hcpcs.errors import printable
 from sources.archive.zips import MOST_MEMBER_BYTES, is_junk, read_zip, zip_of_files
 from sources.errors import SourceError, ZipRefused
-from sources.release.file_names import file_kind, is_named_like_ours
+from sources.release.file_names import file_kind, is_named_like_hcpcs
 from sources.release.member_roles import CODE_ROLES, UNREADABLE_ROLES, member_role
 from sources.release.names import NamedRelease, release_in_name
 from sources.side_files.kinds import SIDE_SCHEMAS
@@ -76,7 +76,7 @@ def offers_in(offered: Path, workshop: Path) -> list[Offer]:
     return offers
 
 
-def why_not_ours(name: str, members: Iterable[tuple[str, str]]) -> str | None:
+def why_not_hcpcs(name: str, members: Iterable[tuple[str, str]]) -> str | None:
     """Why a zip is no release's and no side file's of one, by its name and its members' names and roles."""
     members = list(members)
     roles = {role for _, role in members}
@@ -85,7 +85,7 @@ def why_not_ours(name: str, members: Iterable[tuple[str, str]]) -> str | None:
         return None
     if kind != "other" and roles & {*SIDE_ROLES}:
         return None
-    if kind == "side" and any(is_named_like_ours(n) for n in (name, *(n for n, _ in members))):
+    if kind == "side" and any(is_named_like_hcpcs(n) for n in (name, *(n for n, _ in members))):
         return None
     listed = ", ".join(n for n, _ in members[:_LISTED]) + (" …" if len(members) > _LISTED else "")
     return f"not HCPCS Level II: no member is a code file or one of its side files ({listed})"
@@ -121,7 +121,7 @@ def _with_inner_zips(path: Path, workshop: Path) -> list[Offer]:
 def _may_be_loose(path: Path) -> bool:
     return (
         path.suffix.lower() != ".zip"
-        and is_named_like_ours(path.name)
+        and is_named_like_hcpcs(path.name)
         and not is_junk(path.as_posix())
         and path.stat().st_size <= MOST_MEMBER_BYTES
     )

@@ -10,7 +10,7 @@ from functools import cache
 
 import polars as pl
 
-from sources.archive.archive import Archive, HeldMember, HeldZip
+from sources.archive.archive import Archive, ArchivedZip, HeldMember
 from sources.code_file.cross_check import compare_with_witness
 from sources.code_file.record_layout import RECORD_FIELDS
 from sources.code_file.records import RECORD_SCHEMA, merge_findings, typed_records
@@ -82,7 +82,7 @@ class _CodeFile:
     columns: int
 
 
-def read_release(archive: Archive, release_id: str, zips: list[HeldZip]) -> ReleaseRead:
+def read_release(archive: Archive, release_id: str, zips: list[ArchivedZip]) -> ReleaseRead:
     """Read every revision of a release from its held zips.
 
     Raises ``ReleaseRefused`` with all findings where a code file breaks the record layout or cannot be read, where
@@ -139,7 +139,7 @@ def empty_release(release_id: str) -> ReleaseRead:
 
 
 def _read_side(
-    contents: _Contents, release_id: str, zips: list[HeldZip]
+    contents: _Contents, release_id: str, zips: list[ArchivedZip]
 ) -> tuple[dict[str, pl.DataFrame], list[Finding]]:
     """The side files of all zips of the release, by role, each with the release's id."""
     by_role: dict[str, list[tuple[str, bytes]]] = {role: [] for role in SIDE_SCHEMAS}
@@ -291,7 +291,7 @@ def _later_dates(release_id: str, file: _CodeFile) -> list[Finding]:
     return []
 
 
-def _no_code_file(archive: Archive, zips: list[HeldZip]) -> Finding:
+def _no_code_file(archive: Archive, zips: list[ArchivedZip]) -> Finding:
     members = [m for z in zips for m in z.members]
     for held in zips:
         for member in held.members:
@@ -301,7 +301,7 @@ def _no_code_file(archive: Archive, zips: list[HeldZip]) -> Finding:
     return Finding("no_code_file", "error", f"no member is a code file (members: {names})", "refused")
 
 
-def _why_unreadable(archive: Archive, held: HeldZip, member: HeldMember) -> str:
+def _why_unreadable(archive: Archive, held: ArchivedZip, member: HeldMember) -> str:
     """What is wrong with a member that is named like a code file: what its reader says, or what it lacks."""
     if member.role == "unreadable_workbook":
         try:

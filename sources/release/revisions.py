@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sources.archive.archive import HeldMember, HeldZip
+from sources.archive.archive import ArchivedZip, HeldMember
 from sources.findings import Finding
 
 _VERSION_IN_NAME = re.compile(r"(?<![a-z0-9])v(\d+)(?!\d)", re.IGNORECASE)
@@ -22,7 +22,7 @@ class Revision:
     """One posting of a release's code file: its number from 1, the zip it is read from, its code members."""
 
     number: int
-    zip: HeldZip
+    zip: ArchivedZip
     members: tuple[HeldMember, ...]
 
     @property
@@ -31,13 +31,13 @@ class Revision:
         return self.zip.code_content
 
 
-def revisions_of(zips: list[HeldZip]) -> tuple[list[Revision], list[Finding]]:
+def revisions_of(zips: list[ArchivedZip]) -> tuple[list[Revision], list[Finding]]:
     """Order the distinct code files among the zips of one release.
 
     A zip whose code members all stand in another zip as well makes no revision of its own; of several zips with the
     same ones, that which tells most of their order speaks: packed anew, entries lose their dates.
     """
-    contents: dict[frozenset[str], HeldZip] = {}
+    contents: dict[frozenset[str], ArchivedZip] = {}
     for held in sorted((z for z in zips if z.code_members), key=lambda z: (_order(z), z.sha256), reverse=True):
         contents.setdefault(frozenset(m.sha256 for m in held.code_members), held)
     distinct = {shas: held for shas, held in contents.items() if not any(shas < other for other in contents)}
@@ -57,7 +57,7 @@ def revisions_of(zips: list[HeldZip]) -> tuple[list[Revision], list[Finding]]:
     return revisions, findings
 
 
-def _order(held: HeldZip) -> tuple[int, str, str, tuple[str, ...]]:
+def _order(held: ArchivedZip) -> tuple[int, str, str, tuple[str, ...]]:
     members = held.code_members
     return (
         max(_version(m.name) for m in members),

@@ -163,11 +163,11 @@ def _numbered(lines: pl.DataFrame) -> pl.DataFrame:
     """Lines with the first one that says the same, whether they are that, and their number among the code's others."""
     content = ["code", pl.coalesce("action_code", "action_text"), "short_description", "long_description"]
     is_alone = ~pl.col("code").is_duplicated()  # nearly all: what follows is slow for thousands of groups
-    alone = lines.filter(is_alone).with_columns(said_on="line", is_new=True, number=1)
+    alone = lines.filter(is_alone).with_columns(stated_on="line", is_new=True, number=1)
     again = (
         lines.filter(~is_alone)
-        .with_columns(said_on=pl.col("line").first().over(content))
-        .with_columns(is_new=pl.col("line") == pl.col("said_on"))
+        .with_columns(stated_on=pl.col("line").first().over(content))
+        .with_columns(is_new=pl.col("line") == pl.col("stated_on"))
         .with_columns(number=pl.col("is_new").cum_sum().over("code"))
     )
     return pl.concat([alone, again], how="vertical_relaxed").sort("line")
@@ -193,7 +193,7 @@ def _line_findings(member: str, line: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             "repeated_line",
             "info",
-            f"says the same of {code} as line {line['said_on']}",
+            f"says the same of {code} as line {line['stated_on']}",
             "left out",
             member,
             line["line"],

@@ -30,7 +30,7 @@ import tenacity
 from hcpcs.files import file_sha256
 from sources.errors import SourceError, ZipRefused
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 _Result = TypeVar("_Result")
 
 #: Answers after which the same question may be put again.
@@ -120,7 +120,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchResult:
     """A file that was fetched to ``path``; None, with no sha256, where it has not changed."""
 
     path: Path | None
@@ -144,13 +144,13 @@ class SiteClient:
     TLS is verified; proxies come from the environment, as `httpx` reads it.
     """
 
-    def __init__(self, site: str, limits: FetchLimits | None = None, tell: Tell = lambda text: None) -> None:
+    def __init__(self, site: str, limits: FetchLimits | None = None, tell: Progress = lambda text: None) -> None:
         self._site = httpx.URL(site)
         if self._site.scheme not in ("http", "https") or not self._site.host:
             raise FetchFailed(f"{site!r} is no address of a web page; expected https://…")
         self.limits = limits or FetchLimits()
         self.requests = 0
-        self._tell = tell
+        self._report = tell
         self._end = time.monotonic() + self.limits.total_seconds
         self._last_answer: float | None = None
         self._client = self._connections()
@@ -205,7 +205,7 @@ class SiteClient:
 
         return self._with_attempts(address, attempt)
 
-    def download(self, address: str, target: Path, known: Validators = Validators()) -> Fetched:
+    def download(self, address: str, target: Path, known: Validators = Validators()) -> FetchResult:
         """Fetch a zip to ``target``, which appears whole or not at all; nothing if it is still the one ``known``.
 
         Raises ``FetchFailed``; ``ZipRefused`` as soon as the first bytes are no zip's; ``StorageFull``.
@@ -213,14 +213,14 @@ class SiteClient:
         part = target.with_name(f".{target.name}.part")
         partial = Validators()
 
-        def attempt(end: float) -> Fetched:
+        def attempt(end: float) -> FetchResult:
             nonlocal partial
             guard = partial.range_condition()
             have = part.stat().st_size if guard and part.exists() else 0
             headers = {"Range": f"bytes={have}-", "If-Range": guard or ""} if have else known.conditions()
             with self._answer("GET", address, headers, end) as response:
                 if response.status_code == 304 and not have and known != Validators():
-                    return Fetched(None, None, 0, known)
+                    return FetchResult(None, None, 0, known)
                 if response.status_code == 416 and have:
                     part.unlink()
                     raise _TryAgain("the server has no such range any more")
@@ -234,7 +234,7 @@ class SiteClient:
                 self._write(address, response, end, part, have)
             with _storage(part):
                 part.replace(target)
-            return Fetched(target, file_sha256(target), target.stat().st_size, Validators.of(response))
+            return FetchResult(target, file_sha256(target), target.stat().st_size, Validators.of(response))
 
         try:
             return self._with_attempts(address, attempt)
@@ -257,7 +257,7 @@ class SiteClient:
                 have += len(chunk)
                 if time.monotonic() - told > _SECONDS_BETWEEN_PROGRESS:
                     told = time.monotonic()
-                    self._tell(f"fetching {name}: {have:,} of {total or '?':,} bytes")
+                    self._report(f"fetching {name}: {have:,} of {total or '?':,} bytes")
             if not have:
                 raise ZipRefused(f"{name}: the file is empty")
             os.fsync(file.fileno())
@@ -291,7 +291,9 @@ class SiteClient:
             return max(asked, backoff(state))
 
         def tell(state: tenacity.RetryCallState) -> None:
-            self._tell(f"{name}: {_failure(state)}; attempt {state.attempt_number + 1} in {state.upcoming_sleep:.0f} s")
+            self._report(
+                f"{name}: {_failure(state)}; attempt {state.attempt_number + 1} in {state.upcoming_sleep:.0f} s"
+            )
 
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TryAgain),
@@ -397,7 +399,7 @@ class SiteClient:
             return
         text = f"HTTP {status} {response.reason_phrase}".rstrip()
         if status in _TRY_AGAIN:
-            raise _TryAgain(text, _seconds_asked_for(response.headers.get("retry-after")))
+            raise _TryAgain(text, _seconds_requested(response.headers.get("retry-after")))
         head = b""
         with contextlib.suppress(httpx.HTTPError, _TryAgain, FetchFailed):
             for chunk in _decoded(address, response):
@@ -522,7 +524,7 @@ def _decoded(address: str, response: httpx.Response) -> Iterator[bytes]:
         raise _TryAgain(f"the {coding} ends in the middle")
 
 
-def _seconds_asked_for(retry_after: str | None) -> float | None:
+def _seconds_requested(retry_after: str | None) -> float | None:
     """Seconds of a ``Retry-After``, which is a number or a date (RFC 9110, 10.2.3)."""
     if retry_after is None:
         return None

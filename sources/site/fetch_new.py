@@ -13,7 +13,7 @@ from typing import Any
 from sources.archive.archive import ArchiveIndex
 from sources.archive.zips import read_zip
 from sources.errors import SourceError
-from sources.site.client import Fetched, FetchFailed, SiteClient, StorageFull, Tell, Validators
+from sources.site.client import FetchFailed, FetchResult, Progress, SiteClient, StorageFull, Validators
 from sources.site.known_releases import check_members
 from sources.site.page import SiteLink, classify_link
 from sources.site.polling import (
@@ -21,8 +21,8 @@ from sources.site.polling import (
     News,
     Site,
     SiteState,
-    ask_page,
-    held_zip,
+    archived_zip,
+    fetch_page,
     longest_unasked,
     news_of,
     overdue,
@@ -101,7 +101,7 @@ class FetchReport:
 
 
 def fetch_new(
-    site: Site, index: ArchiveIndex, folder: Path, state_path: Path, tell: Tell = lambda text: None
+    site: Site, index: ArchiveIndex, folder: Path, state_path: Path, tell: Progress = lambda text: None
 ) -> FetchReport:
     """Fetch what the site has and the archive has not to ``folder/<YYYY-MM>/<name>.zip``.
 
@@ -114,7 +114,7 @@ def fetch_new(
         if site.saved_page is not None:
             state = read_saved_page(site, site.saved_page, before)
         else:
-            state = ask_page(client, before, tell)
+            state = fetch_page(client, before, tell)
         news, left = news_of(state, index)
         known = _known_to_try(client, site, state, index, news)
         if not news and not known and (link := longest_unasked(state, index)) is not None:
@@ -155,7 +155,7 @@ def fetch_named(
     index: ArchiveIndex,
     folder: Path,
     state_path: Path,
-    tell: Tell = lambda text: None,
+    tell: Progress = lambda text: None,
 ) -> FetchReport:
     """Fetch the zips at these URLs, whatever the page says, each within its own site; no page is asked for.
 
@@ -181,7 +181,9 @@ def fetch_named(
 class _Run:
     """One run's fetching: what came of each file, gathered."""
 
-    def __init__(self, site: Site, index: ArchiveIndex, folder: Path, client: SiteClient | None, tell: Tell) -> None:
+    def __init__(
+        self, site: Site, index: ArchiveIndex, folder: Path, client: SiteClient | None, tell: Progress
+    ) -> None:
         self.index, self.folder, self.client, self.tell = index, folder, client, tell
         self.known = {k.address: k for k in site.known}
         self.fetched: list[FetchedZip] = []
@@ -196,7 +198,7 @@ class _Run:
         if link.kind == "side" and link.release_id in self.failed_releases:
             self.refused[link.address] = f"{link.name}: not fetched, its release {link.release_id} could not be had"
             return
-        held = held_zip(link, before, self.index)
+        held = archived_zip(link, before, self.index)
         # What is not held must come whole, whatever the server remembers having sent.
         known = before.validators if before is not None and held is not None else Validators()
         target = self._target(link)
@@ -239,7 +241,7 @@ class _Run:
             number += 1
         return target
 
-    def _twin(self, link: SiteLink, came: Fetched) -> str | None:
+    def _twin(self, link: SiteLink, came: FetchResult) -> str | None:
         """The sha256 of a held zip with the same members; checks the zip, and its members where they are known."""
         assert came.path is not None
         members = read_zip(came.path)

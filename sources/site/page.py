@@ -159,7 +159,7 @@ def classify_link(address: str, text: str) -> SiteLink:
 def _release(name: str, text: str) -> str:
     """The release that name and text say together; raises ``ReleaseUnclear``."""
     undated = _DAY.sub("", name.lower())
-    said = _said_in_text(text)
+    said = _dates_in_text(text)
     if release_in_name(undated) is None and not said:
         raise ReleaseUnclear("neither name nor text says which release it is")
     try:
@@ -172,7 +172,7 @@ def _release(name: str, text: str) -> str:
     return release_id
 
 
-def _said_in_text(text: str) -> list[str]:
+def _dates_in_text(text: str) -> list[str]:
     """What a link's text says of its release, as names that ``resolve_release`` reads; days of posting do not count."""
     words = _DAY.sub(" ", text.lower())
     named = [release_in_name(f"{word} {year}") for word, year in _MONTH_AND_YEAR.findall(words)]
@@ -204,7 +204,7 @@ def _is_file_by_text(address: str, text: str) -> bool:
         return False  # a page or a document
     kind = file_kind(text)
     is_zip = re.search(r"\bzip\b", text, re.IGNORECASE) is not None
-    return bool(_said_in_text(text)) and (kind in ("release", "side") or (kind is None and is_zip))
+    return bool(_dates_in_text(text)) and (kind in ("release", "side") or (kind is None and is_zip))
 
 
 def _name_by_text(address: str, text: str) -> str:

@@ -16,10 +16,10 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from hcpcs.files import write_atomically
-from sources.archive.archive import Archive, ArchiveIndex, HeldZip
+from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
 from sources.errors import SourceError
 from sources.release.calendar import expected_release
-from sources.site.client import FetchFailed, FetchLimits, SiteClient, Tell, Validators, page_text
+from sources.site.client import FetchFailed, FetchLimits, Progress, SiteClient, Validators, page_text
 from sources.site.known_releases import KnownRelease, load_known_releases
 from sources.site.page import QUARTERLY_UPDATE, SiteLink, check_for_releases, is_named_zip, read_page
 
@@ -128,26 +128,26 @@ class Poller:
         return poll(replace(self.site, limits=limits), Archive(self.archive).index(), self.state)
 
 
-def poll(site: Site, index: ArchiveIndex, state_path: Path, tell: Tell = lambda text: None) -> Poll:
+def poll(site: Site, index: ArchiveIndex, state_path: Path, tell: Progress = lambda text: None) -> Poll:
     """Ask the site what is new against what is held, with at most two requests when nothing is.
 
     Raises ``FetchFailed`` where the page cannot be had, ``PageUnclear`` where no release is on it.
     """
     with SiteClient(site.address, site.limits, tell) as client:
-        state = ask_page(client, read_site_state(state_path, site), tell)
+        state = fetch_page(client, read_site_state(state_path, site), tell)
         news, left = news_of(state, index)
         asked: dict[str, AskedFile] = {}
         if not news and (link := longest_unasked(state, index)) is not None:
-            asked[link.address] = _asked_after(client, link, state.files.get(link.address), index)
+            asked[link.address] = _requested_again(client, link, state.files.get(link.address), index)
             if asked[link.address].outcome == "changed":
                 news = [News(link, _POSTED_AGAIN)]
         remember(state_path, state, asked)
         return Poll(state.links, tuple(news), left, unclear_links(state), client.requests)
 
 
-def _asked_after(client: SiteClient, link: SiteLink, before: AskedFile | None, index: ArchiveIndex) -> AskedFile:
+def _requested_again(client: SiteClient, link: SiteLink, before: AskedFile | None, index: ArchiveIndex) -> AskedFile:
     """Ask whether a held file is still the same, by what the server said of it, else by its size."""
-    held = held_zip(link, before, index)
+    held = archived_zip(link, before, index)
     assert held is not None
     known = before or AskedFile(_NEVER, "held", link.text, held.sha256)
     try:
@@ -181,7 +181,7 @@ def read_saved_page(site: Site, path: Path, state: SiteState) -> SiteState:
     return replace(state, page=Validators(), links=read.links, polled_at=_now())
 
 
-def ask_page(client: SiteClient, state: SiteState, tell: Tell) -> SiteState:
+def fetch_page(client: SiteClient, state: SiteState, tell: Progress) -> SiteState:
     """The state with the page as it is now, asked for only if it has changed since."""
     tell("asking the site what is new")
     try:
@@ -245,12 +245,12 @@ def unclear_links(state: SiteState) -> dict[str, str]:
     found = {link.address: link.why or "" for link in state.links if link.kind == "unclear"}
     for link in state.links:
         asked = state.files.get(link.address)
-        if asked is not None and _came_as_no_zip(link, asked):
+        if asked is not None and _arrived_as_no_zip(link, asked):
             found[link.address] = asked.why or ""
     return found
 
 
-def _came_as_no_zip(link: SiteLink, asked: AskedFile) -> bool:
+def _arrived_as_no_zip(link: SiteLink, asked: AskedFile) -> bool:
     """Whether a link that only its text calls a file led to something else, and reads as it did then."""
     return asked.outcome == "refused" and asked.text == link.text and not is_named_zip(link.address)
 
@@ -262,19 +262,19 @@ def releases_with_code(index: ArchiveIndex) -> set[str]:
 
 def _why_new(link: SiteLink, asked: AskedFile | None, index: ArchiveIndex) -> str | None:
     if asked is None:
-        return None if held_zip(link, None, index) else "new on the page"
-    if _came_as_no_zip(link, asked):
+        return None if archived_zip(link, None, index) else "new on the page"
+    if _arrived_as_no_zip(link, asked):
         return None
     if asked.outcome in ("refused", "failed"):
         return f"{asked.outcome} before: {asked.why}"
-    if held_zip(link, asked, index) is None:
+    if archived_zip(link, asked, index) is None:
         return "fetched before and not taken in"
     if asked.outcome == "changed":
         return _POSTED_AGAIN
     return None if asked.text == link.text else "its text on the page has changed"
 
 
-def held_zip(link: SiteLink, asked: AskedFile | None, index: ArchiveIndex) -> HeldZip | None:
+def archived_zip(link: SiteLink, asked: AskedFile | None, index: ArchiveIndex) -> ArchivedZip | None:
     """The zip in the archive that a link's file was when it was asked for; before that, one of its name and release."""
     if asked is not None:
         return index.zips.get(asked.sha256 or "")
@@ -285,7 +285,7 @@ def held_zip(link: SiteLink, asked: AskedFile | None, index: ArchiveIndex) -> He
 
 def longest_unasked(state: SiteState, index: ArchiveIndex) -> SiteLink | None:
     """The held file to ask after again: the one asked longest ago, the newest release's oftener."""
-    held = [x for x in state.links if x.release_id and held_zip(x, state.files.get(x.address), index)]
+    held = [x for x in state.links if x.release_id and archived_zip(x, state.files.get(x.address), index)]
     if not held:
         return None
     newest = max(x.release_id or "" for x in held)

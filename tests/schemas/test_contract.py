@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 from conftest import Version
 
-from schemas.columns import CODE_OR_MODIFIER, GROUPS, MADE_BY_US, column, hcpcs_code, text_list
+from schemas.columns import CODE_OR_MODIFIER, DERIVED, GROUPS, column, hcpcs_code, text_list
 from schemas.contract import Contract, ContractViolation, enforce_contract
 from schemas.registry import contract, contracts, enforce
 
@@ -23,9 +23,9 @@ class Things(pa.DataFrameModel):
 
     code: str = hcpcs_code()
     number: pl.Int32 = column("A number.", ge=1, source="nowhere")
-    added: pl.Date = column("A day.", source=MADE_BY_US, nullable=True)
-    ended: pl.Date = column("Another day.", source=MADE_BY_US, nullable=True)
-    words: pl.List = text_list("Words.", source=MADE_BY_US)
+    added: pl.Date = column("A day.", source=DERIVED, nullable=True)
+    ended: pl.Date = column("Another day.", source=DERIVED, nullable=True)
+    words: pl.List = text_list("Words.", source=DERIVED)
 
     @pa.dataframe_check(name="dates_in_order")
     def dates_in_order(cls, data: pa.PolarsData) -> pl.LazyFrame:  # noqa: N805
@@ -179,7 +179,7 @@ def test_the_dictionary_has_a_row_for_every_column_of_every_table(sample: Versio
 @pytest.mark.parametrize("table", contracts())
 def test_every_contract_states_its_group_its_owner_and_what_it_is_made_from(table: str) -> None:
     stated = contract(table)
-    assert stated.group in GROUPS and stated.owner and stated.facts["made_from"]
+    assert stated.group in GROUPS and stated.owner and stated.facts["derived_from"]
     assert set(stated.license_texts) <= set(stated.polars_schema)
     if stated.has_license_columns:
         assert stated.license_code is None or stated.license_code in stated.polars_schema
@@ -202,4 +202,4 @@ def test_a_column_says_in_words_what_its_checks_ask() -> None:
         "one of CMS, AMA, ADA, local",
     )
     assert THINGS.rules == ("Nothing ends before it begins.",)
-    assert columns["added"].is_ours and not columns["number"].is_ours
+    assert columns["added"].is_derived and not columns["number"].is_derived

@@ -9,10 +9,10 @@ import polars as pl
 from pipeline.orchestration import asset_metadata as shown
 from pipeline.orchestration.assets import checked
 from pipeline.orchestration.io_manager import made
-from pipeline.orchestration.run_context import Intake
+from pipeline.orchestration.run_context import RunContext
 from pipeline.transforms import crosswalk, history
 from pipeline.transforms import published_tables as tables
-from pipeline.transforms.changes import changes_between_releases, with_standing_episodes
+from pipeline.transforms.changes import changes_between_releases, with_current_episodes
 from pipeline.transforms.cross_release_findings import findings_across_releases, partial_releases, release_losses
 from pipeline.transforms.episodes import episodes_of_records
 from sources.curated.episode_overrides import load_episode_overrides
@@ -41,11 +41,11 @@ from sources.curated.license_policy import load_license_policy
         ),
     ],
 )
-def staged_episodes(intake: dg.ResourceParam[Intake], staged_records: pl.DataFrame) -> checked.Results:
+def staged_episodes(run_context: dg.ResourceParam[RunContext], staged_records: pl.DataFrame) -> checked.Results:
     records = episodes_of_records(tables.standing(staged_records), load_episode_overrides())
     yield made(records)
     losses = release_losses(records)
-    partial = intake.not_accepted(partial_releases(losses))
+    partial = run_context.not_accepted(partial_releases(losses))
     yield dg.AssetCheckResult(
         asset_key="staged_episodes",
         check_name="releases_are_whole",
@@ -115,7 +115,7 @@ def staged_states(staged_episodes: pl.DataFrame, hcpcs_history: pl.DataFrame) ->
 )
 def hcpcs_changes(staged_records: pl.DataFrame, staged_episodes: pl.LazyFrame) -> checked.Results:
     standing = staged_episodes.select("kind", "code", "release_id", "episode").collect()
-    changes = changes_between_releases(with_standing_episodes(staged_records, standing))
+    changes = changes_between_releases(with_current_episodes(staged_records, standing))
     yield from checked.published("hcpcs_changes", tables.flagged_changes(changes, load_license_policy()))
 
 

@@ -42,7 +42,7 @@ _DICTIONARY = shown.outs(
     outs={**shown.outs(_CURATED, "sources.curated.tables"), **_DICTIONARY},
     check_specs=[spec for table in _MADE for spec in checked.contract_specs(table)],
     can_subset=True,
-    **shown.made_from_sources(_MADE),
+    **shown.derived_from_sources(_MADE),
 )
 def reference(context: dg.AssetExecutionContext) -> checked.Results:
     """Code systems with what belongs to them, licenses, the codebook and the data dictionary."""

@@ -9,8 +9,8 @@ import polars as pl
 from pipeline.orchestration import asset_metadata as shown
 from pipeline.orchestration.io_manager import Made, made
 from pipeline.orchestration.release_tables import STAGED, staged_tables
-from pipeline.orchestration.run_context import Intake
-from sources.archive.archive import HeldZip
+from pipeline.orchestration.run_context import RunContext
+from sources.archive.archive import ArchivedZip
 from sources.release.release import ReleaseRead
 
 releases = dg.DynamicPartitionsDefinition(name="releases")
@@ -22,15 +22,15 @@ releases = dg.DynamicPartitionsDefinition(name="releases")
     partitions_def=releases,
     backfill_policy=dg.BackfillPolicy.single_run(),
     can_subset=True,
-    **shown.made_from_sources(STAGED),
+    **shown.derived_from_sources(STAGED),
 )
-def staged(context: dg.AssetExecutionContext, intake: dg.ResourceParam[Intake]) -> Iterator[dg.Output[Made]]:
+def staged(context: dg.AssetExecutionContext, run_context: dg.ResourceParam[RunContext]) -> Iterator[dg.Output[Made]]:
     """Read the releases asked for; one that breaks the layout is refused, all that do are named at once."""
     frames: dict[str, dict[str, pl.DataFrame]] = {
         n: {} for n in STAGED if dg.AssetKey(n) in context.selected_asset_keys
     }
-    zips = intake.releases()
-    for release_id, read in intake.read_each(sorted(context.partition_keys)):
+    zips = run_context.releases()
+    for release_id, read in run_context.read_each(sorted(context.partition_keys)):
         for name, frame in staged_tables(read).items():
             if name in frames:
                 frames[name][release_id] = frame
@@ -41,7 +41,7 @@ def staged(context: dg.AssetExecutionContext, intake: dg.ResourceParam[Intake]) 
         yield made(frames.pop(name), name)
 
 
-def _about(read: ReleaseRead, zips: list[HeldZip]) -> dict[str, Any]:
+def _about(read: ReleaseRead, zips: list[ArchivedZip]) -> dict[str, Any]:
     """What the UI shows of a release: numbers, which it plots, codes by section, and where it came from."""
     standing = read.records.filter(pl.col("revision") == pl.col("revision").max())
     codes = standing.filter(kind="procedure")

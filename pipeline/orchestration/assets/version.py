@@ -5,7 +5,7 @@ import polars as pl
 
 from pipeline.lineage import columns as lineage
 from pipeline.orchestration.fingerprints import module_fingerprint
-from pipeline.orchestration.run_context import Intake
+from pipeline.orchestration.run_context import RunContext
 from pipeline.orchestration.sensors import FRESHNESS_CHECK, StatesFreshness
 from schemas.registry import contracts
 
@@ -21,9 +21,9 @@ from schemas.registry import contracts
     ins={table: dg.AssetIn(table, metadata={"lazy": True}) for table in contracts()},
     kinds={"parquet"},
 )
-def published_version(intake: dg.ResourceParam[Intake], **frames: pl.LazyFrame) -> dg.MaterializeResult:
-    done = intake.publish(frames)
-    releases = sorted(intake.releases())
+def published_version(run_context: dg.ResourceParam[RunContext], **frames: pl.LazyFrame) -> dg.MaterializeResult:
+    done = run_context.publish(frames)
+    releases = sorted(run_context.releases())
     return dg.MaterializeResult(
         metadata={
             "version": done.version,
@@ -32,7 +32,7 @@ def published_version(intake: dg.ResourceParam[Intake], **frames: pl.LazyFrame) 
             "releases": len(releases),
             "folder": dg.MetadataValue.path(str(done.folder)),
             "manifest": dg.MetadataValue.path(str(done.folder / "manifest.json")),
-            "in the catalog": dg.MetadataValue.path(str(intake.outputs.folder / "catalog" / "index.html")),
+            "in the catalog": dg.MetadataValue.path(str(run_context.outputs.folder / "catalog" / "index.html")),
             "rows": dg.MetadataValue.json(done.rows),
             "dagster/row_count": sum(done.rows.values()),
         },

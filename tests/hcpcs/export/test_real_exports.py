@@ -10,26 +10,28 @@ from conftest import Version
 
 from hcpcs.export.registry import export, formats
 from hcpcs.paths import Outputs
-from hcpcs.version import Version as Published
+from hcpcs.version import Version as PublishResult
 from pipeline.refresh.refresh import refresh
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def real(shared_cms: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+def real(shared_cms: Path, tmp_path_factory: pytest.TempPathFactory) -> PublishResult:
     outputs = Outputs(tmp_path_factory.mktemp("real"))
-    return Published(Version(outputs, refresh(outputs, offered=shared_cms)).folder)
+    return PublishResult(Version(outputs, refresh(outputs, offered=shared_cms)).folder)
 
 
-def test_tuvas_seed_has_every_code_and_modifier_of_october_2025(real: Published, tmp_path: Path) -> None:
+def test_tuvas_seed_has_every_code_and_modifier_of_october_2025(real: PublishResult, tmp_path: Path) -> None:
     export(real, formats()["tuva"], tmp_path / "tuva")
     seed = tmp_path / "tuva" / "seeds" / "terminology__hcpcs_level_2.csv"
     counted = duckdb.execute("select count(distinct hcpcs), count(*) from read_csv(?, all_varchar = true)", [str(seed)])
     assert counted.fetchone() == (8846, 8846)
 
 
-def test_omop_gives_a_reused_code_todays_meaning_and_closes_the_earlier_one(real: Published, tmp_path: Path) -> None:
+def test_omop_gives_a_reused_code_todays_meaning_and_closes_the_earlier_one(
+    real: PublishResult, tmp_path: Path
+) -> None:
     export(real, formats()["omop"], tmp_path / "omop")
     concepts = duckdb.execute(
         "select concept_code, concept_name, valid_end_date, invalid_reason from read_csv(?, all_varchar = true,"

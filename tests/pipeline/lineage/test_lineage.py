@@ -17,7 +17,7 @@ from pipeline.definitions import build_definitions
 from pipeline.lineage import columns as lineage
 from pipeline.lineage.columns import LAYERS, SOURCES, ColumnRef, SourceField
 from pipeline.orchestration.assets import codes, history, records, side_files
-from pipeline.orchestration.run_context import Intake
+from pipeline.orchestration.run_context import RunContext
 from schemas.columns import CONTENT_COLUMNS
 from schemas.columns import column as state_column
 from schemas.registry import contract, contracts
@@ -68,22 +68,22 @@ def test_every_step_of_lineage_goes_between_a_table_and_one_of_its_inputs(table:
 def test_every_published_column_ends_where_somebody_states_it_or_is_marked_as_ours(table: str) -> None:
     for column in contract(table).columns:
         ends = lineage.source_fields(table, column.name)
-        if not column.is_ours:
-            assert any(not SOURCES[end.source].is_ours for end in ends), column.name
+        if not column.is_derived:
+            assert any(not SOURCES[end.source].is_derived for end in ends), column.name
         if not ends:
             # The same for every row: all rows are one steward's, or no column of theirs may cite a code.
-            assert column.is_ours and column.name in ("license_id", "steward", "redistribution", "cites_cpt")
+            assert column.is_derived and column.name in ("license_id", "steward", "redistribution", "cites_cpt")
 
 
 def test_a_column_without_a_word_on_its_source_cannot_be_stated() -> None:
     with pytest.raises(TypeError, match="source"):
         state_column("What it means.")  # type: ignore[call-arg]
-    assert lineage.is_ours("hcpcs_history", "valid_from") and not lineage.is_ours("hcpcs_history", "betos_code")
+    assert lineage.is_derived("hcpcs_history", "valid_from") and not lineage.is_derived("hcpcs_history", "betos_code")
 
 
 @by_published_table
 def test_the_source_that_a_contract_states_is_among_the_ends_of_the_lineage(table: str) -> None:
-    for stated in (c for c in contract(table).columns if not c.is_ours):
+    for stated in (c for c in contract(table).columns if not c.is_derived):
         place = lineage.place_of(stated.source)
         ends = [end for end in lineage.source_fields(table, stated.name) if end.source == place.source]
         assert ends, f"{stated.name}: {stated.source}"
@@ -191,7 +191,7 @@ def _asset_functions() -> dict[str, dg.AssetsDefinition]:
     return {key.to_user_string(): made for made in made_by for key in made.keys}
 
 
-class _AnyReleases(Intake):
+class _AnyReleases(RunContext):
     """Records here are altered and left out: that is no partial release."""
 
     def not_accepted(self, losses: Mapping[str, str]) -> dict[str, str]:
@@ -209,7 +209,9 @@ def everything_from(staged: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
                 for name, kind in inputs.items()
                 if name not in SOURCES
             },
-            **dict.fromkeys(made.required_resource_keys & {"intake"}, _AnyReleases.of_archive(Outputs(Path("none")))),
+            **dict.fromkeys(
+                made.required_resource_keys & {"run_context"}, _AnyReleases.of_archive(Outputs(Path("none")))
+            ),
         )
         (output,) = (result for result in found if isinstance(result, dg.Output))
         frames[made.key.to_user_string()] = output.value.frames[None]

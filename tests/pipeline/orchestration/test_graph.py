@@ -32,7 +32,7 @@ def graph_of(definitions: dg.Definitions) -> dict[str, dict[str, Any]]:
     return {
         node.key.to_user_string(): {
             "group": node.group_name,
-            "made_from": sorted(k.to_user_string() for k in node.parent_keys),
+            "derived_from": sorted(k.to_user_string() for k in node.parent_keys),
             "partitions": node.partitions_def.name if node.partitions_def else None,  # type: ignore[union-attr]
             "checks": sorted(k.name for k in node.check_keys),
         }

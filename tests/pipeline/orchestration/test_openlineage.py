@@ -45,7 +45,7 @@ from pipeline.orchestration.openlineage import (
 )
 from pipeline.orchestration.run_context import RefreshRefused
 from schemas.registry import contracts
-from sources.archive.archive import Archive, HeldZip
+from sources.archive.archive import Archive, ArchivedZip
 
 Event = dict[str, Any]
 Call = Callable[..., Said]
@@ -98,7 +98,9 @@ def test_inputs_are_the_zips_held_with_their_hash_as_version(sample: Version, to
 
 def test_a_zip_is_named_by_the_address_that_it_came_from(tmp_path: Path) -> None:
     def named(is_sample: bool, *origins: str) -> tuple[str, str]:
-        held = HeldZip("0" * 64, "a.zip", 1, "2025-10", is_sample, (), tuple({"from": o, "at": ""} for o in origins))
+        held = ArchivedZip(
+            "0" * 64, "a.zip", 1, "2025-10", is_sample, (), tuple({"from": o, "at": ""} for o in origins)
+        )
         found = Datasets("ours", Outputs(tmp_path)).zip(held)
         return found["namespace"], found["name"]
 
@@ -378,7 +380,7 @@ def test_what_goes_wrong_in_telling_is_said_and_harms_nothing(build: Callable[..
     version = build(posting("2025-10", *RECORDS), tell=said.append)
     assert version.refreshed.is_new
     about = [text for text in said if text.startswith("OpenLineage")]
-    assert len(about) == 1 and about[0].startswith("OpenLineage: an event of this run was not told: IsADirectoryError")
+    assert len(about) == 1 and about[0].startswith("OpenLineage: an event of this run was not sent: IsADirectoryError")
 
 
 def test_the_file_is_no_part_of_a_version(sample: Version) -> None:
@@ -637,6 +639,6 @@ def test_settings_are_found_where_openlineages_client_looks(environment: pytest.
 def test_a_resource_that_is_made_outside_of_a_run_tells_nothing(tmp_path: Path) -> None:
     outputs = Outputs(tmp_path)
     resource = build_openlineage_resource(OpenLineageSettings(), outputs)
-    with dg.build_resources({"openlineage": resource, "intake": dg.ResourceDefinition.none_resource()}):
+    with dg.build_resources({"openlineage": resource, "run_context": dg.ResourceDefinition.none_resource()}):
         pass
     assert events_of(outputs) == []

@@ -11,7 +11,7 @@ import pytest
 from conftest import Version, published
 
 from hcpcs.paths import Outputs
-from pipeline.refresh.rebuild import DIFFERENT, IDENTICAL, SAME_ROWS, Rebuilt, compare_contents, rebuild
+from pipeline.refresh.rebuild import DIFFERENT, IDENTICAL, SAME_ROWS, RebuildResult, compare_contents, rebuild
 from sources.errors import SourceError
 
 
@@ -35,9 +35,9 @@ def test_other_bytes_of_the_same_rows_will_do_only_under_other_libraries(sample:
     outcome, differences = compare_contents(sample.content, made)
     assert outcome == SAME_ROWS
     assert "open/hcpcs_codes.parquet has the same rows in other bytes" in differences
-    same = Rebuilt("2025.10.1", outcome, tuple(differences), {}, (None, None), None)
+    same = RebuildResult("2025.10.1", outcome, tuple(differences), {}, (None, None), None)
     assert not same.ok
-    assert Rebuilt("2025.10.1", outcome, (), {"pyarrow": ("26", "27")}, (None, None), None).ok
+    assert RebuildResult("2025.10.1", outcome, (), {"pyarrow": ("26", "27")}, (None, None), None).ok
     assert json.loads(json.dumps(same.as_json()))["outcome"] == "same_rows"
 
 

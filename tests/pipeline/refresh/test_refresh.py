@@ -229,7 +229,7 @@ def test_a_zip_packed_anew_with_the_same_members_publishes_nothing(build: Callab
     [
         (publishing, "write_published_table"),
         (publishing, "_next_version"),
-        (publishing, "point_latest_at"),
+        (publishing, "set_latest"),
     ],
     ids=["while tables are written", "before the version has an id", "before latest.json"],
 )
@@ -262,7 +262,7 @@ def test_a_run_that_is_killed_leaves_the_latest_version_and_no_half_one(
     assert latest_version(own_sample) == done.version
 
 
-def _publish(outputs: Outputs, sample: Version, tables: dict[str, pl.LazyFrame]) -> publishing.Published:
+def _publish(outputs: Outputs, sample: Version, tables: dict[str, pl.LazyFrame]) -> publishing.PublishResult:
     content = sample.content
     return publishing.publish(
         outputs,

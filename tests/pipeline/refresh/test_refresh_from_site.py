@@ -13,7 +13,7 @@ from site_server import SiteServer, html_with_200, status
 
 from hcpcs.cli import main as command_line
 from hcpcs.paths import Outputs
-from pipeline.refresh.refresh import Refreshed, refresh
+from pipeline.refresh.refresh import RefreshResult, refresh
 from pipeline.versions.store import read_manifest
 from sources.sample.writer import release_zip
 from sources.site.client import FetchFailed, FetchLimits
@@ -43,7 +43,7 @@ def server(tmp_path: Path):
         yield site
 
 
-def refreshed(server: SiteServer, outputs: Outputs) -> Refreshed:
+def refreshed(server: SiteServer, outputs: Outputs) -> RefreshResult:
     """Refresh from the site alone: no known older release is asked for."""
     return refresh(outputs, site=Site(server.url, QUICK, ()))
 

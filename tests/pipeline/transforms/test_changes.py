@@ -17,7 +17,7 @@ from pipeline.transforms.changes import (
     reconcile_with_cms,
     release_scheduled_before,
     transactions_unlike_records,
-    with_standing_episodes,
+    with_current_episodes,
 )
 from pipeline.transforms.episodes import episodes_of_records
 from pipeline.transforms.license_flags import with_license_flags
@@ -371,7 +371,7 @@ def test_records_of_older_revisions_take_the_episode_of_the_one_that_stands():
             "episode": pl.Series([1, 2], dtype=pl.Int32),
         }
     )
-    found = with_standing_episodes(records, standing).filter(pl.col("code") != FILLER)
+    found = with_current_episodes(records, standing).filter(pl.col("code") != FILLER)
     assert found.select("code", "release_id", "revision", "episode").rows() == [
         ("Z0001", "2016-01", 1, 1),
         ("Z0001", "2017-01", 1, 2),

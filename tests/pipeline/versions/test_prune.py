@@ -14,7 +14,7 @@ from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.versions.prune import link_unchanged, prune
 from pipeline.versions.publish import sweep
-from pipeline.versions.store import all_versions, point_latest_at
+from pipeline.versions.store import all_versions, set_latest
 from pipeline.versions.writer import BeingWritten
 from sources.errors import SourceError
 
@@ -26,7 +26,7 @@ def outputs(sample: Version, tmp_path: Path) -> Outputs:
     for version in ("2019.01.2", "2019.01.10", "2020.01.1", "2025.10.1"):
         shutil.copytree(sample.folder, outputs.version(version))
     link_unchanged(outputs.version("2020.01.1"), outputs.version("2019.01.10"), sample.content["files"])
-    point_latest_at(outputs, "2025.10.1")
+    set_latest(outputs, "2025.10.1")
     return outputs
 
 
@@ -46,7 +46,7 @@ def test_the_oldest_go_by_number_and_only_what_no_other_shares_is_freed(outputs:
 
 
 def test_the_latest_and_those_named_stay_whatever_is_kept(outputs: Outputs) -> None:
-    point_latest_at(outputs, "2019.01.2")
+    set_latest(outputs, "2019.01.2")
     prune(outputs, keep=1, also=["2019.01.10"], remove=True)
     assert all_versions(outputs) == ["2019.01.2", "2019.01.10", "2025.10.1"]
     assert latest_version(outputs) == "2019.01.2"

@@ -20,8 +20,8 @@ from pipeline.versions.store import (
     all_versions,
     latest_version,
     mend_latest_link,
-    point_latest_at,
     read_state,
+    set_latest,
     write_state,
 )
 from schemas.contract import ContractViolation
@@ -37,7 +37,7 @@ def tables(sample: Version) -> dict[str, pl.LazyFrame]:
 
 def publish(
     outputs: Outputs, sample: Version, tables: Mapping[str, pl.LazyFrame], **changed: Any
-) -> publishing.Published:
+) -> publishing.PublishResult:
     content = sample.content
     about = {name: content[name] for name in ("releases", "missing", "excluded", "is_sample")}
     return publishing.publish(outputs, tables, policy=load_license_policy(), **(about | changed))
@@ -93,11 +93,11 @@ def test_a_version_that_was_never_pointed_at_is_swept_and_its_number_stays_used(
 ) -> None:
     def killed(outputs: Outputs, version: str) -> None:
         if is_pointed_at:
-            point_latest_at(outputs, version)
+            set_latest(outputs, version)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(publishing, "point_latest_at", killed)
+        patch.setattr(publishing, "set_latest", killed)
         publish(own_sample, sample, tables, missing={"2018-01": "for the test"})
     assert all_versions(own_sample) == [sample.id, "2025.10.2"]
     publishing.sweep(own_sample)

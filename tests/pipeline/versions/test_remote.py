@@ -25,7 +25,7 @@ from moto.server import ThreadedMotoServer
 
 from hcpcs.manifest import file_entries, json_bytes, load_manifest, sealed
 from hcpcs.paths import Outputs
-from pipeline.versions.upload import LATEST, Place, TargetRefused, VersionExists, publish_to
+from pipeline.versions.upload import LATEST, ObjectStore, TargetRefused, VersionExists, publish_to
 from pipeline.versions.verify import verify
 from sources.errors import SourceError
 
@@ -97,7 +97,7 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pointed_at(target: str) -> str:
-    version: str = json.loads(Place(target).read(LATEST) or b"{}")["version"]
+    version: str = json.loads(ObjectStore(target).read(LATEST) or b"{}")["version"]
     return version
 
 
@@ -109,8 +109,8 @@ def objects_below(target: str, prefix: str) -> dict[str, bytes]:
     """What lies below a prefix of a target, links followed."""
     if "://" not in target:
         return files_below(Path(target) / prefix)
-    place = Place(target)
-    return {path.removeprefix(f"{prefix}/"): place.read(path) or b"" for path in place.list(f"{prefix}/")}
+    store = ObjectStore(target)
+    return {path.removeprefix(f"{prefix}/"): store.read(path) or b"" for path in store.list(f"{prefix}/")}
 
 
 def test_a_published_version_lies_at_its_own_paths_and_as_latest_and_verifies_there(
@@ -120,10 +120,10 @@ def test_a_published_version_lies_at_its_own_paths_and_as_latest_and_verifies_th
     assert (done.version, done.is_new, done.held) == (sample.id, True, 0)
     assert objects_below(target, f"versions/{sample.id}") == files_below(sample.folder)
     assert objects_below(target, "latest") == files_below(sample.folder)
-    pointer = json.loads(Place(target).read(LATEST) or b"{}")
+    pointer = json.loads(ObjectStore(target).read(LATEST) or b"{}")
     assert pointer["version"] == sample.id
     for table, path in pointer["tables"].items():
-        assert Place(target).read(path) == (sample.folder / f"open/{table}.parquet").read_bytes()
+        assert ObjectStore(target).read(path) == (sample.folder / f"open/{table}.parquet").read_bytes()
     for location in (target, f"{target}/versions/{sample.id}", f"{target}/latest"):
         report = verify(location if "://" in location else f"file://{location}")
         assert report.ok, report.problems
@@ -133,11 +133,11 @@ def test_a_published_version_lies_at_its_own_paths_and_as_latest_and_verifies_th
 @pytest.mark.usefixtures("unchecked")
 def test_publishing_again_heals_what_was_damaged_at_the_target(sample: Version, target: str) -> None:
     publish_to(sample.folder, target)
-    place, table = Place(target), "open/hcpcs_codes.parquet"
+    store, table = ObjectStore(target), "open/hcpcs_codes.parquet"
     data = (sample.folder / table).read_bytes()
     damaged = data[:100] + bytes([data[100] ^ 1]) + data[101:]  # of the same size
     for path in (f"versions/{sample.id}/{table}", f"latest/{table}", f"versions/{sample.id}/manifest.json"):
-        place.put(path, b"{}" if path.endswith(".json") else damaged)
+        store.put(path, b"{}" if path.endswith(".json") else damaged)
         publish_to(sample.folder, target)
         assert objects_below(target, f"versions/{sample.id}") == files_below(sample.folder), path
         assert objects_below(target, "latest") == files_below(sample.folder), path
@@ -231,11 +231,11 @@ remote.publish_to(Path({str(folder)!r}), {target!r})
 
 def is_whole(target: str) -> bool:
     """Whether every file of the version that the pointer names lies there as the manifest says."""
-    place = Place(target)
-    pointer = json.loads(place.read(LATEST) or b"{}")
-    data = place.read(f"{pointer['path']}/manifest.json") or b""
+    store = ObjectStore(target)
+    pointer = json.loads(store.read(LATEST) or b"{}")
+    data = store.read(f"{pointer['path']}/manifest.json") or b""
     entries = file_entries(load_manifest(data, target))
-    lying = {n: place.read(f"{pointer['path']}/{n}") or b"" for n in entries}
+    lying = {n: store.read(f"{pointer['path']}/{n}") or b"" for n in entries}
     return hashlib.sha256(data).hexdigest() == pointer["manifest_sha256"] and all(
         hashlib.sha256(lying[n]).hexdigest() == e["sha256"] for n, e in entries.items()
     )
@@ -309,23 +309,23 @@ def test_two_publishers_do_not_overwrite_each_other(
 ) -> None:
     publish_to(sample.folder, target)
     newer, newest = renamed("2099.01.1"), renamed("2099.01.2")
-    swap = Place.swap
+    swap = ObjectStore.swap
 
     def publish_in_between(other: Path) -> Callable[..., bool]:
         def first_the_other(*args: Any) -> bool:
-            monkeypatch.setattr(Place, "swap", swap)
+            monkeypatch.setattr(ObjectStore, "swap", swap)
             publish_to(other, target)
             return swap(*args)
 
         return first_the_other
 
-    monkeypatch.setattr(Place, "swap", publish_in_between(newest))
+    monkeypatch.setattr(ObjectStore, "swap", publish_in_between(newest))
     with pytest.raises(VersionExists, match="newer version meanwhile"):
         publish_to(newer, target)
     assert pointed_at(target) == "2099.01.2"
     assert objects_below(target, "latest") == files_below(newest)
     later, latest = renamed("2099.02.1"), renamed("2099.02.2")
-    monkeypatch.setattr(Place, "swap", publish_in_between(later))
+    monkeypatch.setattr(ObjectStore, "swap", publish_in_between(later))
     publish_to(latest, target)
     assert pointed_at(target) == "2099.02.2"
 
@@ -337,7 +337,7 @@ def test_the_pointer_never_goes_back_and_a_version_is_never_replaced(
     publish_to(renamed("2099.01.3"), target)
     with pytest.raises(VersionExists, match="newer"):
         publish_to(sample.folder, target)
-    Place(target).put(
+    ObjectStore(target).put(
         "versions/2099.01.4/manifest.json", json_bytes(sealed(sample.content | {"missing": {"x": "y"}}, {}))
     )
     with pytest.raises(VersionExists, match=r"another 2099\.01\.4"):
@@ -347,21 +347,21 @@ def test_the_pointer_never_goes_back_and_a_version_is_never_replaced(
 
 @pytest.mark.usefixtures("unchecked")
 def test_the_restricted_tier_refuses_a_target_of_the_open_one(sample: Version, target: str) -> None:
-    Place(target).put("tier.json", b'{"tier": "restricted"}')
+    ObjectStore(target).put("tier.json", b'{"tier": "restricted"}')
     with pytest.raises(TargetRefused, match="is for the tier 'restricted'"):
         publish_to(sample.folder, target)
-    assert Place(target).read(LATEST) is None
+    assert ObjectStore(target).read(LATEST) is None
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_a_changed_missing_or_extra_object_is_named(sample: Version, target: str) -> None:
     publish_to(sample.folder, target)
     url = target if "://" in target else f"file://{target}"
-    place, files, base = Place(target), sample.content["files"], f"versions/{sample.id}"
+    store, files, base = ObjectStore(target), sample.content["files"], f"versions/{sample.id}"
     codes, notes = "open/hcpcs_codes.parquet", "open/hcpcs_notes.parquet"
-    place.put(f"{base}/{codes}", b"x" * files[codes]["bytes"])
-    place.delete([f"{base}/{notes}"])
-    place.put(f"{base}/more.txt", b"")
+    store.put(f"{base}/{codes}", b"x" * files[codes]["bytes"])
+    store.delete([f"{base}/{notes}"])
+    store.put(f"{base}/more.txt", b"")
     assert {(p.check, p.file) for p in verify(url).problems} == {
         ("hashes", codes),
         ("files", notes),
@@ -376,9 +376,9 @@ def test_a_damaged_version_a_bad_pointer_and_no_bucket_are_refused(
     (copy / "open/licenses.parquet").unlink()
     with pytest.raises(SourceError, match=r"licenses\.parquet: is missing; nothing was sent"):
         publish_to(copy, target)
-    assert Place(target).list("") == []
-    Place(target).put(LATEST, b'{"version": "../..", "path": "../.."}')
-    Place(target).put("tier.json", b'{"tier": "open"}')
+    assert ObjectStore(target).list("") == []
+    ObjectStore(target).put(LATEST, b'{"version": "../..", "path": "../.."}')
+    ObjectStore(target).put("tier.json", b'{"tier": "open"}')
     with pytest.raises(TargetRefused, match="not what hcpcs writes"):
         publish_to(sample.folder, target)
     with pytest.raises(TargetRefused):

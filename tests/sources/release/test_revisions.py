@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from sources.archive.archive import HeldMember, HeldZip
+from sources.archive.archive import ArchivedZip, HeldMember
 from sources.release.revisions import revisions_of
 
 
@@ -14,11 +14,11 @@ def member(name: str, content: str, *, date: str | None = None, role: str = "cod
     return HeldMember(name, content * 64, 100, date, role)
 
 
-def zip_of(*members: HeldMember, sha: str = "0") -> HeldZip:
-    return HeldZip(sha * 64, f"{sha}.zip", 100, "2025-10", False, members)
+def zip_of(*members: HeldMember, sha: str = "0") -> ArchivedZip:
+    return ArchivedZip(sha * 64, f"{sha}.zip", 100, "2025-10", False, members)
 
 
-def order(*zips: HeldZip) -> list[str]:
+def order(*zips: ArchivedZip) -> list[str]:
     """Names of the first code member of each revision, the same for every order of arrival."""
     found = {tuple(r.members[0].name for r in revisions_of(list(p))[0]) for p in permutations(zips)}
     assert len(found) == 1

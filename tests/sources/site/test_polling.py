@@ -28,7 +28,7 @@ from site_server import (
 
 from hcpcs.files import file_sha256
 from pipeline.refresh.notify import Notice, notify
-from sources.archive.archive import Archive, HeldZip, inspect_zip
+from sources.archive.archive import Archive, ArchivedZip, inspect_zip
 from sources.errors import CuratedFileError
 from sources.release.calendar import expected_release, freshness, next_release
 from sources.site.client import FetchFailed, FetchLimits, StorageFull
@@ -103,7 +103,7 @@ class Holder:
     def poll(self):
         return poll(self.site, self.archive.index(), self.state)
 
-    def held(self) -> dict[str, list[HeldZip]]:
+    def held(self) -> dict[str, list[ArchivedZip]]:
         return self.archive.index().releases()
 
 
