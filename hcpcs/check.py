@@ -15,7 +15,7 @@ import pyarrow as pa
 from hcpcs.annotate.parsing import read_code
 from hcpcs.errors import HcpcsError
 from hcpcs.lookup import answers_on_day, caution_on_day, code_systems, require_loaded
-from hcpcs.version import Rows, read_rows
+from hcpcs.version_files import Rows, read_rows
 
 #: What a code is on the day, and what has changed since a release; ``check --fail-on`` takes these.
 STATUSES = ("valid", "ended", "purged", "not_yet", "unknown", "not_cms", "no_code")

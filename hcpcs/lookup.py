@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from hcpcs.annotate.parsing import read_code
 from hcpcs.errors import HcpcsError
-from hcpcs.version import VERSION_ID, Rows, read_rows, read_table
+from hcpcs.version_files import VERSION_ID, Rows, read_rows, read_table
 
 _SPAN_KEY = ["kind", "code", "episode", "span_number"]
 _SPAN = [

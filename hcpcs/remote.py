@@ -10,7 +10,7 @@ from typing import Any
 
 from hcpcs.errors import HcpcsError, in_one_line
 from hcpcs.manifest import NAME, file_entries, load_manifest
-from hcpcs.version import LatestPointer, NothingPublished
+from hcpcs.version_files import LatestPointer, NothingPublished
 
 _LATEST = "latest.json"
 _AT_ONCE = 8

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,53 +16,12 @@ from urllib.parse import unquote, urlsplit
 import pyarrow.compute
 import pyarrow.parquet
 
-from hcpcs.errors import HcpcsError, in_one_line
-from hcpcs.manifest import NAME, json_bytes, load_manifest, tables_of
+from hcpcs.errors import HcpcsError
+from hcpcs.manifest import NAME, load_manifest, tables_of
 from hcpcs.paths import Outputs
-
-Rows = list[dict[str, Any]]
-
-
-#: The form of a version's id.
-VERSION_ID = re.compile(r"[0-9]{4}\.(?:0[1-9]|1[0-2])\.[0-9]+")
-
+from hcpcs.version_files import VERSION_ID, FileDamaged, LatestPointer, NothingPublished, Rows, read_parquet
 
 _FINDING = {"finding", "severity", "member", "line", "code", "field", "raw_value", "message", "action", "occurrences"}
-
-
-class NothingPublished(HcpcsError):
-    """There is no version to read."""
-
-
-class FileDamaged(HcpcsError):
-    """A file of ours is not what was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class LatestPointer:
-    """``latest.json``: which version is the newest, and its folder below the one of the pointer."""
-
-    version: str
-
-    @property
-    def path(self) -> str:
-        """The version's folder, by a path that is the same on every system and in every URL."""
-        return f"versions/{self.version}"
-
-    def to_json(self) -> bytes:
-        """The file's bytes."""
-        return json_bytes({"version": self.version, "path": self.path})
-
-    @classmethod
-    def from_json(cls, data: bytes, where: str) -> LatestPointer:
-        """The pointer that ``data`` holds; raises ``FileDamaged`` for what is none; ``where`` names the file."""
-        try:
-            version = json.loads(data)["version"]
-        except (ValueError, LookupError, TypeError):
-            version = None
-        if not isinstance(version, str) or VERSION_ID.fullmatch(version) is None:
-            raise FileDamaged(f"{where} is damaged: it names no version")
-        return cls(version)
 
 
 @dataclass(frozen=True)
@@ -97,7 +55,7 @@ class Version:
         """A published table, sorted by its key; raises ``HcpcsError`` for a table that the version does not have."""
         if name not in self.paths:
             raise HcpcsError(f"version {self.id} has no table {name!r}; it has {', '.join(sorted(self.paths))}")
-        return _read_parquet(self.paths[name], columns=columns)
+        return read_parquet(self.paths[name], columns=columns)
 
     def lookup(self, code: str, on: date | str | None = None) -> Any:
         """What a code or modifier means: a dictionary for each meaning in its latest state, or its meaning on a day.
@@ -303,35 +261,3 @@ def version_folder(outputs: Outputs, named: str | None = None) -> Path:
             " `hcpcs versions` lists the versions there are"
         )
     return place
-
-
-def read_rows(
-    folder: Path, table: str, where: Sequence[tuple[str, str, Any]] | None = None, columns: list[str] | None = None
-) -> Rows:
-    """Rows of a published table that meet all conditions, in the file's order."""
-    rows: Rows = read_table(folder, table, where, columns).to_pylist()
-    return rows
-
-
-def read_table(
-    folder: Path, table: str, where: Sequence[tuple[str, str, Any]] | None = None, columns: list[str] | None = None
-) -> pyarrow.Table:
-    """What ``read_rows`` reads, as Arrow; raises ``FileDamaged``."""
-    path = folder / "open" / f"{table}.parquet"
-    return _read_parquet(path, filters=list(where) if where else None, columns=columns)
-
-
-def _read_parquet(path: Path, **options: Any) -> pyarrow.Table:
-    """A whole Parquet file of a version; raises ``FileDamaged``."""
-    try:
-        return pyarrow.parquet.read_table(path, **options)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise FileDamaged(
-            f"{path} cannot be read: {in_one_line(error)}; `hcpcs verify` lists all damage, and"
-            " `hcpcs refresh --offline` publishes the same content anew"
-        ) from None
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    return value.isoformat() if isinstance(value, date) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +17,8 @@ MODULES = sorted(p for package in PACKAGES for p in (REPOSITORY / package).rglob
 #: Standard and third-party modules that open a connection.
 OPENS_SOCKETS = {"socket", "ssl", "http", "ftplib", "smtplib", "asyncio", "httpx", "requests", "aiohttp", "urllib3"}
 OPENS_SOCKETS |= {"urllib.request", "xmlrpc"}
-READS_ENVIRONMENT = {"hcpcs/__init__.py", "pipeline/definitions.py", "hcpcs/cli/main.py", "pipeline/commands/ui.py"}
+READS_ENVIRONMENT = {"hcpcs/__init__.py", "hcpcs/cli/main.py"}
+READS_ENVIRONMENT |= {"pipeline/definitions.py", "pipeline/commands/refresh.py", "pipeline/commands/ui.py"}
 
 
 def place(path: Path) -> str:
@@ -38,6 +39,53 @@ def imports(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{place(path)}: imports are absolute"
             yield node.module or ""
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def module_name(path: Path) -> str:
+    return place(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def modules_it_runs(path: Path, modules: Set[str]) -> set[str]:
+    """Our modules that a module imports when it runs, at the top or in functions, or finds by a name in quotes."""
+    found = set()
+    pending: list[ast.AST] = [tree(path)]
+    while pending:
+        node = pending.pop()
+        pending += [child for child in ast.iter_child_nodes(node) if not is_for_types(child)]
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("import_module", "importlib.import_module"):
+            found |= {a.value for a in node.args if isinstance(a, ast.Constant)}
+    return found & modules
+
+
+def circles(edges: dict[str, set[str]]) -> list[set[str]]:
+    """Every set of modules that reach one another."""
+    reached: dict[str, set[str]] = {}
+    for start in edges:
+        seen: set[str] = set()
+        pending = [start]
+        while pending:
+            new = edges[pending.pop()] - seen
+            seen |= new
+            pending += new
+        reached[start] = seen
+    found = [{other for other in reached[one] if one in reached[other]} for one in edges if one in reached[one]]
+    return [circle for number, circle in enumerate(found) if circle not in found[:number]]
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    names = {module_name(path) for path in MODULES}
+    # A package's own file is imported with each module in it, and imports of its modules are no circle by that.
+    edges = {module_name(path): modules_it_runs(path, names) - {module_name(path)} for path in MODULES}
+    assert sum(map(len, edges.values())) > len(names)
+    assert [sorted(circle) for circle in circles(edges)] == []
 
 
 def test_there_are_modules_of_all_packages() -> None:

@@ -27,7 +27,8 @@ def findings_command(
     \b
     Example: hcpcs findings 2012-01
     """
-    from hcpcs.version import NothingPublished, read_rows, refused_findings
+    from hcpcs.version import refused_findings
+    from hcpcs.version_files import NothingPublished, read_rows
 
     where = [("release_id", "=", release)] if release else []
     where += [("severity", "=", severity)] if severity else []

@@ -19,7 +19,8 @@ import pyarrow.csv
 from hcpcs.errors import HcpcsError
 from hcpcs.export.notice import license_notice
 from hcpcs.export.registry import ExportFormat
-from hcpcs.version import Rows, Version
+from hcpcs.version import Version
+from hcpcs.version_files import Rows
 
 #: OMOP leaves the ids from here on to others than OHDSI.
 _FIRST_ID = 2_000_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -118,6 +119,7 @@ def refresh_command(
         raise click.UsageError(f"{' and '.join(given)} exclude each other")
     if restricted is None and (cpt or accept):
         raise click.UsageError("--cpt and --accept go with --restricted")
+    from pipeline.orchestration.openlineage_settings import OpenLineageSettings
     from pipeline.refresh.notify import Notifier
     from pipeline.refresh.refresh import refresh
     from pipeline.versions.restricted import request_restricted, write_restricted
@@ -149,7 +151,7 @@ def refresh_command(
                         dagster_home=dagster_home,
                         tell=tell,
                         warn=warn,
-                        sends_lineage=True,
+                        openlineage=OpenLineageSettings.of_environment(os.environ),
                         wait=wait,
                     )
             except Exception as error:
@@ -298,7 +300,8 @@ def releases_command(context: click.Context, outputs: Outputs, as_json: bool) ->
     """
     if context.invoked_subcommand is not None:
         return
-    from hcpcs.version import NothingPublished, read_rows, version_folder
+    from hcpcs.version import version_folder
+    from hcpcs.version_files import NothingPublished, read_rows
     from sources.archive.archive import Archive
 
     index = Archive(outputs.archive).index()

@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow.parquet
 
 from hcpcs.paths import Outputs
-from hcpcs.version import read_rows, version_folder
+from hcpcs.version import version_folder
+from hcpcs.version_files import read_rows
 from sources.archive.archive import Archive, ArchivedZip
 from sources.code_file.record_layout import CONTINUATION_KINDS
 from sources.errors import SourceError

@@ -32,6 +32,7 @@ import pyarrow.parquet
 
 from hcpcs.paths import Outputs
 from pipeline.lineage import columns as lineage
+from pipeline.orchestration.openlineage_settings import OpenLineageSettings
 from pipeline.orchestration.run_context import RunContext
 from pipeline.versions.publish import PublishResult
 from pipeline.versions.store import read_manifest
@@ -42,8 +43,6 @@ from sources.archive.archive import ArchivedZip
 from sources.curated.tables import load_licenses
 
 JOB = "refresh"
-#: The namespace of jobs and tables; OPENLINEAGE_NAMESPACE sets another.
-NAMESPACE = "hcpcs"
 #: The namespace of what CMS publishes.
 CMS_NAMESPACE = "https://www.cms.gov"
 #: How long the end of a run waits for events under way, in seconds.
@@ -76,37 +75,6 @@ FACETS_FOLDER = Path(__file__).resolve().parent / "openlineage_facets"
 OUR_FACETS = "urn:hcpcs:openlineage:1-0-0:"
 
 Event = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenLineageSettings:
-    """What OpenLineage's configuration says: whether to tell at all, in which namespace, whether to send as well.
-
-    ``problem`` is what is wrong with the configuration, in words.
-    """
-
-    is_disabled: bool = False
-    namespace: str = NAMESPACE
-    sends: bool = False
-    problem: str = ""
-
-    @classmethod
-    def of_environment(cls, environment: Mapping[str, str]) -> OpenLineageSettings:
-        """The settings as OpenLineage's client would find them: variables, then the places of ``openlineage.yml``."""
-        stated = environment.get("OPENLINEAGE_CONFIG")
-        places = [Path(stated)] if stated else []
-        places += [Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml").expanduser()]
-        by_variable = environment.get("OPENLINEAGE_URL") or any(
-            name.startswith("OPENLINEAGE__TRANSPORT__") for name in environment
-        )
-        return cls(
-            is_disabled=environment.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true",
-            namespace=environment.get("OPENLINEAGE_NAMESPACE") or NAMESPACE,
-            sends=bool(by_variable) or any(place.is_file() for place in places),
-            problem=f"OPENLINEAGE_CONFIG names {stated}, which is no file"
-            if stated and not places[0].is_file()
-            else "",
-        )
 
 
 def build_openlineage_resource(settings: OpenLineageSettings, outputs: Outputs) -> dg.ResourceDefinition:

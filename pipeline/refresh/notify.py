@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from hcpcs.paths import Outputs
-from hcpcs.version import FileDamaged, latest_version
+from hcpcs.version import latest_version
+from hcpcs.version_files import FileDamaged
 from sources.site.client import FetchFailed, post_json
 
 if TYPE_CHECKING:

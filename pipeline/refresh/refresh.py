@@ -23,7 +23,8 @@ from hcpcs.errors import HcpcsError, printable
 from hcpcs.files import write_atomically
 from hcpcs.manifest import json_bytes
 from hcpcs.paths import Outputs
-from hcpcs.version import FileDamaged, latest_version, refused_findings
+from hcpcs.version import latest_version, refused_findings
+from hcpcs.version_files import FileDamaged
 from pipeline.lineage.columns import tables
 from pipeline.orchestration.fingerprints import build_fingerprint, staged_fingerprint
 from pipeline.orchestration.run_context import Progress, RefreshRefused, RunContext
@@ -45,6 +46,7 @@ from sources.errors import SourceError
 if TYPE_CHECKING:
     import dagster as dg
 
+    from pipeline.orchestration.openlineage_settings import OpenLineageSettings
     from sources.site.fetch_new import FetchReport
     from sources.site.polling import Site
 
@@ -134,15 +136,15 @@ def refresh(
     dagster_home: Path | None = None,
     tell: Progress = lambda text: None,
     warn: Progress | None = None,
-    sends_lineage: bool = False,
+    openlineage: OpenLineageSettings | None = None,
     wait: float = WAIT,
 ) -> RefreshResult:
     """Build and publish from what is held and what is ``offered`` (a folder of releases, or a zip) or new on ``site``.
 
     ``addresses`` are URLs of zips to fetch instead of asking the site's page.
     ``stated`` names the release of everything offered; ``skip_bad`` leaves out what cannot be used instead of
-    refusing all; ``accept_losses`` publishes releases that lack what their neighbors have; ``sends_lineage`` also
-    sends the run's lineage where the environment says; ``tell`` gets progress, ``warn`` what must stay readable after
+    refusing all; ``accept_losses`` publishes releases that lack what their neighbors have; ``openlineage``
+    names where else its lineage is sent; ``tell`` gets progress, ``warn`` what must stay readable after
     the run (by default ``tell`` gets it); ``wait`` is how many seconds another writer may take to end.
     Raises ``SourceError``, ``BeingWritten``, ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was
     published and held stays as it was then.
@@ -150,7 +152,7 @@ def refresh(
     home = dagster_home or outputs.dagster_home
     with _failed_writes_reported(outputs, home), only_writer(outputs, wait=wait, tell=tell):
         return _refresh_alone(
-            outputs, offered, stated, skip_bad, accept_losses, site, addresses, home, tell, warn or tell, sends_lineage
+            outputs, offered, stated, skip_bad, accept_losses, site, addresses, home, tell, warn or tell, openlineage
         )
 
 
@@ -198,7 +200,7 @@ def _refresh_alone(
     home: Path,
     tell: Progress,
     warn: Progress,
-    sends_lineage: bool,
+    openlineage: OpenLineageSettings | None,
 ) -> RefreshResult:
     """Refresh as the only one that writes."""
     mend_small_files(outputs)
@@ -208,7 +210,7 @@ def _refresh_alone(
             report = _fetch(outputs, site, addresses, Path(folder), tell) if site is not None else None
             if report is not None:
                 offered = Path(folder) if report.fetched else None
-            done = _refresh(outputs, offered, stated, skip_bad, accept_losses, report, home, tell, warn, sends_lineage)
+            done = _refresh(outputs, offered, stated, skip_bad, accept_losses, report, home, tell, warn, openlineage)
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk is what it may have to tell of
             write_run_summary(outputs, refused_summary(outputs, error))
@@ -257,7 +259,7 @@ def _refresh(
     home: Path,
     tell: Progress,
     warn: Progress,
-    sends_lineage: bool,
+    openlineage: OpenLineageSettings | None,
 ) -> RefreshResult:
     archive = Archive(outputs.archive)
     held = archive.index()
@@ -290,7 +292,7 @@ def _refresh(
     try:
         while True:
             try:
-                read = _run_job(outputs, run_context, home, sends_lineage)
+                read = _run_job(outputs, run_context, home, openlineage)
                 break
             except ChecksFailed:
                 if not (skip_bad and run_context.partial):
@@ -353,21 +355,23 @@ def _intact_latest(outputs: Outputs) -> PublishResult | None:
     return PublishResult(version, folder, False, rows)
 
 
-def _run_job(outputs: Outputs, run_context: RunContext, home: Path, sends_lineage: bool) -> list[str]:
+def _run_job(
+    outputs: Outputs, run_context: RunContext, home: Path, openlineage: OpenLineageSettings | None
+) -> list[str]:
     """Run the job ``refresh`` on the persistent instance; returns the releases it read."""
     stale = _stale(outputs, run_context)
     with run_context.reading_in_advance(stale):
-        return _run_job_on(stale, outputs, run_context, home, sends_lineage)
+        return _run_job_on(stale, outputs, run_context, home, openlineage)
 
 
 def _run_job_on(
-    stale: list[str], outputs: Outputs, run_context: RunContext, home: Path, sends_lineage: bool
+    stale: list[str], outputs: Outputs, run_context: RunContext, home: Path, openlineage: OpenLineageSettings | None
 ) -> list[str]:
     run_context.tell("starting Dagster")
     warnings.filterwarnings("ignore", module="dagster")
     import dagster as dg
 
-    from pipeline.definitions import build_definitions, openlineage_settings
+    from pipeline.orchestration.assemble import assemble
 
     errors: list[BaseException] = []
 
@@ -377,9 +381,9 @@ def _run_job_on(
             errors.append(context.op_exception)
 
     prepare_home(home)
-    told = openlineage_settings() if sends_lineage else None
-    definitions = build_definitions(outputs=outputs.folder, run_context=run_context, openlineage=told)
-    job = definitions.resolve_job_def("refresh").with_hooks({keep_error})
+    given = dg.ResourceDefinition.hardcoded_resource(run_context)
+    definitions = assemble(outputs=outputs.folder, run_context=given, openlineage=openlineage, hooks={keep_error})
+    job = definitions.resolve_job_def("refresh")
     with dg.DagsterInstance.from_config(str(home)) as instance:
         keys = _align_partitions(instance, list(run_context.releases()))
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -166,8 +166,8 @@ def _import_dagster_meanwhile() -> None:
     """Begin to import what builds a version: that takes two seconds, and the zips are not all looked into yet."""
     warnings.filterwarnings("ignore", module="dagster")
 
-    def import_definitions() -> None:
+    def import_assets() -> None:
         with contextlib.suppress(Exception):  # who needs it imports it again, and tells what is wrong
-            importlib.import_module("pipeline.definitions")
+            importlib.import_module("pipeline.orchestration.assemble")
 
-    threading.Thread(target=import_definitions).start()
+    threading.Thread(target=import_assets).start()

@@ -13,7 +13,8 @@ from typing import Any
 from hcpcs.files import file_sha256, write_atomically
 from hcpcs.manifest import NAME, ManifestDamaged, json_bytes, load_manifest
 from hcpcs.paths import Outputs
-from hcpcs.version import VERSION_ID, FileDamaged, LatestPointer, latest_version, refused_findings
+from hcpcs.version import latest_version, refused_findings
+from hcpcs.version_files import VERSION_ID, FileDamaged, LatestPointer
 
 
 def all_versions(outputs: Outputs) -> list[str]:

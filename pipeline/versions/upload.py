@@ -1,4 +1,4 @@
-"""``hcpcs publish``: a version in object storage, or in a folder that others read; and the reading of one for `verify`.
+"""``hcpcs publish``: a version in object storage, or in a folder that others read.
 
 The manifest is written first, by a conditional write: it claims the version, so that every publisher of that version
 writes the same bytes and another one is refused. Then the files, then ``latest/``, then the pointer, again by a
@@ -14,25 +14,18 @@ other did. A publishing that was killed continues where it stopped, and an objec
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import re
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from hcpcs.files import write_atomically
 from hcpcs.manifest import NAME, ManifestDamaged, file_entries, json_bytes, load_manifest, tables_of
+from pipeline.versions.object_store import ObjectStore, TargetRefused
+from pipeline.versions.published_target import LATEST, parsed_json
 from pipeline.versions.store import version_key
+from pipeline.versions.verify import verify
 from sources.errors import SourceError
 
-LATEST = "latest.json"
 LATEST_FOLDER = "latest"
 TIER = "tier.json"
 
@@ -41,11 +34,6 @@ Progress = Callable[[str], None]
 _ELSEWHERE = "publish to a folder or prefix of its own"
 #: So often is the pointer tried again when other publishers move it at the same time.
 _POINTER_TRIES = 5
-_VERSION_URL = re.compile(r"(.*?)/versions/(\d{4}\.\d{2}\.\d+)/?$")
-
-
-class TargetRefused(SourceError):
-    """A target cannot be written to or read: no rights, no space, no such bucket, or of another tier."""
 
 
 class VersionExists(SourceError):
@@ -77,7 +65,7 @@ def publish_to(folder: Path, target: str, *, tell: Progress = lambda text: None)
     _refuse_outputs(store)
     _keep_tiers_apart(store, manifest["content"]["tier"])
     pointer, tag = store.read_tagged(LATEST)
-    before = _parsed(store, LATEST, pointer) if pointer is not None else None
+    before = parsed_json(store, LATEST, pointer) if pointer is not None else None
     if before is not None and _is_newer(before, version):
         raise VersionExists(f"{target} has {before['version']}, which is newer than {version}; nothing was sent")
     base = f"versions/{version}"
@@ -106,204 +94,13 @@ def publish_to(folder: Path, target: str, *, tell: Progress = lambda text: None)
     try:
         moved = _move_pointer(store, version, _pointer(version, claimed), pointer, tag)
     except VersionExists:
-        newer = _parsed(store, LATEST, store.read(LATEST) or b"")["path"]
+        newer = parsed_json(store, LATEST, store.read(LATEST) or b"")["path"]
         _put_latest(store, newer, store.read(f"{newer}/{NAME}") or b"")
         raise
     return UploadResult(target, version, sent, len(entries) - sent, moved)
 
 
-@contextmanager
-def fetched_version(url: str) -> Iterator[tuple[Path, list[tuple[str, str]]]]:
-    """A copy of the version at ``url`` in a temporary folder, and what lies there that does not belong to it.
-
-    ``url`` is a target of ``publish_to``, one of its versions, or a version's folder as such. A missing file is
-    missing in the copy too. Raises ``SourceError`` where there is no version.
-    """
-    found = _VERSION_URL.match(url)
-    store = ObjectStore(found[1] if found else url)
-    problems: list[tuple[str, str]] = []
-    base = f"versions/{found[2]}/" if found else ""
-    if not found:
-        pointer = store.read(LATEST)
-        if pointer is not None:
-            stated = _parsed(store, LATEST, pointer)
-            base = f"{stated['path']}/"
-            held = store.read(base + NAME)
-            if held is not None and hashlib.sha256(held).hexdigest() != stated.get("manifest_sha256"):
-                problems.append((LATEST, "names another manifest than the one that lies there"))
-    data = store.read(base + NAME)
-    if data is None:
-        raise SourceError(f"{url} is not a version: it holds no {NAME}")
-    with tempfile.TemporaryDirectory(prefix="hcpcs-verify-") as scratch:
-        folder = Path(scratch)
-        (folder / NAME).write_bytes(data)
-        try:
-            entries = file_entries(load_manifest(data, url))
-        except ManifestDamaged:
-            entries = {}  # for whoever reads the copy to report
-        for name in entries:
-            content = store.read(base + name)
-            if content is not None:
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(content)
-        if base and entries:
-            extra = [p.removeprefix(base) for p in store.list(base)]
-            what = "is not of this version: the manifest does not name it"
-            problems += [(name, what) for name in extra if name not in {NAME, *entries}]
-        yield folder, problems
-
-
-class ObjectStore:
-    """A target: object storage by its URL, or a folder. All paths are relative to it, with slashes."""
-
-    def __init__(self, target: str) -> None:
-        try:
-            import obstore
-            from obstore.exceptions import BaseError
-            from obstore.store import LocalStore, from_url
-        except ImportError:
-            raise SourceError("obstore is not installed; `pip install 'hcpcs[remote]'` brings it") from None
-        self.target = target
-        self._obstore = obstore
-        self._errors = (BaseError, OSError)
-        self._folder: Path | None = None
-        self._is_web = False
-        try:
-            if "://" not in target or target.startswith("file://"):
-                self._folder = Path(target.removeprefix("file://")).resolve()
-                self._store: Any = LocalStore(self._folder, mkdir=True)
-            else:
-                self._is_web = target.startswith(("http://", "https://"))
-                options: dict[str, Any] = {"retry_config": {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}}
-                if self._is_web:
-                    options["client_options"] = {"allow_http": True}
-                self._store = from_url(target, **options)
-        except (BaseError, OSError, ValueError) as error:
-            raise self._refused("cannot be opened", error) from None
-
-    def folders_around(self) -> Sequence[Path]:
-        """The folders that the target lies in; none for object storage."""
-        return self._folder.parents if self._folder is not None else ()
-
-    def read(self, path: str) -> bytes | None:
-        """The bytes at ``path``; None where there are none."""
-        return self.read_tagged(path)[0]
-
-    def read_tagged(self, path: str) -> tuple[bytes | None, dict[str, Any]]:
-        """The bytes at ``path``, and what a conditional write must name to replace them and nothing later."""
-        try:
-            found = self._obstore.get(self._store, path)
-            meta = found.meta
-            return bytes(found.bytes()), {k: meta[k] for k in ("e_tag", "version") if meta.get(k) is not None}
-        except FileNotFoundError:
-            return None, {}
-        except self._errors as error:
-            raise self._refused(f"{path} cannot be read", error) from None
-
-    def size(self, path: str) -> int | None:
-        """The size of what lies at ``path``; None where there is nothing."""
-        try:
-            size: int = self._obstore.head(self._store, path)["size"]
-            return size
-        except FileNotFoundError:
-            return None
-        except self._errors as error:
-            raise self._refused(f"{path} cannot be read", error) from None
-
-    def list(self, prefix: str) -> list[str]:
-        """Paths below ``prefix``; none where the place cannot list, as a plain web server, or may not."""
-        if self._is_web:
-            return []
-        try:
-            return [entry["path"] for batch in self._obstore.list(self._store, prefix) for entry in batch]
-        except self._errors:
-            return []
-
-    def put(self, path: str, data: bytes) -> None:
-        """Write ``data``, whole or not at all."""
-        try:
-            self._obstore.put(self._store, path, data)
-        except self._errors as error:
-            raise self._refused(f"{path} cannot be written", error) from None
-
-    def copy(self, source: str | None, path: str) -> bool:
-        """Copy what lies at ``source``, without sending it again; returns whether anything lay there."""
-        if source is None:
-            return False
-        if self._folder is not None:  # obstore copies by hard links, which not every file system has
-            data = self.read(source)
-            if data is not None:
-                self.put(path, data)
-            return data is not None
-        try:
-            self._obstore.copy(self._store, source, path)
-        except FileNotFoundError:
-            return False
-        except self._errors as error:
-            raise self._refused(f"{path} cannot be written", error) from None
-        return True
-
-    def delete(self, paths: Sequence[str]) -> None:
-        """Remove what lies at ``paths``."""
-        for path in paths:
-            try:
-                self._obstore.delete(self._store, path)
-            except FileNotFoundError:
-                continue
-            except self._errors as error:
-                raise self._refused(f"{path} cannot be removed", error) from None
-
-    def link(self, path: str, goal: str) -> bool:
-        """Let ``path`` be a link to ``goal`` beside it, replaced at once; returns whether this place has links."""
-        if self._folder is None:
-            return False
-        link, fresh = self._folder / path, self._folder / f".{path}.{os.getpid()}"
-        if link.is_dir() and not link.is_symlink():
-            return False
-        try:
-            fresh.unlink(missing_ok=True)
-            fresh.symlink_to(goal)
-            fresh.replace(link)
-        except OSError:  # a file system without links
-            return False
-        return True
-
-    def put_new(self, path: str, data: bytes) -> bool:
-        """Write ``data`` where nothing lies; returns whether it did."""
-        try:
-            self._obstore.put(self._store, path, data, mode="create")
-        except self._obstore.exceptions.AlreadyExistsError:
-            return False
-        except self._errors as error:
-            raise self._refused(f"{path} cannot be written", error) from None
-        return True
-
-    def swap(self, path: str, before: bytes | None, tag: Any, data: bytes) -> bool:
-        """Replace what was read, ``before`` with its ``tag``, and nothing written since; returns whether it did."""
-        if before is None:
-            return self.put_new(path, data)
-        if self._folder is not None:  # file systems know no conditional write; a lock among publishers stands for it
-            with FileLock(self._folder / ".publish.lock", timeout=60):
-                if self.read(path) != before:
-                    return False
-                write_atomically(self._folder / path, data)
-                return True
-        try:
-            self._obstore.put(self._store, path, data, mode=tag)
-        except self._obstore.exceptions.PreconditionError:
-            return False
-        except self._errors as error:
-            raise self._refused(f"{path} cannot be written", error) from None
-        return True
-
-    def _refused(self, what: str, error: Exception) -> TargetRefused:
-        cause = str(error).strip().splitlines()
-        return TargetRefused(f"{self.target}: {what}: {cause[0][:300] if cause else type(error).__name__}")
-
-
 def _refuse_damaged(folder: Path) -> None:
-    from pipeline.versions.verify import verify
-
     report = verify(folder)
     if not report.ok:
         first = report.problems[0]
@@ -388,7 +185,7 @@ def _put_latest(store: ObjectStore, base: str, data: bytes) -> None:
 
 def _keep_tiers_apart(store: ObjectStore, tier: str) -> None:
     store.put_new(TIER, json_bytes({"tier": tier}))
-    held = _parsed(store, TIER, store.read(TIER) or b"").get("tier")
+    held = parsed_json(store, TIER, store.read(TIER) or b"").get("tier")
     if held != tier:
         raise TargetRefused(f"{store.target} is for the tier {held!r}; give the tier {tier!r} a target of its own")
 
@@ -398,7 +195,7 @@ def _move_pointer(store: ObjectStore, version: str, wanted: bytes, seen: bytes |
     for _ in range(_POINTER_TRIES):
         if seen == wanted:
             return False
-        if seen is not None and _is_newer(_parsed(store, LATEST, seen), version):
+        if seen is not None and _is_newer(parsed_json(store, LATEST, seen), version):
             raise VersionExists(f"{store.target} got a newer version meanwhile; {version} lies there beside it")
         if store.swap(LATEST, seen, tag, wanted):
             return True
@@ -416,17 +213,6 @@ def _pointer(version: str, data: bytes) -> bytes:
             "tables": {table: f"{base}/{name}" for table, name in tables_of(load_manifest(data, base)).items()},
         }
     )
-
-
-def _parsed(store: ObjectStore, path: str, data: bytes) -> dict[str, Any]:
-    try:
-        parsed: dict[str, Any] = json.loads(data)
-        if path == LATEST:
-            version_key(parsed["version"])
-            assert re.fullmatch(r"versions/\d{4}\.\d{2}\.\d+", parsed["path"])
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
-        raise TargetRefused(f"{store.target}: {path} is not what hcpcs writes there") from None
-    return parsed
 
 
 def _is_newer(pointer: dict[str, Any], version: str) -> bool:

@@ -22,6 +22,7 @@ from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
 from pipeline.versions.license_gate import inspect_version
 from pipeline.versions.parquet import logical_sha256
+from pipeline.versions.published_target import fetched_version
 from schemas.contract import ContractViolation
 from schemas.registry import contracts, enforce
 from sources.curated.license_policy import load_license_policy
@@ -80,8 +81,6 @@ def verify(location: str | Path) -> Verification:
     else that is wrong is a problem in the report.
     """
     if "://" in str(location):
-        from pipeline.versions.upload import fetched_version
-
         with fetched_version(str(location)) as (folder, missing):
             return _verify_folder(folder, str(location), [Problem("files", name, what) for name, what in missing])
     folder = Path(location)

@@ -13,7 +13,7 @@ from conftest import Version
 from filelock import FileLock
 
 from hcpcs.paths import Outputs
-from hcpcs.version import NothingPublished
+from hcpcs.version_files import NothingPublished
 from pipeline.catalog import build, start
 from pipeline.catalog.build import write_catalog
 from pipeline.catalog.held import Held, read_held

@@ -40,9 +40,9 @@ from pipeline.orchestration.openlineage import (
     FACETS_FOLDER,
     Datasets,
     Endpoint,
-    OpenLineageSettings,
     build_openlineage_resource,
 )
+from pipeline.orchestration.openlineage_settings import OpenLineageSettings
 from pipeline.orchestration.run_context import RefreshRefused
 from schemas.registry import contracts
 from sources.archive.archive import Archive, ArchivedZip

@@ -25,7 +25,9 @@ from moto.server import ThreadedMotoServer
 
 from hcpcs.manifest import file_entries, json_bytes, load_manifest, sealed
 from hcpcs.paths import Outputs
-from pipeline.versions.upload import LATEST, ObjectStore, TargetRefused, VersionExists, publish_to
+from pipeline.versions.object_store import ObjectStore, TargetRefused
+from pipeline.versions.published_target import LATEST
+from pipeline.versions.upload import VersionExists, publish_to
 from pipeline.versions.verify import verify
 from sources.errors import SourceError
 
