@@ -387,7 +387,7 @@ def find_dialect(filesystem: pyarrow.fs.FileSystem, path: str, options: TextOpti
     if not whole and len(lines) > 1:
         lines.pop()  # cut in the middle
     best: tuple[tuple[bool, bool, float, int], Dialect] | None = None
-    for delimiter in options.delimiter or _DELIMITERS:
+    for delimiter in options.delimiter or _candidates(lines[0]):
         stated = options.quote or ('"' if options.escape else None)
         quote = "" if stated == "none" else stated
         columns, header_lines = _header(lines, delimiter, '"' if quote is None else quote)
@@ -403,6 +403,12 @@ def find_dialect(filesystem: pyarrow.fs.FileSystem, path: str, options: TextOpti
             best = rank, found
     assert best is not None
     return _checked_names(path, best[1], number)
+
+
+def _candidates(header: bytes) -> str:
+    """The delimiters that a header can have: those in its first line, unless a quoted name goes over its end."""
+    found = "".join(d for d in _DELIMITERS if d.encode() in header)
+    return _DELIMITERS if header.count(b'"') % 2 else found or ","
 
 
 def _readings(quote: str | None) -> tuple[str, ...]:
@@ -474,7 +480,10 @@ def blocks(filesystem: pyarrow.fs.FileSystem, path: str, dialect: Dialect) -> It
                 if trouble := scan.trouble(at_end=at_end, counts_fields=False):
                     raise _refusal(path, line + scan.line_of(trouble[0]), trouble[1], dialect)
                 data = data[: scan.end]
-            lines, records, blank = _counted(data, scan, dialect)
+            if scan is not None:
+                lines, records, blank = scan.line_of(scan.end), scan.records, scan.blank
+            else:
+                lines, records, blank = _counted(data, dialect)
             if data:
                 yield Block(path, replace(dialect, quote=dialect.quote or ""), data, line, records, blank)
                 line, rest = line + lines, rest[len(data) :]
@@ -486,15 +495,14 @@ def _last_line_end(data: bytes) -> int:
     return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, max(len(data) - 1, 0)) + 1
 
 
-def _counted(data: bytes, scan: _Scan | None, dialect: Dialect) -> tuple[int, int, int]:
-    """Line ends, records and blank lines of whole records."""
+def _counted(data: bytes, dialect: Dialect) -> tuple[int, int, int]:
+    """Line ends, records and blank lines of whole records in which nothing is quoted."""
     ends, returns = data.count(b"\n"), data.count(b"\r") if b"\r" in data else 0
     lone = returns - data.count(b"\r\n") if returns else 0
-    if scan is None:
-        blank = b"\n\n" in data or b"\n\r\n" in data or data[:1] in (b"\n", b"\r")
-        if not lone and not blank:
-            return ends, ends + (data[-1:] not in (b"\n", b"")), 0
-        scan = _Scan(data, replace(dialect, quote=""))
+    blank = b"\n\n" in data or b"\n\r\n" in data or data[:1] in (b"\n", b"\r")
+    if not lone and not blank:
+        return ends, ends + (data[-1:] not in (b"\n", b"")), 0
+    scan = _Scan(data, replace(dialect, quote=""))
     return ends + lone, scan.records, scan.blank
 
 
