@@ -21,8 +21,7 @@ from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
 from sources.curated.license_policy import load_license_policy
 from sources.errors import ReleaseRefused, SourceError
 from sources.excel.reader import forget_sheets
-from sources.release.release import ReleaseRead, empty_release, read_release
-from sources.release.revisions import revisions_of
+from sources.release.release import ReleaseRead, empty_release, read_release, read_revisions
 
 Progress = Callable[[str], None]
 
@@ -126,9 +125,10 @@ class RunContext:
         """Of releases that lack what their neighbors have (``losses``, in words) those that nobody accepted so."""
         zips = self.releases()
         for release_id, words in losses.items():
-            key = f"{release_id}/{revisions_of(zips[release_id])[0][-1].content}"
-            if self.accept_losses or key in self.index.accepted:
-                self._accepted[key] = words
+            revision = read_revisions(self.archive, release_id, zips[release_id])[-1]
+            keys = [f"{release_id}/{content}" for content in revision.contents]
+            if self.accept_losses or self.index.accepted.keys() & keys:
+                self._accepted[keys[0]] = words
             else:
                 self.partial[release_id] = words
         return self.partial

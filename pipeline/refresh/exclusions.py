@@ -10,7 +10,7 @@ from hcpcs.paths import Outputs
 from pipeline.versions.writer import WAIT, only_writer
 from sources.archive.archive import Archive
 from sources.errors import SourceError
-from sources.release.revisions import revisions_of
+from sources.release.release import read_revisions
 
 
 def exclude(
@@ -25,16 +25,17 @@ def exclude(
         archive = Archive(outputs.archive)
         index = archive.index()
         release_id, number = _parsed(which)
+        keys = [which]
         zips = index.releases().get(release_id)
         if number is not None:
             if zips is None:
                 raise SourceError(f"release {release_id} is not loaded; `hcpcs releases` lists those that are")
-            revisions = revisions_of(zips)[0]
+            revisions = read_revisions(archive, release_id, zips)
             if not 1 <= number <= len(revisions):
                 raise SourceError(f"release {release_id} has {len(revisions)} revisions, not {number}")
             # By content, so that the same posting stays excluded however revisions come to be counted.
-            which = f"{release_id}/{revisions[number - 1].content}"
-        excluded = index.excluded | {which: reason}
+            keys = [f"{release_id}/{content}" for content in revisions[number - 1].contents]
+        excluded = index.excluded | dict.fromkeys(keys, reason)
         if index.zips and not replace(index, excluded=excluded).releases_to_build():
             raise SourceError(f"without {which} nothing would be left to publish")
         archive.commit(replace(index, excluded=excluded))
@@ -48,15 +49,15 @@ def include(
         archive = Archive(outputs.archive)
         index = archive.index()
         release_id, number = (which, None) if which in index.excluded else _parsed(which)
-        wanted = which
+        wanted = {which}
         if number is not None:
-            revisions = revisions_of(index.releases().get(release_id, []))[0]
+            revisions = read_revisions(archive, release_id, index.releases().get(release_id, []))
             if 1 <= number <= len(revisions):
-                wanted = f"{release_id}/{revisions[number - 1].content}"
-        if wanted not in index.excluded:
+                wanted = {f"{release_id}/{content}" for content in revisions[number - 1].contents}
+        if not wanted & index.excluded.keys():
             names = ", ".join(index.excluded) or "none is"
             raise SourceError(f"{which} is not excluded; excluded: {names}")
-        archive.commit(replace(index, excluded={k: v for k, v in index.excluded.items() if k != wanted}))
+        archive.commit(replace(index, excluded={k: v for k, v in index.excluded.items() if k not in wanted}))
 
 
 def _parsed(which: str) -> tuple[str, int | None]:

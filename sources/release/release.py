@@ -5,6 +5,7 @@ Reads bytes through the archive and nothing else; decides nothing about other re
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -17,11 +18,11 @@ from sources.code_file.records import RECORD_SCHEMA, merge_findings, typed_recor
 from sources.code_file.text import read_anweb_text
 from sources.code_file.workbook import first_sheet, read_anweb_workbook
 from sources.curated.tables import load_codebook
-from sources.errors import MemberError, ReleaseRefused
+from sources.errors import MemberError, ReleaseRefused, SourceError
 from sources.findings import FINDING_SCHEMA, Finding, findings_frame
 from sources.release.member_roles import UNREADABLE_ROLES
 from sources.release.names import effective_day
-from sources.release.revisions import Revision, revisions_of
+from sources.release.revisions import Revision, postings_of, revisions_of
 from sources.side_files.kinds import SIDE_SCHEMAS, read_side_files
 
 #: Columns of the records of one release, all its revisions.
@@ -82,16 +83,31 @@ class _CodeFile:
     columns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Posting:
+    """The code file of one zip, read: its source, its witness if it has one, and all findings."""
+
+    chosen: _CodeFile
+    witness: _CodeFile | None
+    findings: list[Finding]
+
+    @property
+    def states(self) -> list[pl.DataFrame]:
+        """What each form states, wherever it is."""
+        files = [self.chosen, *([self.witness] if self.witness else [])]
+        return [_stated(file.records) for file in files]
+
+
 def read_release(archive: Archive, release_id: str, zips: list[ArchivedZip]) -> ReleaseRead:
     """Read every revision of a release from its held zips.
 
     Raises ``ReleaseRefused`` with all findings where a code file breaks the record layout or cannot be read, where
     there is none, or where one zip holds two different ones.
     """
-    revisions, order_findings = revisions_of(zips)
+    postings = postings_of(zips)
     # A further posting with a code file that nobody can read is no less bad for the good one beside it.
     unreadable = [z for z in zips if not z.code_members and any(m.role in UNREADABLE_ROLES for m in z.members)]
-    if unreadable or not revisions:
+    if unreadable or not postings:
         raise ReleaseRefused(release_id, [_no_code_file(archive, unreadable or zips)])
     contents = {z.sha256: {m.name: m.data for m in archive.read(z)} for z in zips}
     records, findings, rows = [], [], []
@@ -100,13 +116,18 @@ def read_release(archive: Archive, release_id: str, zips: list[ArchivedZip]) -> 
         key=lambda m: (m.name, m.sha256),
     )
     side_frames, side_findings = _read_side(contents, release_id, zips)
+    read = {z.sha256: _read_posting(contents[z.sha256], release_id, z) for z in postings}
+    for one in read.values():
+        if any(f.severity == "error" for f in one.findings):
+            raise ReleaseRefused(release_id, one.findings)
+    revisions, order_findings = revisions_of(
+        postings, {sha256: one.states for sha256, one in read.items()} if len(read) > 1 else {}
+    )
     for revision in revisions:
-        chosen, witness, found = _read_revision(contents[revision.zip.sha256], release_id, revision)
+        chosen, witness, found = (one := read[revision.zip.sha256]).chosen, one.witness, one.findings
+        found = found + _copies(revision)
         if revision is revisions[-1]:
             found = order_findings + found + side_findings
-        errors = [f for f in found if f.severity == "error"]
-        if errors:
-            raise ReleaseRefused(release_id, found)
         member = chosen.member
         records.append(
             chosen.records.with_columns(
@@ -125,6 +146,20 @@ def read_release(archive: Archive, release_id: str, zips: list[ArchivedZip]) -> 
         pl.DataFrame(rows, schema=REVISION_SCHEMA),
         side_frames,
     )
+
+
+def read_revisions(archive: Archive, release_id: str, zips: list[ArchivedZip]) -> list[Revision]:
+    """The revisions of a release, oldest first; code files are read only where there are several.
+
+    A posting that cannot be read is a revision of its own.
+    """
+    postings = postings_of(zips)
+    states: dict[str, list[pl.DataFrame]] = {}
+    for held in postings if len(postings) > 1 else ():
+        with contextlib.suppress(SourceError):
+            data = {m.name: m.data for m in archive.read(held)}
+            states[held.sha256] = _read_posting(data, release_id, held).states
+    return revisions_of(postings, states)[0]
 
 
 def empty_release(release_id: str) -> ReleaseRead:
@@ -193,21 +228,19 @@ def unknown_values(member: str, records: pl.DataFrame, codebook: pl.DataFrame) -
     return findings
 
 
-def _read_revision(
-    data: dict[str, bytes], release_id: str, revision: Revision
-) -> tuple[_CodeFile, _CodeFile | None, list[Finding]]:
-    """Read one revision from its zip's members: its source, its witness if it has one, and all findings."""
+def _read_posting(data: dict[str, bytes], release_id: str, held: ArchivedZip) -> _Posting:
+    """Read the code file of one zip's members: its source, its witness if it has one, and all findings."""
     findings: list[Finding] = []
-    texts = [_read_code_file(m, data[m.name]) for m in revision.members if m.role == "code_text"]
+    texts = [_read_code_file(m, data[m.name]) for m in held.code_members if m.role == "code_text"]
     text = _only_one(texts, findings)
     workbooks = []
-    for m in (m for m in revision.members if m.role == "code_workbook"):
+    for m in (m for m in held.code_members if m.role == "code_workbook"):
         try:
             workbooks.append(_read_code_file(m, data[m.name]))
         except MemberError as error:  # the look inside succeeded, the reading did not
             findings.append(Finding("unreadable_member", "error", str(error), "refused", m.name))
     workbook = _only_one(workbooks, findings)
-    for m in revision.zip.members:
+    for m in held.members:
         if m.role in UNREADABLE_ROLES:
             findings.append(
                 Finding(
@@ -234,7 +267,7 @@ def _read_revision(
         findings += compare_with_witness(text.records, witness.records, witness.absent, witness.member.name)
     findings += unknown_values(chosen.member.name, chosen.records, _codebook())
     findings += _later_dates(release_id, chosen)
-    return chosen, witness, merge_findings(findings)
+    return _Posting(chosen, witness, merge_findings(findings))
 
 
 def _read_code_file(member: HeldMember, data: bytes) -> _CodeFile:
@@ -252,9 +285,8 @@ def _only_one(files: list[_CodeFile], findings: list[Finding]) -> _CodeFile | No
     if not files:
         return None
     first, *others = files
-    said = [c for c in RECORD_SCHEMA if c != "source_line"]
     for other in others:
-        if not first.records.select(said).sort("kind", "code").equals(other.records.select(said).sort("kind", "code")):
+        if not _stated(first.records).equals(_stated(other.records)):
             findings.append(
                 Finding(
                     "two_code_files",
@@ -265,6 +297,25 @@ def _only_one(files: list[_CodeFile], findings: list[Finding]) -> _CodeFile | No
                 )
             )
     return first
+
+
+def _stated(records: pl.DataFrame) -> pl.DataFrame:
+    """What records state, wherever it is: without lines, in the order of codes."""
+    return records.select(c for c in RECORD_SCHEMA if c != "source_line").sort("kind", "code")
+
+
+def _copies(revision: Revision) -> list[Finding]:
+    """A finding of every posting that states what this revision states."""
+    return [
+        Finding(
+            "posted_in_other_bytes",
+            "info",
+            f"states the records of {', '.join(m.name for m in revision.members)} in other bytes",
+            "no revision of its own: the posting with more of CMS's files is read",
+            copy.code_members[0].name,
+        )
+        for copy in revision.copies
+    ]
 
 
 def _later_dates(release_id: str, file: _CodeFile) -> list[Finding]:

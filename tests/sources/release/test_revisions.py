@@ -7,7 +7,8 @@ from itertools import permutations
 import pytest
 
 from sources.archive.archive import ArchivedZip, HeldMember
-from sources.release.revisions import revisions_of
+from sources.findings import Finding
+from sources.release.revisions import Revision, postings_of, revisions_of
 
 
 def member(name: str, content: str, *, date: str | None = None, role: str = "code_text") -> HeldMember:
@@ -18,9 +19,13 @@ def zip_of(*members: HeldMember, sha: str = "0") -> ArchivedZip:
     return ArchivedZip(sha * 64, f"{sha}.zip", 100, "2025-10", False, members)
 
 
+def found_in(zips: list[ArchivedZip]) -> tuple[list[Revision], list[Finding]]:
+    return revisions_of(postings_of(zips), {})
+
+
 def order(*zips: ArchivedZip) -> list[str]:
     """Names of the first code member of each revision, the same for every order of arrival."""
-    found = {tuple(r.members[0].name for r in revisions_of(list(p))[0]) for p in permutations(zips)}
+    found = {tuple(r.members[0].name for r in found_in(list(p))[0]) for p in permutations(zips)}
     assert len(found) == 1
     return list(found.pop())
 
@@ -59,13 +64,13 @@ def test_then_the_entries_dates_decide() -> None:
         zip_of(member("c.txt", "c", date=None), sha="3"),
     ]
     assert order(*zips) == ["c.txt", "b.txt", "a.txt"]
-    assert revisions_of(zips)[1] == []
+    assert found_in(zips)[1] == []
 
 
 def test_without_evidence_hashes_decide_and_a_finding_says_so() -> None:
     zips = [zip_of(member("b.txt", "a"), sha="2"), zip_of(member("a.txt", "b"), sha="1")]
     assert order(*zips) == ["b.txt", "a.txt"]
-    (found,) = revisions_of(zips)[1]
+    (found,) = found_in(zips)[1]
     assert (found.finding, found.severity) == ("revision_order_unknown", "warning")
     assert "a.txt" in found.message and "b.txt" in found.message
 
@@ -84,7 +89,7 @@ def test_a_zip_with_a_part_of_the_code_members_is_no_revision() -> None:
 
 def test_side_files_alone_make_no_revision() -> None:
     side = zip_of(member("corrections.xlsx", "c", role="corrections"), sha="1")
-    assert revisions_of([side]) == ([], [])
+    assert found_in([side]) == ([], [])
     assert order(side, zip_of(member("a.txt", "a"), sha="2")) == ["a.txt"]
 
 
@@ -95,4 +100,4 @@ def test_packing_the_members_anew_takes_no_evidence_away() -> None:
     for sha in "03":
         packed_anew = zip_of(member("a.txt", "a", date=None), sha=sha)
         for zips in permutations([older, newer, packed_anew]):
-            assert [r.members[0].sha256[0] for r in revisions_of(list(zips))[0]] == ["b", "a"]
+            assert [r.members[0].sha256[0] for r in found_in(list(zips))[0]] == ["b", "a"]
