@@ -9,8 +9,8 @@ import importlib
 import os
 import pkgutil
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -41,7 +41,8 @@ class ExportFormat:
     folder there and returns the names of what it wrote. Equal versions give equal bytes. ``shows`` names the
     published columns (``table.column``) whose values the files quote: the license gate applies the rules of those
     columns to them, to each table by its name first. ``numbers`` names columns of delimited files that are numbers
-    and not codes. ``suffix`` is what a single file is, whatever the user calls it: ``.duckdb``.
+    and not codes, ``headers`` the columns of files that have no header, by the file's name (unpacked). ``suffix`` is
+    what a single file is, whatever the user calls it: ``.duckdb``.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ExportFormat:
     shows: tuple[str, ...] = ()
     options: tuple[ExportOption, ...] = ()
     numbers: tuple[str, ...] = ()
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     suffix: str = ""
 
 

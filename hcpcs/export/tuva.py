@@ -75,4 +75,5 @@ FORMAT = ExportFormat(
         "hcpcs_release_records.long_description",
         "hcpcs_release_records.short_description",
     ),
+    headers={_LOADED.removesuffix(".gz"): _COLUMNS},
 )

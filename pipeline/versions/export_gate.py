@@ -19,6 +19,7 @@ def check_export(path: Path, form: ExportFormat) -> GateReport:
         name=f"{form.name}{form.suffix}",
         shows=form.shows,
         numbers=_number_columns() | set(form.numbers),
+        headers=form.headers,
         tables=contracts(),
     )
 

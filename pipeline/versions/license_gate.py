@@ -14,6 +14,7 @@ import gzip
 import html
 import io
 import json
+import logging
 import re
 import sqlite3
 import tarfile
@@ -21,13 +22,14 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from html.parser import HTMLParser
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -66,7 +68,11 @@ _SHOWN_LEAKS = 30
 _SHOWN_TEXT = 60
 _FLAG_COLUMNS = ("redistribution", "cites_cpt", "field")
 #: The code that a row is about, by the names that the field's formats give it.
-_CODE_COLUMNS = ("code", "concept_code", "hcpcs")
+_CODE_COLUMNS = ("code", "concept_code", "hcpcs", "hcpc")
+#: Null, as some databases write it.
+_NULL = "\\N"
+#: The texts of all cells of a workbook, which are looked at again in their columns.
+_SHARED_TEXTS = "shared texts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +174,21 @@ def check_files(
     name: str,
     shows: Iterable[str] = (),
     numbers: Iterable[str] = (),
+    headers: Mapping[str, Sequence[str]] | None = None,
     tables: Iterable[str] = (),
 ) -> GateReport:
     """Read an export, a folder or one file that is called ``name``; raises ``LicenseLeak`` with all leaks.
 
     Archives and databases are opened. One of the published ``tables`` goes by its own rows of the policy; any other
-    file may hold what the columns ``shows`` may keep. ``numbers`` names columns of delimited files that hold no codes.
+    file may hold what the columns ``shows`` may keep, a bare code only where its columns name the row's code.
+    ``numbers`` names columns of delimited files that hold no codes, ``headers`` the columns of files without a header.
     """
     quotes = policy_of_quotes(policy, {_ANY_FILE: shows})
-    gate = _Gate(_Policy(quotes, frozenset(tables)), (), numbers=frozenset(numbers))
+    bare = (pl.col("table") == _ANY_FILE) & (pl.col("condition") == "names_cpt_or_cdt_code")
+    columns = [*_CODE_COLUMNS, *(f"*.{c}" for c in _CODE_COLUMNS), _SHARED_TEXTS]
+    of_codes = quotes.filter(bare).with_columns(column=pl.lit(columns)).explode("column")
+    quotes = pl.concat([quotes.filter(~bare), of_codes])
+    gate = _Gate(_Policy(quotes, frozenset(tables)), (), numbers=frozenset(numbers), headers=headers or {})
     files = list(gate.files_of(path)) if path.is_dir() else [(name, path)]
     for file, place in files:
         gate.look_at_file(place, file)
@@ -338,11 +350,12 @@ class _Policy:
             self._keep.setdefault(row["table"], {}).setdefault(row["column"], []).append(row["condition"])
 
     def conditions(self, table: str, column: str) -> list[str]:
-        columns = self._keep.get(table) or ({} if table in self.tables else self._keep.get(_ANY_FILE, {}))
-        found = columns.get(column)
+        columns = self._keep.get(table)
+        found = columns.get(column) if columns else None
         if found is None:
-            found = [c for pattern, several in columns.items() if fnmatchcase(column, pattern) for c in several]
-        return found or []
+            patterns = columns or ({} if table in self.tables else self._keep.get(_ANY_FILE, {}))
+            found = [c for pattern, several in patterns.items() if fnmatchcase(column, pattern) for c in several]
+        return found
 
     def keeps(self, cell: _Cell, token: re.Match[str]) -> str | None:
         """The condition under which the token may stand there, or None."""
@@ -392,9 +405,16 @@ class _Table:
 class _Gate:
     """One reading of a version: collects what it saw."""
 
-    def __init__(self, policy: _Policy, forbidden_texts: Iterable[str], numbers: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        policy: _Policy,
+        forbidden_texts: Iterable[str],
+        numbers: frozenset[str] = frozenset(),
+        headers: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
         self.policy = policy
         self.numbers = numbers
+        self.headers = headers
         self.leaks: list[Leak] = []
         self.kept: Counter[tuple[str, str, str]] = Counter()
         self.kept_texts: set[str] = set()
@@ -480,12 +500,15 @@ class _Gate:
         """Look at a delimited file as a table, whose numbers are none of words; false where it is none."""
         first = content.split("\n", 1)[0]
         rows = list(csv.reader(io.StringIO(content), delimiter=delimiter or ("\t" if "\t" in first else ",")))
+        if name in self.headers:
+            rows.insert(0, list(self.headers[name]))
         header = rows[0] if rows else []
         if len(set(header)) != len(header) or any(len(row) not in (0, len(header)) for row in rows):
             return False
         columns = zip(*(row for row in rows[1:] if row), strict=True)
         values = dict(zip(header, columns, strict=False))
         frame = pl.DataFrame({c: values.get(c, ()) for c in header}, schema=dict.fromkeys(header, pl.String))
+        frame = frame.with_columns(pl.all().replace(_NULL, None))
         self._look_at_rows(Path(name).stem, name, frame)
         return True
 
@@ -493,6 +516,8 @@ class _Gate:
         """Look at every part of an Excel workbook, and at its sheets as tables."""
         import fastexcel
 
+        # Its warning of an empty column is no news here.
+        logging.getLogger("fastexcel").addHandler(logging.NullHandler())
         with zipfile.ZipFile(io.BytesIO(content)) as book:
             for part in book.namelist():
                 self.look_at_text(name, "file name", "", part)
@@ -500,10 +525,10 @@ class _Gate:
                     self.leak(f"{name}/{part}", "", "", "", "a kind of file that the gate cannot read")
                     continue
                 for place, text in _texts_of_workbook_part(book.read(part)):
-                    self.look_at_text(f"{name}/{part}", "", place, text)
+                    self.look_at_text(f"{name}/{part}", _SHARED_TEXTS if part == _SHARED_PART else "", place, text)
         sheets = fastexcel.read_excel(content)
         for sheet in sheets.sheet_names:
-            self._look_at_rows(sheet, name, sheets.load_sheet(sheet).to_polars())
+            self._look_at_rows(sheet, name, sheets.load_sheet(sheet, schema_sample_rows=None).to_polars())
 
     def _look_at_rows(self, table: str, name: str, frame: pl.DataFrame) -> None:
         """Look at a table of an export: its names, its values, and its rows about codes of others."""
@@ -732,8 +757,12 @@ _DATABASES: dict[str, Callable[[Path], Iterator[tuple[str, pl.DataFrame]]]] = {
     ".duckdb": _tables_of_duckdb,
 }
 
+#: The part of a workbook that has the texts of its cells.
+_SHARED_PART = "xl/sharedStrings.xml"
 #: Cells as formulas and names point to them: `$A$1:$F$12000` holds no code.
 _CELL_REFERENCE = re.compile(r"\$?[A-Z]{1,3}\$?[0-9]+(?![0-9A-Za-z])")
+#: Attributes of a workbook's parts that point to cells: `D1000` is a place there.
+_CELL_ATTRIBUTES = ("r", "ref", "sqref", "activeCell", "topLeftCell")
 
 
 def _texts_of_workbook_part(content: bytes) -> Iterator[tuple[str, str]]:
@@ -745,7 +774,10 @@ def _texts_of_workbook_part(content: bytes) -> Iterator[tuple[str, str]]:
         if event == "start":
             if tag == "c":
                 cell, is_text = element.get("r", ""), element.get("t") in ("str", "inlineStr")
-            yield from ((cell, v) for v in element.attrib.values() if not re.fullmatch(r"[-0-9.: ]*", v))
+            for name, value in element.attrib.items():
+                value = _CELL_REFERENCE.sub("", value) if name in _CELL_ATTRIBUTES else value
+                if not re.fullmatch(r"[-0-9.: ]*", value):
+                    yield cell, value
         elif tag in ("si", "is"):
             # Runs of one text: no change of font cuts a token in two.
             yield cell, "".join(runs)
@@ -754,6 +786,8 @@ def _texts_of_workbook_part(content: bytes) -> Iterator[tuple[str, str]]:
             runs.append(element.text or "")
         elif element.text and (tag != "v" or is_text):
             yield cell, _CELL_REFERENCE.sub("", element.text) if tag in ("f", "definedName") else element.text
+        if event == "end" and tag in ("row", "si"):
+            element.clear()
     yield cell, "".join(runs)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
 import sqlite3
 import tarfile
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import pyarrow.compute
+import pyarrow.parquet
 import pytest
 import xlsxwriter
 from conftest import Said, Version
@@ -139,6 +142,48 @@ def test_what_the_gate_cannot_read_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(LicenseLeak, match=r"cannot read|cannot be read"):
             check_export(tmp_path / name, form_of(written(""), "", name))
+
+
+def test_the_places_of_cells_are_no_codes_and_a_text_beside_them_is_read(tmp_path: Path) -> None:
+    for words in ("", "99213"):
+        with xlsxwriter.Workbook(tmp_path / "a.xlsx") as book:
+            sheet = book.add_worksheet("codes")
+            sheet.write_row(0, 0, ["one", "two", "three", "four"])
+            sheet.write_row(999, 0, ["J1100", 1, words, "words"])
+            sheet.autofilter(0, 0, 999, 3)
+            sheet.ignore_errors({"number_stored_as_text": "A1:D1000"})
+            sheet.set_selection("D1000")
+        if words:
+            with pytest.raises(LicenseLeak, match="99213"):
+                check_export(tmp_path, form_of(written(""), "", "a.xlsx"))
+        else:
+            check_export(tmp_path, form_of(written(""), "", "a.xlsx"))
+
+
+@pytest.fixture(scope="module")
+def leaking_version(sample: Version, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample with a CPT code where CMS's words about A9276 should be, in every table."""
+    folder = tmp_path_factory.mktemp("leaking") / "version"
+    shutil.copytree(sample.folder, folder)
+    for path in (folder / "open").glob("*.parquet"):
+        table = pyarrow.parquet.read_table(path)
+        for column in {"short_description", "long_description"} & set(table.column_names):
+            is_it = pyarrow.compute.equal(table["code"], "A9276") if "code" in table.column_names else None
+            if is_it is not None:
+                planted = pyarrow.compute.if_else(is_it, "99213", table[column])
+                table = table.set_column(table.column_names.index(column), table.field(column), planted)
+        pyarrow.parquet.write_table(table, path)
+    return folder
+
+
+@pytest.mark.parametrize("name", formats())
+def test_a_leak_planted_in_the_tables_is_refused_in_every_format(
+    leaking_version: Path, hcpcs: Callable[..., Said], tmp_path: Path, name: str
+) -> None:
+    said = hcpcs("export", f"--{name}", tmp_path / "target", "--version", leaking_version)
+    assert (said.status, said.out) == (1, "")
+    assert "may not be passed on" in said.err and "99213" in said.err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", formats())
