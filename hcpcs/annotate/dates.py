@@ -124,16 +124,19 @@ def date_form(
     others = {form: n for form in STATED_FORMS if form not in forms and (n := _believed(values, form))}
     if fits and (stated or max(others.values(), default=0) <= readable[best]):
         return best
-    shown = ", ".join(repr(v) for v in values[:3].to_pylist())
     known = ", ".join(form_label(form) for form in forms)
     most = max(others.values(), default=0)
     hint = ", ".join(form for form, n in others.items() if n == most and 2 * n >= len(values))
-    if not hint and is_number and 2 * readable[best] >= len(values):
-        odd = values.filter(pa.array(~_reads(values, best)))[0].as_py()
-        hint = f"; {odd!r} is no day: --null {odd} takes it for none"
-    else:
-        hint = f"; they may be {hint}: state it with --date-format" if hint else ""
-    raise UnusableColumn(f"column {name!r} holds no dates that are known here ({known}): {shown}{hint}")
+    if readable[best] and not hint:
+        odd = values.filter(pa.array(~_reads(values, best)))
+        raise UnusableColumn(
+            f"column {name!r} is not in one format: {readable[best]:,} of {len(values):,} distinct values are days as"
+            f" {form_label(best)}; others, as {', '.join(repr(v) for v in odd[:3].to_pylist())}, are not; "
+            f"--null {odd[0]} reads such a value as null"
+        )
+    examples = ", ".join(repr(v) for v in values[:3].to_pylist())
+    hint = f"; they may be {hint}: state it with --date-format" if hint else ""
+    raise UnusableColumn(f"column {name!r} holds no dates that are known here ({known}): {examples}{hint}")
 
 
 def _reads(values: pa.Array, form: str) -> np.ndarray:

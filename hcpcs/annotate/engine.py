@@ -232,6 +232,8 @@ def known_modifiers(tables: VersionTables) -> list[str]:
 
 def _alike(name: str, names: list[str]) -> str:
     """The names that were perhaps meant; all of them where there are few."""
+    if len(names) == 1:
+        return f"their one column is {names[0]!r}; if it should be several, state what separates them: --delimiter"
     if len(names) <= _FEW_COLUMNS:
         return f"they have: {', '.join(names)}"
     near = difflib.get_close_matches(name, names, n=5, cutoff=0.5)

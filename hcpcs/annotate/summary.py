@@ -295,7 +295,8 @@ def summary_tables(summary: dict[str, Any]) -> Iterator[tuple[str, list[str], li
     found += [["blank, left out", odd["blank_lines"]]]
     found += [["dated after the newest release's quarter", odd["after_newest_release"]]]
     found += [[f"no code: {r['value']!r}", r["lines"]] for r in odd["no_code"][:5]]
-    yield "null and odd", ["what", "lines"], [[what, f"{n:,}"] for what, n in found if n]
+    if odd_rows := [[what, f"{n:,}"] for what, n in found if n]:
+        yield "null and odd", ["what", "lines"], odd_rows
     if left := summary["files"]["left_out_names"]:
         title = f"{summary['files']['read']:,} files read, {summary['files']['left_out']:,} left out"
         yield title, ["left out", "why"], [[f["name"], f["why"]] for f in left]

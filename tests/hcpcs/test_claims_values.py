@@ -155,10 +155,25 @@ def test_days_before_months_are_not_read_as_months(annotate: Annotate) -> None:
     assert (said.status, "they may be DD/MM/YYYY" in said.err) == (1, True)
 
 
+def test_texts_of_several_forms_are_refused_with_those_that_do_not_fit(annotate: Annotate) -> None:
+    said, _ = annotate(csv_of("dos", ["2019-01-05", "01/13/2019", "13/01/2019"]), "--date", "dos")
+    assert (said.status, "1 of 3 distinct values are days as text YYYY-MM-DD; others" in said.err) == (1, True), (
+        said.err
+    )
+    assert "'01/13/2019', '13/01/2019'" in said.err
+
+
+def test_a_file_of_one_column_has_another_delimiter_perhaps(annotate: Annotate) -> None:
+    said, _ = annotate("code^dos\nJ1100^2019-01-05\n", "--date", "dos")
+    assert (said.status, "their one column is 'code^dos'" in said.err, "--delimiter" in said.err) == (1, True, True)
+    _, summary = annotate("code^dos\nJ1100^2019-01-05\n", "--date", "dos", "--delimiter", "^")
+    assert statuses(summary) == {"valid": 1}
+
+
 def test_one_number_that_is_no_day_has_a_way_out(annotate: Annotate) -> None:
     claims = pa.table({"code": ["J1100"] * 3, "dos": [20190105, 0, 20190106]})
     said, _ = annotate(claims, "--date", "dos")
-    assert (said.status, "0 is no day: --null 0 takes it for none" in said.err) == (1, True)
+    assert (said.status, "others, as 0, are not; --null 0 reads such a value as null" in said.err) == (1, True)
     _, summary = annotate(claims, "--date", "dos", "--null", "0")
     assert (statuses(summary), summary["null"]) == ({"valid": 2, "no_date": 1}, {"code": 0, "dos": 1})
 
