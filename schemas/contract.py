@@ -104,7 +104,8 @@ class Contract:
     @property
     def license_code(self) -> str | None:
         """The column whose code tells whose a row is; None where all rows are the same steward's."""
-        return self.facts["code"]
+        code: str | None = self.facts["code"]
+        return code
 
     @property
     def license_texts(self) -> tuple[str, ...]:

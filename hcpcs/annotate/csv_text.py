@@ -229,7 +229,8 @@ class _Scan:
         if len(self._marks):
             outside = outside[np.searchsorted(self._marks, outside) & 1 == 0]
         through = np.searchsorted(outside, self._record_ends)
-        return np.diff(through, prepend=0) + 1
+        counts: np.ndarray = np.diff(through, prepend=0) + 1
+        return counts
 
     def _line_ends(self) -> np.ndarray:
         """Places of LF, and of CR that no LF follows; of the end where the last line has none."""

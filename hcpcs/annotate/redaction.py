@@ -91,7 +91,8 @@ class ShiftedLines:
     def have_gaps(self, claims: pa.Table, columns: Sequence[str]) -> np.ndarray:
         """Which lines have nothing in one of ``columns``, or in a column that is filled in most lines."""
         names = dict.fromkeys([*columns, *self._filled])
-        return np.logical_or.reduce([~flags(pc.not_equal(claims[name], "")) for name in names])
+        gaps: np.ndarray = np.logical_or.reduce([~flags(pc.not_equal(claims[name], "")) for name in names])
+        return gaps
 
     def words(self, claims: pa.Table, withheld: np.ndarray, read: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """By column, which of the ``withheld`` lines are shifted and have words there; ``read``: where it is a code."""

@@ -21,7 +21,7 @@ class UnusableColumn(HcpcsError):
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether a column holds texts."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def is_nothing(values: pa.Array, words: Sequence[str] = NULL_WORDS) -> np.ndarray:
