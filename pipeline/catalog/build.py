@@ -14,7 +14,7 @@ from types import ModuleType
 import polars as pl
 
 from hcpcs.paths import Outputs
-from pipeline.catalog import codes, findings, licenses, lineage, releases, start, tables
+from pipeline.catalog import code_pages, codes, findings, licenses, lineage, releases, replacements, start, tables
 from pipeline.catalog.held import Held, read_held
 from pipeline.catalog.site import STATIC, Site
 from pipeline.versions.license_gate import check_version, policy_of_quotes
@@ -25,7 +25,7 @@ from sources.errors import SourceError
 FOLDER = "catalog"
 INDEX = "index.html"
 #: In the order in which they are made; each module has ``write(site, held)``.
-PAGES: tuple[ModuleType, ...] = (start, tables, lineage, releases, codes, licenses, findings)
+PAGES: tuple[ModuleType, ...] = (start, tables, lineage, releases, codes, code_pages, replacements, licenses, findings)
 
 _PARTIAL = ".catalog-new"
 _REPLACED = ".catalog-old"

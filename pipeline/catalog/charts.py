@@ -99,7 +99,8 @@ def chart(
 def _for_the_page(svg: str, name: str, title: str, description: str) -> str:
     body = svg[svg.index("<svg") :]
     width, height = (float(n) for n in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', body).groups())  # type: ignore[union-attr]
-    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body[body.index(">") + 1 :], flags=re.DOTALL)
+    # The style element would need a weaker content security policy; its one rule is in catalog.css.
+    body = re.sub(r"<(metadata|style)\b.*?</\1>\s*", "", body[body.index(">") + 1 :], flags=re.DOTALL)
     used = set(re.findall(r"#([\w-]+)", body))
     body = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", body)
     body = re.sub(r"font: ([\d.]+)px[^;\"]*", r"font-size: \1px", body)

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import polars as pl
 
 from pipeline.catalog.held import Held, HeldVersion
-from pipeline.catalog.releases import section_names, uncertain_days
+from pipeline.catalog.releases import days_due, section_names, uncertain_days
 from pipeline.catalog.site import Site
 from pipeline.transforms.history import SPAN_COLUMNS
 from pipeline.transforms.license_flags import CITATION
 from schemas.columns import CONTENT_COLUMNS
+from schemas.hcpcs_validity import LAST_DAY
 
 #: What counts as a word: a number with its points and commas, else letters and digits. As in static/codes.js.
 _WORD = r"[0-9]+(?:[.,][0-9]+)+|[a-z0-9]+"
@@ -26,8 +28,11 @@ _DESCRIPTIONS = ("short_description", "long_description")
 _LICENSE = ("license_id", "steward", "redistribution", "cites_cpt", "withheld_fields")
 #: How many characters of a code name the file with its life: files stay small, and not too many.
 _SHARD = 3
-_MODIFIERS = "modifiers"
+#: The name of the file and of the section of modifiers.
+MODIFIERS = "modifiers"
 _EXAMPLES = 4
+#: As in static/search.js.
+_DAY_ZERO = date(1900, 1, 1)
 
 _MEANING = (
     "episode",
@@ -75,6 +80,7 @@ LIFE: dict[str, tuple[str, ...]] = {
         "withheld_fields",
     ),
     "findings": ("release_id", "finding", "severity", "message", "action"),
+    "days": ("from_day", "to_day", "status", "episode"),
 }
 _TABLES = {
     "meanings": ("hcpcs_codes", "hcpcs_modifiers"),
@@ -82,6 +88,7 @@ _TABLES = {
     "targets": ("hcpcs_crosswalk",),
     "changes": ("hcpcs_changes",),
     "findings": ("hcpcs_findings",),
+    "days": ("hcpcs_validity",),
 }
 #: Columns that a file of lives quotes: what the license policy leaves of these, it leaves of the file.
 _SHOWN = tuple(f"{t}.{c}" for part, several in _TABLES.items() for t in several for c in ("code", *LIFE[part]))
@@ -108,18 +115,32 @@ def write(site: Site, held: Held) -> None:
     """Write ``codes.html``, its search and the lives of all codes."""
     version = held.latest
     search = search_index(version)
+    quoted = [f"{t}.{c}" for t in ("hcpcs_codes", "hcpcs_modifiers", "hcpcs_history") for c in ("code", *_DESCRIPTIONS)]
     site.page(
         "codes.html",
         "codes.html",
         "Codes",
-        scripts=("static/wording.js", "data/codes/search.js", "data/codes/labels.js", "static/codes.js"),
+        scripts=(
+            *("static/wording.js", "static/rows.js"),
+            *(f"data/codes/{name}.js" for name in ("search", "labels", "systems")),
+            *(f"static/{name}.js" for name in ("search", "life", "list", "codes")),
+        ),
+        ambulance=version.frame("ambulance_locations").sort("letter").to_dicts(),
         sections=sections(version),
         examples=examples(version),
         procedures=sum(s.codes for s in sections(version)) - search["modifiers"],
         modifiers=search["modifiers"],
         shows=("hcpcs_history.code", "code_sections.name"),
     )
-    quoted = [f"{t}.{c}" for t in ("hcpcs_codes", "hcpcs_modifiers", "hcpcs_history") for c in ("code", *_DESCRIPTIONS)]
+    site.data(
+        "data/codes/systems.js",
+        "codes/systems",
+        code_formats(version),
+        shows=("hcpcs_validity.first_code", "hcpcs_validity.last_code"),
+    )
+    texts = texts_by_day(version)
+    for prefix, of_codes in texts.items():
+        site.data(f"data/codes/texts-{prefix}.js", f"codes/texts-{prefix}", of_codes, shows=quoted)
     site.data("data/codes/search.js", "codes/search", search, shows=quoted)
     site.data(
         "data/codes/labels.js",
@@ -178,6 +199,7 @@ def search_index(version: HeldVersion) -> dict[str, Any]:
         "statuses": "".join(_STATUS_LETTERS[s] for s in listed["status"]),
         "meanings": " ".join(map(str, listed["meanings"])),
         "withheld": " ".join(listed.filter(pl.col("redistribution") == "withheld")["code"]),
+        "days": ",".join(_days_of_places(version, listed)),
         "words": " ".join(words),
         "now": places[0],
         "before": places[1],
@@ -205,6 +227,7 @@ def code_histories(version: HeldVersion) -> dict[str, dict[str, Any]]:
         "sources": _by_code(known, "sources", kind="target_kind", code="target"),
         "changes": _by_code(changes, "changes"),
         "findings": _by_code(findings, "findings"),
+        "days": _by_code(days_of_codes(version), "days"),
     }
     shards: dict[str, dict[str, Any]] = defaultdict(dict)
     for kind, code in parts["meanings"]:
@@ -212,9 +235,77 @@ def code_histories(version: HeldVersion) -> dict[str, dict[str, Any]]:
     return dict(shards)
 
 
+def days_of_codes(version: HeldVersion) -> pl.DataFrame:
+    """``hcpcs_validity`` of the codes that releases state: a row per run of days with one status of one episode."""
+    keys = ("kind", "code", "status", "episode")
+    return (
+        version.frame("hcpcs_validity")
+        .filter(pl.col("is_interval").not_() & pl.col("kind").is_in(["procedure", "modifier"]))
+        .rename({"first_code": "code"})
+        .sort("kind", "code", "from_day")
+        .with_columns(run=pl.struct(keys).rle_id())
+        .group_by("run", maintain_order=True)
+        .agg(*(pl.first(k) for k in keys), pl.first("from_day"), pl.last("to_day"))
+    )
+
+
+def texts_by_day(version: HeldVersion) -> dict[str, dict[str, list[tuple[str, str | None, str | None]]]]:
+    """The wordings of every code by the name of their file: first day, last day (None: in effect), text."""
+    runs = ("kind", "code", "episode", "text")
+    wordings = (
+        version.frame("hcpcs_history")
+        .sort("kind", "code", "episode", "span_number")
+        .with_columns(text=pl.coalesce("long_description", "short_description"))
+        .with_columns(run=pl.struct(runs).rle_id())
+        .group_by("run", maintain_order=True)
+        .agg(*(pl.first(c) for c in runs), pl.first("valid_from"), pl.last("valid_to"))
+        .select("kind", "code", pl.col("valid_from", "valid_to").cast(pl.String), "text")
+    )
+    found: dict[str, dict[str, list[tuple[str, str | None, str | None]]]] = {}
+    for kind, code, *wording in wordings.iter_rows():
+        prefix = MODIFIERS if kind == "modifier" else code[0]
+        found.setdefault(prefix, {}).setdefault(code, []).append(tuple(wording))
+    return found
+
+
+def code_formats(version: HeldVersion) -> dict[str, Any]:
+    """What the format of a code that no release states says of it, and the letters of ambulance modifiers."""
+    systems = version.frame("code_systems")
+    columns = ("kind", "code_shape", "first_code", "last_code", "code_system", "undated_section_id")
+    return {
+        "intervals": version.frame("hcpcs_validity")
+        .filter(pl.col("is_interval"), pl.col("kind").is_in(["procedure", "modifier"]))
+        .drop_nulls("code_system")
+        .select(columns)
+        .unique(maintain_order=True)
+        .rows(),
+        "systems": {
+            row[0]: row[1:]
+            for row in systems.select(
+                "code_system_id", "name", "steward", "license_id", pl.col("valid_from", "valid_to").cast(pl.String)
+            ).iter_rows()
+        },
+        "ambulance": version.frame("ambulance_locations")
+        .select("letter", "meaning", "is_origin", "is_destination")
+        .rows(),
+    }
+
+
+def _days_of_places(version: HeldVersion, listed: pl.DataFrame) -> list[str]:
+    """For each place of the index its days in effect, counted from 1900 in base 36: ``from-to``, an open end empty."""
+    days = (
+        days_of_codes(version).filter(status="valid").join(listed.select("kind", "code", "place"), on=["kind", "code"])
+    )
+    found: dict[int, list[str]] = defaultdict(list)
+    for place, first, last in days.sort("place", "from_day").select("place", "from_day", "to_day").iter_rows():
+        end = "" if last == LAST_DAY else _base_36((last - _DAY_ZERO).days)
+        found[place].append(f"{_base_36(max((first - _DAY_ZERO).days, 0))}-{end}")
+    return [" ".join(found[place]) for place in range(listed.height)]
+
+
 def shard_of(kind: str, code: str) -> str:
     """The name of the file with the code's life."""
-    return _MODIFIERS if kind == "modifier" else code[:_SHARD]
+    return MODIFIERS if kind == "modifier" else code[:_SHARD]
 
 
 def labels(version: HeldVersion) -> dict[str, Any]:
@@ -229,6 +320,7 @@ def labels(version: HeldVersion) -> dict[str, Any]:
         "licenses": dict(version.frame("licenses").select("license_id", "name").iter_rows()),
         "releases": [list(r) for r in standing.select("release_id", "effective_date").iter_rows()],
         "gaps": uncertain_days(version),
+        "due": days_due(version.content["newest_release"]),
         "life": LIFE,
         "content": CONTENT_COLUMNS,
         "shard": _SHARD,
@@ -245,7 +337,7 @@ def sections(version: HeldVersion) -> list[Section]:
     )
     names = section_names(version)
     found = [Section(letter, names.get(letter, "Other"), counts[letter]) for letter in sorted(counts)]
-    return [*found, Section(_MODIFIERS, "Modifiers", version.frame("hcpcs_modifiers")["code"].n_unique())]
+    return [*found, Section(MODIFIERS, "Modifiers", version.frame("hcpcs_modifiers")["code"].n_unique())]
 
 
 def examples(version: HeldVersion) -> list[Example]:

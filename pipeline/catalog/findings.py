@@ -52,7 +52,7 @@ def write(site: Site, held: Held) -> None:
         "findings.html",
         "findings.html",
         "Findings",
-        scripts=("static/rows.js", "data/findings.js", "static/findings.js"),
+        scripts=("static/rows.js", "data/findings.js", "static/findings.js") if rows else (),
         counts=counts,
         total=len(rows),
         severities=[(severity, by_severity.get(severity, 0)) for severity in reversed(SEVERITIES)],

@@ -16,6 +16,7 @@ from pipeline.catalog.charts import MUTED, SERIES, TEXT, Chart, chart, new_figur
 from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
 from pipeline.transforms.history import expected_releases
+from sources.release.calendar import next_release
 from sources.release.names import effective_day
 
 #: Each class of change in few words, weightiest first; docs/changes.md says exactly what each is.
@@ -57,9 +58,12 @@ _OVERVIEW = (
 _CHURN = (*_OVERVIEW[:4], ("Purged or vanished", ("purged", "vanished")))
 #: Sections with a line of their own; the others are one line together.
 _LINES = len(SERIES) - 1
-_MOST_LABELS = 14
+#: A label is 50 pixels wide and a chart 720.
+_MOST_LABELS = 10
 #: Of a label at the end of a line, as a share of the highest line.
 _LABEL_HEIGHT = 0.05
+#: A page that is opened years after it was made still counts the days since the first release that it lacks.
+_RELEASES_AHEAD = 20
 
 _ROW = (
     "kind",
@@ -75,11 +79,17 @@ _ROW = (
     "withheld",
     "posting",
 )
+#: What changes quote of descriptions and references is what the records state.
+QUOTED_BY_CHANGES = tuple(
+    f"hcpcs_history.{c}"
+    for c in (
+        *("short_description", "long_description", "statute_ref"),
+        *("carriers_manual_refs", "coverage_manual_refs"),
+    )
+)
 _SHOWN = (
     *(f"hcpcs_changes.{c}" for c in ("code", "old", "new")),
-    # What changes quote of descriptions and references is what the records state.
-    *(f"hcpcs_history.{c}" for c in ("short_description", "long_description", "statute_ref")),
-    *(f"hcpcs_history.{c}" for c in ("carriers_manual_refs", "coverage_manual_refs")),
+    *QUOTED_BY_CHANGES,
     *(f"hcpcs_{t}.short_description" for t in ("codes", "modifiers")),
 )
 
@@ -163,19 +173,20 @@ def write(site: Site, held: Held) -> None:
                 f"data/releases/{release.release_id}.js",
                 "static/releases.js",
             )
-            if release.previous
+            if release.release_id in rows
             else (),
             release=release,
+            has_rows=release.release_id in rows,
             actions=action_verdicts(version, release.release_id, labels),
             shows=("hcpcs_releases.member_names", "hcpcs_changes.code"),
         )
-        if release.previous:
+        if release.release_id in rows:
             site.data(
                 f"data/releases/{release.release_id}.js",
                 "release",
                 {
                     "columns": _ROW,
-                    "rows": rows.get(release.release_id, []),
+                    "rows": rows[release.release_id],
                     "descriptions": _descriptions(version, release.release_id),
                     "actions": labels,
                     "order": list(CHANGE_MEANINGS),
@@ -243,6 +254,15 @@ def uncertain_days(version: HeldVersion) -> list[tuple[date, date]]:
     held = version.releases
     gaps = [(missing_between(a, b), b) for a, b in pairwise(held)]
     return [(effective_day(missing[0]), effective_day(later)) for missing, later in gaps if missing]
+
+
+def days_due(newest: str) -> list[date]:
+    """Days on which the releases after ``newest`` take effect by CMS's calendar, for some years ahead."""
+    due, at = [], newest
+    for _ in range(_RELEASES_AHEAD):
+        at = next_release(at)
+        due.append(effective_day(at))
+    return due
 
 
 def section_names(version: HeldVersion) -> dict[str, str]:

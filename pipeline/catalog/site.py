@@ -20,6 +20,11 @@ from markupsafe import Markup, escape
 _HERE = Path(__file__).resolve().parent
 TEMPLATES = _HERE / "templates"
 STATIC = _HERE / "static"
+#: Only the catalog's own files are loaded. A page from disk has no origin, so `file:` says the same there.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self' file:; style-src 'self' file:; style-src-attr 'unsafe-inline';"
+    " img-src data:; base-uri 'none'; form-action 'none'"
+)
 #: A column as ``table.column``, whose values a file shows.
 _SHOWN = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+")
 
@@ -38,6 +43,7 @@ NAVIGATION = (
     Entry("Lineage", "lineage.html"),
     Entry("Releases", "releases.html"),
     Entry("Codes", "codes.html"),
+    Entry("Replacements", "replacements.html"),
     Entry("Licenses", "licenses.html"),
     Entry("Findings", "findings.html"),
 )
@@ -69,7 +75,11 @@ class Site:
             "size": size,
             "pairs": pairs,
         }
-        self._environment.globals |= {"navigation": NAVIGATION, **values}
+        self._environment.globals |= {
+            "navigation": NAVIGATION,
+            "content_security_policy": CONTENT_SECURITY_POLICY,
+            **values,
+        }
 
     @property
     def files(self) -> tuple[str, ...]:

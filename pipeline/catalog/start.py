@@ -11,6 +11,7 @@ import polars as pl
 
 from hcpcs.license_counts import licenses_of_version
 from pipeline.catalog.held import Held, HeldVersion
+from pipeline.catalog.releases import days_due
 from pipeline.catalog.site import Site
 from pipeline.versions.diff import CHANGES
 from sources.release.calendar import next_release
@@ -41,6 +42,8 @@ def write(site: Site, held: Held) -> None:
         "index.html",
         "start.html",
         "Start",
+        scripts=("static/freshness.js",),
+        due=" ".join(map(str, days_due(version.content["newest_release"]))),
         held=version,
         codes=_codes(version),
         marks=marks,

@@ -10,14 +10,16 @@ from pipeline.catalog.charts import Chart, chart, new_figure
 from pipeline.catalog.drawing import Drawing, draw_neighbors
 from pipeline.catalog.held import ColumnFacts, Held, HeldVersion, TableFacts
 from pipeline.catalog.profile import Profile, bars, profiles
+from pipeline.catalog.releases import QUOTED_BY_CHANGES
 from pipeline.catalog.site import Site
+from pipeline.catalog.table_rows import displayed_rows
 from pipeline.lineage import columns as lineage
 from pipeline.lineage.columns import ColumnRef, SourceField
 
 _SPARK = (132, 26)
 #: So many places a column may come from are named on its table's page; the lineage page has all.
 _NAMED_PLACES = 3
-_LABELED_RELEASES = 14
+_LABELED_RELEASES = 10
 #: Groups of tables in the order of the index, and what they are called.
 GROUP_TITLES = {
     "codes": "Codes in their latest state",
@@ -55,11 +57,20 @@ def write(site: Site, held: Held) -> None:
         "tables/index.html", "tables.html", "Tables", groups=groups, licenses={t.name: _licenses(t) for t in facts}
     )
     for table in facts:
+        shown = [f"{table.name}.{c.name}" for c in table.columns]
+        quoted = QUOTED_BY_CHANGES if {"old", "new"} <= {c.name for c in table.columns} else ()
+        displayed = displayed_rows(version.frame(table.name))
+        rows_file = f"data/rows/{table.name}.js"
+        if displayed.rows:
+            site.data(rows_file, f"rows/{table.name}", displayed.data, shows=[*shown, *quoted])
         site.page(
             f"tables/{table.name}.html",
             "table.html",
             table.name,
+            scripts=("static/rows.js", "static/table.js") if displayed.rows else (),
             table=table,
+            displayed=displayed,
+            rows_bytes=(site.folder / rows_file).stat().st_size if displayed.rows else 0,
             columns=columns_of(version, table),
             licenses=_licenses(table),
             drawing=_drawing(table.name),
@@ -69,7 +80,7 @@ def write(site: Site, held: Held) -> None:
             spark=_SPARK,
             filled=filled_text,
             snippet=snippet(table),
-            shows=[f"{table.name}.{c.name}" for c in table.columns],
+            shows=shown,
         )
 
 

@@ -15,7 +15,7 @@
     const parts = [];
     if (row.code) parts.push(el("a", { href: `codes.html#${row.code}` }, el("code", {}, row.code)));
     if (row.field) parts.push(parts.length ? " " : "", spoken(row.field));
-    if (row.member) parts.push(parts.length ? el("br") : "", el("span", { class: "note" }, row.member, row.line ? `, line ${row.line.toLocaleString("en-US")}` : ""));
+    if (row.member) parts.push(parts.length ? el("br") : "", el("span", { class: "note file" }, row.member, row.line ? `, line ${row.line.toLocaleString("en-US")}` : ""));
     return parts.length ? parts : "the release";
   };
   const said = (row) => {

@@ -16,9 +16,9 @@
     if (row.change === "text" && row.old !== null && row.new !== null) return markedWording(row.old, row.new);
     return [el("span", {}, value(row.old)), " → ", el("span", {}, value(row.new))];
   };
-  const verdict = (row) => (row.agrees_with_cms === null ? "cannot say" : row.agrees_with_cms ? "yes" : `no: ${data.disagreements[row.disagreement]}`);
+  const verdict = (row) => (row.agrees_with_cms === null ? "cannot be compared" : row.agrees_with_cms ? "yes" : `no: ${data.disagreements[row.disagreement]}`);
   const verdictOf = (row) => (row.agrees_with_cms === null ? "unknown" : row.agrees_with_cms ? "yes" : ["no", row.disagreement]);
-  const verdictLabel = { yes: "yes", no: "no, for any reason", unknown: "cannot say", ...Object.fromEntries(Object.entries(data.disagreements).map(([k, v]) => [k, `no: ${v}`])) };
+  const verdictLabel = { yes: "yes", no: "no, for any reason", unknown: "cannot be compared", ...Object.fromEntries(Object.entries(data.disagreements).map(([k, v]) => [k, `no: ${v}`])) };
 
   pagedRows(document.getElementById("changes"), {
     rows,
@@ -26,7 +26,7 @@
     label: "Changes",
     filters: [
       { name: "change", label: "Change", value: (row) => row.change, labelOf: spoken, order: data.order },
-      { name: "told", label: "Does CMS’s action code tell it?", value: verdictOf, labelOf: (v) => verdictLabel[v], order: Object.keys(verdictLabel) },
+      { name: "told", label: "CMS’s action code agrees", value: verdictOf, labelOf: (v) => verdictLabel[v], order: Object.keys(verdictLabel) },
       { name: "action", label: "Action code", value: (row) => row.cms_action_code, labelOf: (v) => `${v} ${data.actions[v] ?? ""}` },
     ],
     text: (row) => [row.code, described(row), spoken(row.field), row.old, row.new].join(" "),
@@ -37,7 +37,7 @@
       { label: "Field", value: (row) => row.field, cell: (row) => (row.field === "record" ? "the whole record" : spoken(row.field)) },
       { label: "Before → after", value: (row) => row.new, cell: difference, wide: true },
       { label: "CMS’s action", value: (row) => row.cms_action_code, cell: action },
-      { label: "Does it tell?", value: verdict, cell: verdict },
+      { label: "Action code agrees?", value: verdict, cell: verdict },
     ],
   });
 })();

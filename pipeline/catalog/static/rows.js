@@ -1,4 +1,4 @@
-// A table of many rows out of data: filters, free text, sorting and pages, all of them part of the page's address.
+// A table of many rows out of data: filters, free text, sorting, pages and CSV; what is chosen is part of the page's URL.
 "use strict";
 
 (() => {
@@ -13,9 +13,23 @@
     return String(a).localeCompare(String(b), "en", { numeric: true });
   };
 
-  // columns: { label, cell(row) -> node or text, value(row) to sort by, number } ; filters: { name, label, value(row),
-  // labelOf(value), order } ; text(row) is what free text looks at; noun: [one, several].
-  const pagedRows = (root, { rows, columns, filters, text, noun, label }) => {
+  const csvCell = (value) => {
+    const text = value == null ? "" : Array.isArray(value) ? value.join("; ") : String(value);
+    // A spreadsheet would run what begins like a formula.
+    const safe = /^[=+@\t\r]|^-(?![\d.]+$)/.test(text) ? `'${text}` : text;
+    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  };
+  const downloadCsv = (name, headings, rows) => {
+    const lines = [headings, ...rows].map((row) => `${row.map(csvCell).join(",")}\r\n`);
+    const url = URL.createObjectURL(new Blob(lines, { type: "text/csv;charset=utf-8" }));
+    el("a", { href: url, download: `${name}.csv` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  };
+
+  // columns: { label, cell(row) -> node or text, value(row) to sort by, csv(row) if not the value, number } ; filters:
+  // { name, label, value(row), labelOf(value), order } ; text(row) is what free text looks at; noun: [one, several];
+  // remembers: whether the page's URL follows the choice.
+  const pagedRows = (root, { rows, columns, filters = [], text, noun, label, remembers = true }) => {
     const texts = rows.map((row) => text(row).toLowerCase());
     const state = { page: 1, sort: null, up: true };
 
@@ -28,7 +42,7 @@
         }
       }
       const values = [...counts.keys()];
-      values.sort((a, b) => (filter.order ? filter.order.indexOf(a) - filter.order.indexOf(b) : compare(a, b)));
+      values.sort((a, b) => (filter.order ? filter.order.indexOf(a) - filter.order.indexOf(b) : compare(a, b)) * (filter.descending ? -1 : 1));
       const select = el("select", { name: filter.name }, el("option", { value: "" }, "all"));
       for (const value of values) {
         const shown = filter.labelOf ? filter.labelOf(value) : value;
@@ -41,6 +55,14 @@
     form.append(el("label", {}, el("span", {}, "Words or code"), words));
     const reset = el("button", { type: "reset", class: "plain" }, "Show all");
     form.append(reset);
+    const download = el("button", { type: "button", class: "plain" }, "Download CSV");
+    download.addEventListener("click", () => {
+      const found = matching();
+      const name = label.toLowerCase().replace(/[^a-z0-9_]+/g, "-");
+      downloadCsv(name, columns.map((c) => c.name ?? c.label), found.map((row) => columns.map((c) => (c.csv ?? c.value)(row))));
+      say(`downloaded ${number(found.length)} ${noun[1]}`);
+    });
+    form.append(download);
 
     const shown = el("p", { class: "shown", tabindex: "-1" });
     const headings = columns.map((column, index) => {
@@ -103,7 +125,7 @@
       });
       const all = rows.length === 1 ? noun[0] : noun[1];
       shown.textContent = found.length === 0
-        ? `None of the ${number(rows.length)} ${all} is like that. Choose less, or show all.`
+        ? `None of the ${number(rows.length)} ${all} matches. Remove a filter, or show all.`
         : found.length === rows.length ? `${number(rows.length)} ${all}` : `${number(found.length)} of ${number(rows.length)} ${all}`;
       box.hidden = found.length === 0;
       pager.hidden = pages === 1;
@@ -115,6 +137,7 @@
     };
 
     const remember = () => {
+      if (!remembers) return;
       const chosen = new URLSearchParams();
       selects.forEach((select) => { if (select.value) chosen.set(select.name, select.value); });
       if (words.value) chosen.set("q", words.value);
@@ -123,7 +146,7 @@
       if (hash !== (location.hash || "#")) history.replaceState(null, "", hash);
     };
     const recall = () => {
-      const chosen = new URLSearchParams(location.hash.slice(1));
+      const chosen = new URLSearchParams(remembers ? location.hash.slice(1) : "");
       selects.forEach((select) => { select.value = chosen.get(select.name) ?? ""; });
       words.value = chosen.get("q") ?? "";
       state.page = Number(chosen.get("page")) || 1;
@@ -133,7 +156,7 @@
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => { state.page = 1; draw(); say(shown.textContent); });
     form.addEventListener("reset", () => setTimeout(() => { state.page = 1; draw(); words.focus(); }));
-    addEventListener("hashchange", () => {
+    if (remembers) addEventListener("hashchange", () => {
       // An address of a part of the page is no choice of rows.
       if (!location.hash.includes("=") && location.hash !== "") return;
       recall();
@@ -142,7 +165,7 @@
     });
     root.replaceChildren(form, shown, box, pager);
     recall();
-    if (location.hash.includes("=")) root.parentElement.scrollIntoView();
+    if (remembers && location.hash.includes("=")) root.parentElement.scrollIntoView();
   };
 
   Object.assign(window.hcpcs, { pagedRows });

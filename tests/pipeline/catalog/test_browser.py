@@ -213,9 +213,9 @@ def test_the_pages_are_linked_from_every_page(visit: Visit) -> None:
 
 def test_a_code_is_found_as_it_is_typed(visit: Visit, reused: str) -> None:
     page = visit("codes.html")
-    page.get_by_label("Code or words").press_sequentially(reused[:4].lower())
+    page.get_by_label("Code, list of codes, or words").press_sequentially(reused[:4].lower())
     expect(page.locator("#matches a").first).to_contain_text(reused[:4])
-    page.get_by_label("Code or words").fill(reused)
+    page.get_by_label("Code, list of codes, or words").fill(reused)
     expect(page.locator("#state")).to_have_text("1 match")
     page.locator("#matches a").first.click()
     expect(heading(page, reused)).to_be_focused()
@@ -229,20 +229,20 @@ def test_words_are_found_as_they_begin_in_any_order_and_in_earlier_wordings(visi
     newest = history.filter(pl.col("code") == code).sort("episode", "span_number")["long_description"][-1].lower()
     word = max((w for w in old.lower().replace(",", " ").split() if w.isalpha() and w not in newest), key=len)
     page = visit("codes.html")
-    page.get_by_label("Code or words").fill(f"{word} sampl")
+    page.get_by_label("Code, list of codes, or words").fill(f"{word} sampl")
     found = page.locator("#matches li", has=page.locator(f"a[href='#{code}']"))
     expect(found).to_contain_text("in an earlier wording")
 
 
 def test_what_is_not_found_says_so_and_helps(visit: Visit) -> None:
     page = visit("codes.html")
-    page.get_by_label("Code or words").fill("nothingatall")
+    page.get_by_label("Code, list of codes, or words").fill("nothingatall")
     expect(page.locator("#state")).to_contain_text("Nothing fits")
     expect(page.locator("#state li").first).to_be_visible()
     expect(page.locator("#matches")).to_be_hidden()
     # Put together from parts: the number of another owner's code is no business of this file.
-    page.get_by_label("Code or words").fill("9" * 5)
-    expect(page.locator("#state")).to_contain_text("belong to the AMA")
+    page.get_by_label("Code, list of codes, or words").fill("9" * 5)
+    expect(page.locator("#state")).to_contain_text("It belongs to the AMA")
 
 
 def test_the_status_narrows_the_matches(visit: Visit, sample: Version) -> None:

@@ -96,7 +96,7 @@ def test_no_id_stands_twice_on_a_page(sample_catalog: Path):
 def test_the_first_page_and_the_whole_are_small(sample_catalog: Path):
     first = sample_catalog / "index.html"
     loaded = [first, *(sample_catalog / a for a in Links(first).loads if not a.startswith("data:"))]
-    assert sum(p.stat().st_size for p in loaded) < 300_000
+    assert sum(p.stat().st_size for p in loaded) < 100_000
     assert sum(map(len, contents(sample_catalog).values())) < 30_000_000
 
 

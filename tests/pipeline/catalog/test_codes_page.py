@@ -25,7 +25,9 @@ def search(sample_catalog: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def lives(sample_catalog: Path) -> dict[tuple[str, str], dict[str, list[dict[str, Any]]]]:
     """Every life by its file's name and its code, with named columns."""
-    files = [p for p in (sample_catalog / "data" / "codes").glob("*.js") if p.stem not in ("search", "labels")]
+    others = ("search", "labels", "systems")
+    found = (sample_catalog / "data" / "codes").glob("*.js")
+    files = [p for p in found if p.stem not in others and not p.stem.startswith("texts-")]
     return {
         (path.stem, code): {part: named_rows(list(LIFE[part]), rows) for part, rows in life.items()}
         for path in files

@@ -1,0 +1,95 @@
+"""A plain page for every code and modifier, at a URL of its own, and a list of them for each section.
+
+They are for links, for search engines and for browsers without JavaScript; the page Codes has the whole history.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import polars as pl
+
+from pipeline.catalog.codes import MODIFIERS, days_of_codes, latest_states, sections
+from pipeline.catalog.held import Held, HeldVersion
+from pipeline.catalog.site import Site
+from schemas.hcpcs_validity import FIRST_DAY, LAST_DAY
+
+_DESCRIPTIONS = ("short_description", "long_description")
+_SHOWN = (
+    *(f"hcpcs_{t}.{c}" for t in ("codes", "modifiers", "history") for c in ("code", *_DESCRIPTIONS)),
+    "hcpcs_codes.replaced_by",
+    "hcpcs_modifiers.replaced_by",
+)
+#: Statuses of ``hcpcs_validity`` in words; also in static/life.js.
+STATUS_WORDS = {
+    "valid": "in effect",
+    "not_yet_valid": "not yet in effect",
+    "expired": "ended",
+    "purged_unknown": "left CMS’s file without a stated end",
+}
+
+
+def write(site: Site, held: Held) -> None:
+    """Write ``codes/<code>.html`` for every code and modifier, and ``codes/section-<letter>.html``."""
+    version = held.latest
+    current = {
+        (row["kind"], row["code"]): row
+        for row in latest_states(version).filter("is_current_episode").iter_rows(named=True)
+    }
+    names = dict(version.frame("code_sections").select("section_id", "name").iter_rows())
+    rows = day_rows(version)
+    for (kind, code), state in current.items():
+        site.page(
+            f"codes/{code}.html",
+            "code.html",
+            f"{code} {state['short_description'] or ''}".strip(),
+            scripts=("static/day.js",),
+            code=code,
+            kind=kind,
+            state=state,
+            section_name=names.get(state["section_id"]),
+            rows=rows[kind, code],
+            shows=_SHOWN,
+        )
+    for section in sections(version):
+        of_section = [
+            row
+            for (kind, code), row in current.items()
+            if (kind == "modifier" if section.prefix == MODIFIERS else kind != "modifier" and code[0] == section.prefix)
+        ]
+        site.page(
+            f"codes/section-{section.prefix}.html",
+            "section.html",
+            section.name,
+            codes=of_section,
+            shows=_SHOWN,
+        )
+
+
+def day_rows(version: HeldVersion) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """For each kind and code the spans of days, in order: first, last (None: none known), status, episode, text.
+
+    A span in effect is one of ``hcpcs_history``; the others are what ``hcpcs_validity`` says of the days around them.
+    """
+    spans = version.frame("hcpcs_history").select(
+        "kind",
+        "code",
+        "episode",
+        pl.col("valid_from").alias("from_day"),
+        pl.col("valid_to").fill_null(LAST_DAY).alias("to_day"),
+        pl.lit("valid").alias("status"),
+        pl.coalesce("long_description", "short_description").alias("text"),
+    )
+    around = days_of_codes(version).filter(pl.col("status") != "valid").with_columns(text=pl.lit(None, pl.String))
+    found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in pl.concat([spans, around.select(spans.columns)]).sort("kind", "code", "from_day").iter_rows(named=True):
+        found[row["kind"], row["code"]].append(
+            row
+            | {
+                "first": None if row["from_day"] == FIRST_DAY else row["from_day"],
+                "last": None if row["to_day"] == LAST_DAY else row["to_day"],
+                "words": STATUS_WORDS.get(row["status"], row["status"].replace("_", " ")),
+            }
+        )
+    return found

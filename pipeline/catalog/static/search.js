@@ -1,0 +1,174 @@
+// The index of codes: words, days and formats of codes, and the files with texts and lives. Draws nothing.
+"use strict";
+
+(() => {
+  const { el } = window.hcpcs;
+  const search = window.hcpcs["codes/search"];
+  const systems = window.hcpcs["codes/systems"];
+  const folder = new URL("../data/codes/", document.currentScript.src);
+  const DAY = 86_400_000;
+  const FIRST_DAY = Date.UTC(1900, 0, 1);
+
+  // Places count the codes; the modifiers come last.
+  const codes = search.codes.split(" ");
+  const descriptions = search.descriptions.split("\n");
+  const meanings = search.meanings.split(" ").map(Number);
+  const words = search.words.split(" ");
+  const [now, before] = [search.now.split(","), search.before.split(",")];
+  const days = search.days.split(",");
+  const placeOf = new Map(codes.map((code, place) => [code, place]));
+  const withheld = new Set(search.withheld.split(" "));
+  const isModifier = (code) => code.length === 2;
+
+  const placesIn = (packed) => {
+    let place = 0;
+    return packed ? packed.split(" ").map((distance) => (place += parseInt(distance, 36))) : [];
+  };
+
+  const firstFrom = (sorted, wanted) => {
+    let [low, high] = [0, sorted.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (sorted[middle] < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+
+  const isValidOn = (place, day) => {
+    const wanted = Math.round((Date.parse(`${day}T00:00:00Z`) - FIRST_DAY) / DAY);
+    return days[place].split(" ").filter(Boolean).some((span) => {
+      const [from, to] = span.split("-");
+      return parseInt(from, 36) <= wanted && (to === "" || wanted <= parseInt(to, 36));
+    });
+  };
+
+  // Places that a typed word fits, with how well: a code, a word of the latest wording, of an earlier one, a beginning.
+  const fits = (typed) => {
+    const found = new Map();
+    const put = (place, score) => { if ((found.get(place) ?? 0) < score) found.set(place, score); };
+    for (let n = firstFrom(words, typed); n < words.length && words[n].startsWith(typed); n++) {
+      const whole = words[n] === typed ? 1 : 0;
+      for (const place of placesIn(now[n])) put(place, 4 + 2 * whole);
+      for (const place of placesIn(before[n])) put(place, 1 + whole);
+    }
+    const code = typed.toUpperCase();
+    codes.forEach((one, place) => {
+      if (one === code) put(place, 100);
+      else if (code.length > 1 && !isModifier(one) && /\d/.test(code) && one.startsWith(code)) put(place, 20);
+    });
+    return found;
+  };
+
+  // Letters added, left out, changed or swapped between two words; more than `most` is not counted further.
+  const edits = (a, b, most) => {
+    let [older, old] = [[], Array.from({ length: b.length + 1 }, (_, n) => n)];
+    for (let i = 1; i <= a.length; i++) {
+      const row = [i];
+      for (let j = 1; j <= b.length; j++) {
+        row[j] = Math.min(old[j] + 1, row[j - 1] + 1, old[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+        if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) row[j] = Math.min(row[j], older[j - 2] + 1);
+      }
+      if (Math.min(...row) > most) return most + 1;
+      [older, old] = [old, row];
+    }
+    return old[b.length];
+  };
+
+  // The word of the descriptions that a word with a typo means: the most similar one, of these the most frequent.
+  const spelled = (typed) => {
+    if (typed.length < 4 || /\d/.test(typed)) return null;
+    const most = typed.length < 8 ? 1 : 2;
+    let best = null;
+    words.forEach((word, n) => {
+      if (Math.abs(word.length - typed.length) > most || /\d/.test(word)) return;
+      const distance = edits(typed, word, most);
+      if (distance > most) return;
+      const frequency = placesIn(now[n]).length;
+      if (!best || distance < best.distance || (distance === best.distance && frequency > best.frequency)) best = { word, distance, frequency };
+    });
+    return best?.word ?? null;
+  };
+
+  const wordsOf = (text) => text.toLowerCase().match(/[0-9]+(?:[.,][0-9]+)+|[a-z0-9]+/g) ?? [];
+
+  const isOf = (place, wanted, day) => {
+    if (!wanted) return true;
+    return (wanted === "a") === (day ? isValidOn(place, day) : search.statuses[place] === "a");
+  };
+
+  // Places that fit all words, best first; `earlier` are those that only an earlier wording brings; `searched` the words
+  // without typos.
+  const matchesOf = (text, wanted, day) => {
+    const searched = [];
+    let found = null;
+    const earlier = new Set();
+    for (const typed of wordsOf(text)) {
+      let fitting = fits(typed);
+      const other = fitting.size ? null : spelled(typed);
+      if (other) fitting = fits(other);
+      searched.push(other ?? typed);
+      for (const [place, score] of fitting) if (score < 4) earlier.add(place);
+      found = found === null ? fitting : new Map([...found].filter(([p]) => fitting.has(p)).map(([p, s]) => [p, s + fitting.get(p)]));
+    }
+    const places = [...(found ?? new Map())].filter(([place]) => isOf(place, wanted, day));
+    const isActive = (place) => (day ? isValidOn(place, day) : search.statuses[place] === "a");
+    const rank = ([place, score]) => score - (isActive(place) ? 0 : 0.5);
+    places.sort((a, b) => rank(b) - rank(a) || a[0] - b[0]);
+    return { places: places.map(([place]) => place), earlier, searched, hasTypo: searched.join(" ") !== wordsOf(text).join(" ") };
+  };
+
+  // A code as people write it: with a code set's name before it and modifiers behind it.
+  const readCode = (given) => {
+    const read = /^(?:HC|HCPCS|CPT|CDT)?[:-]?([A-Z]\d{4}|\d{4}[A-Z0-9]|[A-Z0-9]{2})((?:[-:][A-Z0-9]{2})*)$/i.exec(given);
+    return read && { given, code: read[1].toUpperCase(), modifiers: read[2].toUpperCase().split(/[-:]/).filter(Boolean) };
+  };
+
+  // The codes of a pasted list; null for what is no list of codes.
+  const listOf = (text) => {
+    const tokens = text.split(/[\s,;|]+/).filter(Boolean);
+    const read = tokens.map(readCode);
+    if (tokens.length < 2 || read.includes(null)) return null;
+    const isList = read.some((one) => !isModifier(one.code)) || read.every((one) => placeOf.has(one.code));
+    return isList ? [...new Map(read.map((one) => [one.given.toUpperCase(), one])).values()] : null;
+  };
+
+  // Within a shape, codes sort like numbers.
+  const shapeOf = (code) => code.replace(/\d/g, "#").replace(/^[A-Z]/, "A");
+
+  // What the format of a code says of it: its code system, section and owner; null where no system has the format.
+  const identityOf = (code) => {
+    const [kind, shape] = [isModifier(code) ? "modifier" : "procedure", shapeOf(code)];
+    const row = systems.intervals.find(([k, s, first, last]) => k === kind && s === shape && first <= code && code <= last);
+    if (!row) return null;
+    const [name, steward, license, from, to] = systems.systems[row[4]];
+    return { name, steward, license, from, to, section: row[5] };
+  };
+
+  // Origin and destination of a modifier on ambulance lines, or null.
+  const ambulanceOf = (modifier) => {
+    const [from, to] = [...modifier].map((letter) => systems.ambulance.find(([l]) => l === letter));
+    return isModifier(modifier) && from?.[2] && to?.[3] ? [from[1], to[1]] : null;
+  };
+
+  const asked = new Map();
+  const load = (name) => {
+    if (!asked.has(name)) {
+      asked.set(name, new Promise((resolve, reject) => {
+        const script = el("script", { src: new URL(`${name}.js`, folder) });
+        script.onload = () => resolve(window.hcpcs[`codes/${name}`]);
+        script.onerror = () => { asked.delete(name); reject(new Error(`data/codes/${name}.js is missing`)); };
+        document.head.append(script);
+      }));
+    }
+    return asked.get(name);
+  };
+  const textsOf = async (code) => (await load(`texts-${isModifier(code) ? "modifiers" : code[0]}`))[code];
+
+  Object.assign(window.hcpcs, {
+    codeSearch: {
+      codes, descriptions, meanings, placeOf, withheld, statuses: search.statuses, isModifier, isOf, isValidOn, matchesOf, readCode, listOf,
+      identityOf, ambulanceOf, load, textsOf,
+    },
+  });
+})();

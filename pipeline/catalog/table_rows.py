@@ -1,0 +1,55 @@
+"""The rows of tables as data for their pages: by column, values that come again kept once, and not more than a page
+can filter at once. Nothing here knows a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+#: More rows than this are left to a query: a browser filters these while one types.
+MOST_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayedRows:
+    """The rows that a table's page displays, as data, and which of all they are, in words."""
+
+    data: dict[str, Any]
+    rows: int
+    words: str
+
+
+def displayed_rows(frame: pl.DataFrame) -> DisplayedRows:
+    """All rows of a table, or of a larger one those of its newest releases, or else the first by its key."""
+    some, words = _chosen(frame)
+    columns = [_column(series) for series in some.get_columns()]
+    numbers = [s.name for s in some.get_columns() if s.dtype.is_numeric()]
+    return DisplayedRows({"rows": some.height, "columns": columns, "numbers": numbers}, some.height, words)
+
+
+def _chosen(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    if frame.height <= MOST_ROWS:
+        return frame, "All rows."
+    if "release_id" in frame.columns:
+        counts = frame["release_id"].drop_nulls().value_counts().sort("release_id", descending=True)
+        newest = counts.filter(pl.col("count").cum_sum() <= MOST_ROWS)["release_id"]
+        if len(newest):
+            which = newest[0] if len(newest) == 1 else f"{newest[-1]} to {newest[0]}"
+            return frame.filter(pl.col("release_id").is_in(newest.implode())), f"The rows of {which}."
+    return frame.head(MOST_ROWS), f"The first {MOST_ROWS:,} rows by the table's key."
+
+
+def _column(series: pl.Series) -> dict[str, Any]:
+    """A column's values; where many are the same, those that differ, and for each row the place of its own."""
+    values = series.cast(pl.String) if series.dtype == pl.Date else series
+    if isinstance(values.dtype, pl.List) or not len(values):
+        return {"name": series.name, "values": values.to_list()}
+    distinct = values.drop_nulls().unique(maintain_order=True)
+    if distinct.len() * 2 > len(values):
+        return {"name": series.name, "values": values.to_list()}
+    places = pl.DataFrame({"value": distinct}).with_row_index("place")
+    at = values.to_frame("value").join(places, on="value", how="left", maintain_order="left")["place"]
+    return {"name": series.name, "values": distinct.to_list(), "at": at.to_list()}
