@@ -30,6 +30,7 @@ _SCHEMA = pa.schema(
     {
         "given": pa.string(),
         "code": pa.string(),
+        "episode": pa.int32(),
         "modifiers": _TEXTS,
         "status": pa.string(),
         "ended": pa.date32(),
@@ -95,8 +96,8 @@ def _codes_of_csv(path: Path, text: str, column: str | None) -> list[str]:
 def check_codes(folder: Path, codes: Sequence[str], *, day: date, since: str | None = None) -> Rows:
     """What each code is on ``day`` and, with ``since`` (as for ``require_loaded``), what changed after it.
 
-    Keys: ``given``, ``code``, ``modifiers`` (cut off), ``status`` (``STATUSES``), ``changed`` (``CHANGES``), ``ended``
-    and ``ended_by``, ``successors``, ``chain_ends``, ``description``, ``license_id``, ``note``,
+    Keys: ``given``, ``code``, ``episode``, ``modifiers`` (cut off), ``status`` (``STATUSES``), ``ended`` and
+    ``ended_by``, ``description``, ``license_id``, ``note``, ``changed`` (``CHANGES``), ``successors``, ``chain_ends``,
     ``caution`` (why the loaded releases may not decide the day). Raises ``HcpcsError``
     for a release that is not loaded.
     """
@@ -127,6 +128,7 @@ def check_codes(folder: Path, codes: Sequence[str], *, day: date, since: str | N
         row = found | {
             "given": one.given,
             "code": code,
+            "episode": answer.get("episode"),
             "modifiers": list(one.modifiers),
             "changed": sorted(changed[code]),
             "successors": [t["target"] or f"(a {t['target_system']} code)" for t in to],

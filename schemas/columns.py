@@ -82,15 +82,31 @@ def curated_confidence() -> Any:
 
 
 def table_facts(
-    group: str, *, derived_from: str, code: str | None = "code", texts: tuple[str, ...] = (), owner: str = "hcpcs"
+    group: str,
+    *,
+    derived_from: str,
+    code: str | None = "code",
+    texts: tuple[str, ...] = (),
+    owner: str = "hcpcs",
+    spans: tuple[tuple[str, ...], str, str] | None = None,
 ) -> dict[str, Any]:
     """What a table says of itself, for its ``Config.metadata``.
 
     ``group`` is one of ``GROUPS``. ``derived_from`` is the table, or the curated file, that columns without a
     stated lineage derive from. The license columns follow from the column ``code`` (None: the steward is the same
     for all rows) and from the ``texts`` that may cite a code. ``owner`` is the team that answers for the table.
+    ``spans`` (columns, first day, last day): rows that agree in these columns have no day in common.
     """
-    return {"group": group, "derived_from": derived_from, "code": code, "texts": list(texts), "owner": owner}
+    facts: dict[str, Any] = {
+        "group": group,
+        "derived_from": derived_from,
+        "code": code,
+        "texts": list(texts),
+        "owner": owner,
+    }
+    if spans is not None:
+        facts["spans"] = dict(zip(("of", "first_day", "last_day"), spans, strict=True))
+    return facts
 
 
 def release_id(

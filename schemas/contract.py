@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
+from re import _parser  # type: ignore[attr-defined]  # the one place that knows the width of a pattern
 from typing import Any
 
 import pandera.polars as pa
@@ -26,6 +27,7 @@ _ARROW = {
     pl.Float64: pyarrow.float64(),
     pl.Date: pyarrow.date32(),
 }
+_UNBOUNDED = 10_000
 
 
 class ContractViolation(HcpcsError):
@@ -57,6 +59,14 @@ class Column:
     lineage: tuple[str, ...]
     license_id: str
     constraints: tuple[str, ...]
+    #: Of a text that has a format of bounded length.
+    max_length: int | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the Parquet metadata states of it."""
+        stated = {"description": self.description, "source": self.source, "license": self.license_id}
+        return stated if self.max_length is None else stated | {"max_length": self.max_length}
 
     @property
     def is_derived(self) -> bool:
@@ -139,13 +149,12 @@ class Contract:
                 c.name,
                 _arrow_type(c.polars_type),
                 nullable=c.nullable,
-                metadata={"description": c.description, "source": c.source, "license": c.license_id},
+                metadata={name: str(value) for name, value in c.about.items()},
             )
             for c in self.columns
         ]
-        columns: dict[str, dict[str, Any]] = {
-            c.name: {"description": c.description, "source": c.source, "license": c.license_id} for c in self.columns
-        }
+        columns = {c.name: c.about for c in self.columns}
+        spans = self.facts.get("spans")
         metadata = {
             "table": self.table,
             "description": self.description,
@@ -153,6 +162,8 @@ class Contract:
             "schema_version": SCHEMA_VERSION,
             "columns": json.dumps(columns, ensure_ascii=False, sort_keys=True),
         } | (extra or {})
+        if spans:
+            metadata["spans"] = json.dumps(spans)
         return pyarrow.schema(fields, metadata={f"hcpcs.{k}": v for k, v in sorted(metadata.items())})
 
 
@@ -208,6 +219,7 @@ def _columns_of(model: type[pa.DataFrameModel]) -> tuple[Column, ...]:
             lineage=tuple((c.metadata or {}).get("lineage", ())),
             license_id=(c.metadata or {}).get("license", ""),
             constraints=tuple(_in_words(check) for check in c.checks),
+            max_length=min((n for check in c.checks if (n := _max_length(check)) is not None), default=None),
         )
         for name, c in schema.columns.items()
     )
@@ -222,6 +234,15 @@ def _in_words(check: pa.Check) -> str:
     if "pattern" in stated:
         return f"matches {stated['pattern']}"
     return str(check.name)
+
+
+def _max_length(check: pa.Check) -> int | None:
+    """The length of the longest text of a format, where it is bounded; a list of values may grow, so it has none."""
+    pattern = str((check.statistics or {}).get("pattern", ""))
+    if not pattern.endswith("$"):
+        return None
+    _, longest = _parser.parse(pattern).getwidth()
+    return longest if longest < _UNBOUNDED else None
 
 
 def _type_name(dtype: pl.DataType) -> str:

@@ -103,5 +103,8 @@ class HcpcsHistory(LicenseColumns, RecordContent, HistorySpan):
 
         strict, ordered, unique = True, True, ["kind", "code", "episode", "span_number"]
         metadata = table_facts(
-            "history", derived_from="staged_episodes", texts=("short_description", "long_description")
+            "history",
+            derived_from="staged_episodes",
+            texts=("short_description", "long_description"),
+            spans=(("kind", "code"), "valid_from", "valid_to"),
         )

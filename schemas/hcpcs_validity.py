@@ -210,5 +210,9 @@ class HcpcsValidity(LicenseColumns):
 
         strict, ordered, unique = True, True, ["kind", "is_interval", "first_code", "from_day"]
         metadata = table_facts(
-            "codes", derived_from="hcpcs_history", code="first_code", texts=("short_description", "long_description")
+            "codes",
+            derived_from="hcpcs_history",
+            code="first_code",
+            texts=("short_description", "long_description"),
+            spans=(("kind", "is_interval", "first_code"), "from_day", "to_day"),
         )

@@ -28,13 +28,15 @@ from hcpcs.annotate.parsing import (
 )
 from hcpcs.annotate.values import NULL_WORDS
 from hcpcs.errors import HcpcsError
+from hcpcs.sql.dialects import file, identifier, published_table, require_dialect
 
 #: Dialects that are offered, with what sqlglot calls them.
-DIALECTS = ("duckdb", "spark", "trino", "postgres")
+DIALECTS = ("duckdb", "spark", "trino", "postgres", "snowflake", "bigquery")
+#: Those whose regexp_replace replaces every match, and takes no flag that asks for it.
+_REPLACE_ALL = ("trino", "snowflake", "bigquery")
 _TABLES = ("hcpcs_validity",)
 #: Stands in the statement for the claims, wherever they are.
 _CLAIMS = "hcpcs_claims"
-_NAME = re.compile(r'"(?:[^"]|"")+"|`[^`"]+`|[^"`.\'();]+')
 _FILE_ENDINGS = (".parquet", ".pq", ".csv", ".tsv", ".json", ".gz", ".zst")
 _LOWER, _UPPER = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -72,15 +74,13 @@ def annotate_sql(dialect: str, names: SqlNames | None = None) -> str:
     its Parquet files where they lie. The claims are a table, with its schema or without, or there a Parquet file.
     Raises ``HcpcsError`` for another dialect, for what a dialect cannot do, and for names that would be doubled.
     """
-    if dialect not in DIALECTS:
-        raise HcpcsError(f"no dialect {dialect!r}; there are: {', '.join(DIALECTS)}")
+    require_dialect(dialect, DIALECTS)
     sqlglot = _sqlglot()
     names = names or SqlNames()
-    if dialect not in ("duckdb", "spark") and names.folder is not None:
-        raise HcpcsError(f"{dialect} reads tables, not folders: load the version's tables, and name their --schema")
     _check_names(names)
     statement = sqlglot.parse_one(_statement(names), read="duckdb")
-    places = {t: _place_of_table(dialect, names, t) for t in _TABLES} | {_CLAIMS: _claims(dialect, names.claims)}
+    places = {t: published_table(dialect, t, names.schema, names.folder) for t in _TABLES}
+    places[_CLAIMS] = _claims(dialect, names.claims)
     for table in list(statement.find_all(sqlglot.exp.Table)):
         if table.name in places:
             named = sqlglot.parse_one(f"select * from {places[table.name]}", read=dialect).find(sqlglot.exp.Table)
@@ -109,13 +109,32 @@ def _written(expression: Any, dialect: str, *, pretty: bool = False) -> str:
     from sqlglot import exp
 
     for replacement in expression.find_all(exp.RegexpReplace):
-        if dialect == "trino":
-            replacement.set("modifiers", None)  # Trino replaces every match, and knows no flag that says so
+        if dialect in _REPLACE_ALL:
+            replacement.set("modifiers", None)
     if dialect == "postgres":
         for literal in expression.find_all(exp.Literal):
             literal.set("this", re.sub(r"\\x\{([0-9A-F]{4})\}", r"\\u\1", literal.this))
+    if dialect == "snowflake":
+        for name in expression.find_all(exp.Identifier):
+            # What is created without quotes there is in upper case, and found by any case without them.
+            name.set("quoted", name.args.get("quoted") and not _is_plain(name.this, dialect))
     text: str = expression.sql(dialect=dialect, pretty=pretty)
+    if dialect == "snowflake":
+        # Its texts have escapes of their own, its patterns none for characters.
+        text = re.sub(r"\\\\x\{([0-9A-F]{4})\}", r"\\u\1", text).replace(r"\\t-\\r", r"\t-\r")
     return text
+
+
+def _is_plain(name: str, dialect: str) -> bool:
+    """Whether a name needs no quotes."""
+    from sqlglot import errors, exp, parse_one
+
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        return False
+    try:
+        return isinstance(parse_one(f"t.{name}", read=dialect), exp.Column)
+    except errors.ParseError:
+        return False
 
 
 def _check_names(names: SqlNames) -> None:
@@ -127,41 +146,13 @@ def _check_names(names: SqlNames) -> None:
         seen.add(name.lower())
 
 
-def _identifier(dialect: str, name: str) -> str:
-    """A table's name, with its schema or without, as the dialect quotes it."""
-    parts = _NAME.findall(name)
-    if ".".join(parts) != name or not name.strip():
-        raise HcpcsError(f'{name!r} is neither a table\'s name nor the path of a file; quote a part of it with "…"')
-    plain = [p[1:-1].replace('""', '"') if p[0] in '"`' else p for p in parts]
-    mark = "`" if dialect == "spark" else '"'
-    # A name with capitals stays as it is: some engines fold it to lower case.
-    return ".".join(
-        p if p == given and re.fullmatch(r"\w*[A-Z]\w*", p) else mark + p.replace(mark, mark * 2) + mark
-        for p, given in zip(plain, parts, strict=True)
-    )
-
-
 def _claims(dialect: str, claims: str) -> str:
     """The claims as the dialect names them: a table, or a Parquet file's path, quoted or with a slash or its ending."""
     quoted = len(claims) > 2 and claims[0] == claims[-1] == "'"
     path = claims[1:-1].replace("''", "'") if quoted else claims
     if not quoted and "/" not in path and not path.lower().endswith(_FILE_ENDINGS):
-        return _identifier(dialect, claims)
-    return _file(dialect, path)
-
-
-def _file(dialect: str, path: str) -> str:
-    if dialect == "duckdb":
-        return "'" + path.replace("'", "''") + "'"
-    if dialect == "spark" and "`" not in path:
-        return f"parquet.`{path}`"
-    raise HcpcsError(f"{dialect} reads no file {path!r} by its path; load it, and name the table")
-
-
-def _place_of_table(dialect: str, names: SqlNames, table: str) -> str:
-    if names.folder is None:
-        return f"{_identifier(dialect, names.schema)}.{table}" if names.schema else table
-    return _file(dialect, f"{names.folder}/open/{table}.parquet")
+        return identifier(dialect, claims)
+    return file(dialect, path)
 
 
 def _quoted(name: str) -> str:

@@ -90,7 +90,7 @@ COMMANDS = {
         "List the code systems: HCPCS, CPT, CDT and their parts, with format, owner and days.",
     ),
     "sql": CommandSpec(
-        "hcpcs.cli.annotate:sql_command", "Print SQL over a version's tables, for engines that need no code of ours."
+        "hcpcs.cli.sql:sql_command", "Print SQL over a version's tables, for engines that need no code of ours."
     ),
     "catalog": CommandSpec(
         "pipeline.commands.catalog:catalog_command",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
+import sqlglot
 from conftest import missing
 from odd_codes import ODD_CODES, ODD_MODIFIERS
 from small_version import SPANS, write_version
@@ -77,6 +79,25 @@ def test_duckdb_reads_codes_as_the_engine_does(version: Path, of_the_engine: lis
     connection.register("claims", claims())
     statement = annotate_sql("duckdb", SqlNames(folder=str(version), date="day", modifiers=["mod"]))
     rows = connection.sql(f"select * from ({statement}) order by line").to_arrow_table().to_pylist()
+    assert [_comparable(row) for row in rows] == of_the_engine
+
+
+@pytest.mark.parametrize("dialect", ["snowflake", "bigquery"])
+def test_where_no_engine_is_the_statement_translated_back_reads_codes_as_the_engine_does(
+    dialect: str, version: Path, of_the_engine: list[dict[str, Any]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    connection = duckdb.connect()
+    connection.register("claims", claims())
+    connection.execute(f"create view hcpcs_validity as from '{version}/open/hcpcs_validity.parquet'")
+    names = SqlNames(date="day", modifiers=["mod"], keep=["line", "hcpcs_code"])
+    statement = annotate_sql(dialect, names)
+    assert capfd.readouterr().err == ""
+    assert "'g'" not in statement
+    if dialect == "snowflake":
+        assert '"hcpcs_code"' not in statement and r"\x{" not in statement
+        statement = re.sub(r"\\u([0-9A-F]{4})", lambda found: chr(int(found[1], 16)), statement)
+    (back,) = sqlglot.transpile(statement, read=dialect, write="duckdb")
+    rows = connection.sql(f"select * from ({back}) order by line").to_arrow_table().to_pylist()
     assert [_comparable(row) for row in rows] == of_the_engine
 
 

@@ -52,7 +52,7 @@ def test_as_of_gives_the_span_that_holds_on_a_day_and_no_code_twice(sample: Vers
     holds = (pl.col("valid_from") <= day) & (pl.col("valid_to").is_null() | (pl.col("valid_to") >= day))
     expected = history.filter(holds)
     with duckdb.connect(str(database), read_only=True) as connection:
-        found = connection.sql("from hcpcs_as_of(?::date) order by kind, code", params=[day]).pl()
+        found = connection.sql("from hcpcs_on(?::date) order by kind, code", params=[day]).pl()
         today = connection.execute("select count(*), count(distinct (kind, code)) from hcpcs_today").fetchone()
         version = connection.execute("select manifest->>'$.build.version' from version_manifest").fetchone()
     assert found.height == expected.height > 0

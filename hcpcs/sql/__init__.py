@@ -1,0 +1,1 @@
+"""Statements for users' own engines: names, types, tables, views. The annotation's is with ``annotate``."""
