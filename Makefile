@@ -28,10 +28,10 @@ demo: setup ## run the whole pipeline on the bundled sample
 test: setup ## run the tests, without the long fault and fuzz runs
 	@echo "some minutes on two cores; left out: kills and fuzzing (make test-all), and what needs Java, Chromium,"
 	@echo "PostgreSQL or ../shared where those are missing, each with its reason at the end"
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
 
 test-all: setup ## run every test, the long ones as well
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 refresh: setup ## take releases in: make refresh FROM=folder
 	$(HCPCS) refresh $(if $(FROM),--from $(FROM)) --outputs $(OUTPUTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import sys
 import uuid
@@ -10,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import hypothesis
@@ -18,8 +19,11 @@ import polars as pl
 import pytest
 import sqlalchemy
 from chromium import CHROMIUM_NAMES, chromium, chromium_path
+from filelock import FileLock
 from made_up import Posting
 from playwright.sync_api import Browser
+from same_work import do_once
+from warm_process import REPOSITORY, WarmProcess, warm_process
 
 from hcpcs.cli.main import main
 from hcpcs.paths import Outputs
@@ -27,13 +31,18 @@ from hcpcs.version import latest_version
 from pipeline.catalog.build import write_catalog
 from pipeline.refresh.refresh import RefreshResult, refresh
 from pipeline.versions.store import read_manifest
+from sources.archive.zips import read_zip
+from sources.code_file.records import typed_records
+from sources.code_file.text import read_anweb_text
+from sources.code_file.workbook import read_anweb_workbook
+from sources.release.member_roles import CODE_ROLES, member_role
 from sources.sample import write_sample
 
 # A busy machine is no fault of the code under test.
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+Made = TypeVar("Made")
 
 
 def missing(what: str) -> None:
@@ -60,6 +69,7 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         patch.setattr(dg.DagsterInstance, "from_config", staticmethod(_instance_in_memory))
+        do_once(patch)
         yield
 
 
@@ -104,6 +114,19 @@ def published(outputs: Outputs) -> dict[str, bytes]:
     return {p.relative_to(outputs.folder).as_posix(): p.read_bytes() for p in files}
 
 
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], Made]) -> Made:
+    """What ``build`` makes in a folder of this name, once for all processes that run tests; read only."""
+    root = factory.getbasetemp()
+    root = root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root
+    result = root / f"{name}.pickle"
+    with FileLock(root / f"{name}.lock"):
+        if not result.exists():
+            (root / name).mkdir()
+            result.write_bytes(pickle.dumps(build(root / name)))
+        made: Made = pickle.loads(result.read_bytes())
+    return made
+
+
 @pytest.fixture(scope="session")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled sample as a folder of releases; read only."""
@@ -115,19 +138,25 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def sample(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Version:
     """The published sample, made once; read only: who changes it takes ``own_sample``."""
-    outputs = Outputs(tmp_path_factory.mktemp("outputs"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dg.DagsterInstance, "from_config", staticmethod(persistent_instance))
-        patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")  # as the command line has it
-        return Version(outputs, refresh(outputs, offered=sample_folder))
+
+    def build(folder: Path) -> Version:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dg.DagsterInstance, "from_config", staticmethod(persistent_instance))
+            patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")  # as the command line has it
+            return Version(Outputs(folder), refresh(Outputs(folder), offered=sample_folder))
+
+    return built_once(tmp_path_factory, "published-sample", build)
 
 
 @pytest.fixture(scope="session")
 def sample_catalog(sample: Version, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The catalog of the published sample, made once; read only."""
-    folder = tmp_path_factory.mktemp("catalog") / "outputs"
-    shutil.copytree(sample.outputs.folder, folder, symlinks=True)
-    return write_catalog(Outputs(folder)).folder
+
+    def build(folder: Path) -> Path:
+        shutil.copytree(sample.outputs.folder, folder / "outputs", symlinks=True)
+        return write_catalog(Outputs(folder / "outputs")).folder
+
+    return built_once(tmp_path_factory, "catalog-of-the-sample", build)
 
 
 # Playwright leaves an event loop running in its thread, which other tests must not find: one browser for each module.
@@ -234,3 +263,35 @@ def real_members(shared_cms: Path) -> dict[str, dict[str, bytes]]:
             for name in archive.namelist():
                 members.setdefault(path.parent.name, {})[name.rsplit("/", 1)[-1]] = archive.read(name)
     return members
+
+
+@pytest.fixture(scope="session")
+def real_version(shared_cms: Path, tmp_path_factory: pytest.TempPathFactory) -> Version:
+    """The published version of all real releases, made once; read only."""
+    return built_once(
+        tmp_path_factory,
+        "real-version",
+        lambda folder: Version(Outputs(folder), refresh(Outputs(folder), offered=shared_cms)),
+    )
+
+
+@pytest.fixture(scope="session")
+def real_records(shared_cms: Path) -> pl.DataFrame:
+    """Records of every real release with its id, from its text where it has one, as a first revision."""
+    found = []
+    for folder in sorted(p for p in shared_cms.iterdir() if p.is_dir()):
+        members = [m for path in sorted(folder.glob("*.zip")) for m in read_zip(path)]
+        roles = {m.name: member_role(m.name, m.data) for m in members}
+        files = (m for m in members if roles[m.name] in CODE_ROLES)
+        member = min(files, key=lambda m: (roles[m.name] != "code_text", m.name))
+        read = read_anweb_text if roles[member.name] == "code_text" else read_anweb_workbook
+        records, _ = typed_records(member.name, read(member.name, member.data)[0])
+        found.append(records.with_columns(release_id=pl.lit(folder.name), revision=pl.lit(1, pl.Int32)))
+    return pl.concat(found)
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmProcess]:
+    """Runs command lines in processes of their own, without the second that Python takes to start."""
+    with warm_process() as process:
+        yield process

@@ -53,7 +53,8 @@ def test_no_command_ends_in_a_traceback_on_a_damaged_file(
         shutil.copyfile(sample.outputs.folder / name, tmp_path / name)
     (tmp_path / file).write_bytes(DAMAGE[damage])
     needs_it = {"latest.json": QUIET, "refused.json": {("findings",)}}.get(file, set())
-    for command in sorted(QUIET):
+    # Of these files `verify`, the slowest, reads `latest.json` alone.
+    for command in sorted(QUIET if file == "latest.json" or damage == "cut" else QUIET - {("verify",)}):
         said = hcpcs(*command, *ASKING.get(command, ()), "--outputs", tmp_path)  # raises what is a traceback
         assert said.status in (0, 1)
         if command in needs_it:
@@ -107,12 +108,11 @@ def damaged_table(folder: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        damaged_manifest,
-        damaged_table,
-        lambda folder: (folder / "manifest.json").unlink(),
-        lambda folder: os.truncate(folder / "open" / "hcpcs_changes.parquet", 100),
+        pytest.param(damaged_manifest, id="manifest edited"),
+        pytest.param(damaged_table, id="bit flipped", marks=pytest.mark.slow),
+        pytest.param(lambda folder: (folder / "manifest.json").unlink(), id="manifest lost", marks=pytest.mark.slow),
+        pytest.param(lambda folder: os.truncate(folder / "open" / "hcpcs_changes.parquet", 100), id="table cut"),
     ],
-    ids=["manifest edited", "bit flipped", "manifest lost", "table cut"],
 )
 def test_a_refresh_publishes_the_content_of_a_damaged_version_anew(hcpcs: Hcpcs, copied: Outputs, damage: Any) -> None:
     version = latest_version(copied)

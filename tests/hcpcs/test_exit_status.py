@@ -14,6 +14,8 @@ from pathlib import Path
 import click
 import pytest
 from conftest import REPOSITORY, Version
+from made_up import posting, record
+from warm_process import WarmProcess
 
 from hcpcs.cli.main import cli
 from hcpcs.paths import Outputs
@@ -87,7 +89,7 @@ def test_every_command_has_a_failing_path_here() -> None:
 
 @pytest.mark.parametrize("command", FAILING, ids=" ".join)
 def test_what_fails_exits_with_status_one_and_one_error(
-    command: tuple[str, ...], sample: Version, damaged: Outputs, tmp_path: Path
+    command: tuple[str, ...], sample: Version, damaged: Outputs, warm: WarmProcess, tmp_path: Path
 ) -> None:
     cut = tmp_path / "cut"
     cut.mkdir()
@@ -101,18 +103,23 @@ def test_what_fails_exits_with_status_one_and_one_error(
         "cut": cut,
         "file": tmp_path / "file",
     }
-    done = hcpcs_process(*command, *(a.format(**names) for a in arguments))
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert word.format(**names) in done.stdout + done.stderr
+    done = warm.run(*command, *(a.format(**names) for a in arguments))
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert done.returncode == 1, err
+    assert "Traceback" not in err
+    assert word.format(**names) in out + err
     if command != ("verify",):
-        assert done.stderr.startswith("hcpcs: error: ")
+        assert err.startswith("hcpcs: error: ")
+
+
+#: Signals and moments that `make test` tries; the others are slow.
+FAST = {(signal.SIGINT, 3.0), (signal.SIGTERM, 1.0)}
 
 
 def test_a_rebuild_that_differs_exits_with_status_one(tmp_path: Path) -> None:
     program = (
         "import sys, pipeline.refresh.rebuild as r\n"
-        "differs = r.Rebuilt('2025.10.1', r.DIFFERENT, ('a file has other content',), {}, ('a', 'b'), None)\n"
+        "differs = r.RebuildResult('2025.10.1', r.DIFFERENT, ('a file has other content',), {}, ('a', 'b'), None)\n"
         "r.rebuild = lambda *_: differs\n"
         "from hcpcs.cli.main import main\n"
         f"sys.argv = ['hcpcs', 'rebuild', '--outputs', {str(tmp_path)!r}]\n"
@@ -123,8 +130,16 @@ def test_a_rebuild_that_differs_exits_with_status_one(tmp_path: Path) -> None:
     assert "is not the same" in done.stdout
 
 
-@pytest.mark.parametrize("moment", [1.0, 3.0, *(pytest.param(m, marks=pytest.mark.slow) for m in (0.5, 1.5, 2.0, 2.5))])
-@pytest.mark.parametrize(("by", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    ("by", "status", "moment"),
+    [
+        pytest.param(
+            by, status, moment, id=f"{by.name}-{moment}", marks=() if (by, moment) in FAST else pytest.mark.slow
+        )
+        for by, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143))
+        for moment in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+    ],
+)
 def test_an_interrupted_refresh_ends_within_two_seconds_and_leaves_no_temporary_folder(
     by: signal.Signals, status: int, moment: float, tmp_path: Path
 ) -> None:
@@ -163,8 +178,9 @@ def test_a_library_that_catches_the_interrupt_prints_no_traceback() -> None:
 
 def test_a_reader_that_leaves_costs_nothing(tmp_path: Path) -> None:
     notices = tmp_path / "notices"
-    command = [sys.executable, "-m", "hcpcs.cli.main", "refresh", "--sample", "--outputs", str(tmp_path / "outputs")]
-    command += ["--notify-command", f"tee {notices}"]
+    posting("2025-01", record("A0001"), record("J1000")).write(tmp_path / "in")
+    command = [sys.executable, "-m", "hcpcs.cli.main", "refresh", "--from", str(tmp_path / "in")]
+    command += ["--outputs", str(tmp_path / "outputs"), "--notify-command", f"tee {notices}"]
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False)

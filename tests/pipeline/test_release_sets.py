@@ -12,6 +12,7 @@ from conftest import Said
 from made_up import Posting, posting, record
 
 from benchmarks.subsets import all_pairs, random_subsets, refusals
+from sources.sample.writer import SampleRecord
 
 SEED = 13
 #: A code that never changes, so that a release is never empty.
@@ -54,34 +55,46 @@ def test_a_code_reused_with_a_stated_end_is_discontinued_once(
     assert changes.filter(change="reused", field="record").height == 1
 
 
-def dated(release_id: str, action_code: str, action_day: dt.date | None, text: str = "a horse") -> Posting:
-    """A workbook with one record that states this action, and its day unless the cell is blank."""
-    ridden = record(
-        "J1000",
+def ridden(code: str, action_code: str, action_day: dt.date | None, text: str = "a horse") -> SampleRecord:
+    """A record that states this action, and its day unless the cell is blank."""
+    return record(
+        code,
         long_description=f"Sample: ride on {text}",
         action_code=action_code,
         action_effective_date=action_day,
     )
-    return posting(release_id, ridden, FILLER, form="workbook")
 
 
-@pytest.mark.parametrize(
-    ("actions", "day"),
-    [
-        (["A1", "N-", "N-", "N-"], 1),  # one record of the run states it
-        (["A1", "N2", "N-", "N-"], 2),  # the newest that does
-        (["A1", "N-", "C-", "N-"], None),  # CMS did something since, and no record states when
-        (["A1", "C-", "N3", "N-"], 3),
-    ],
-)
-def test_an_action_date_left_blank_by_several_releases_is_that_of_its_run(
-    refreshed: Callable[..., Path], actions: list[str], day: int | None
-) -> None:
+def dated(release_id: str, action_code: str, action_day: dt.date | None, text: str = "a horse") -> Posting:
+    """A workbook with one such record."""
+    return posting(release_id, ridden("J1000", action_code, action_day, text), FILLER, form="workbook")
+
+
+#: Actions and days of a code in four releases, and which day is that of its newest state.
+BLANK_DAYS: dict[str, tuple[list[str], int | None]] = {
+    "J1001": (["A1", "N-", "N-", "N-"], 1),  # one record of the run states it
+    "J1002": (["A1", "N2", "N-", "N-"], 2),  # the newest that does
+    "J1003": (["A1", "N-", "C-", "N-"], None),  # CMS did something since, and no record states when
+    "J1004": (["A1", "C-", "N3", "N-"], 3),
+}
+
+
+def test_an_action_date_left_blank_by_several_releases_is_that_of_its_run(refreshed: Callable[..., Path]) -> None:
     days = {"-": None} | {str(n): dt.date(2015, n, 15) for n in (1, 2, 3)}
-    tables = refreshed(*(dated(f"{2016 + n}-01", letter, days[stated]) for n, (letter, stated) in enumerate(actions)))
-
-    row = pl.read_parquet(tables / "hcpcs_codes.parquet").row(by_predicate=pl.col("code") == "J1000", named=True)
-    assert row["action_effective_date"] == (None if day is None else days[str(day)])
+    tables = refreshed(
+        *(
+            posting(
+                f"{2016 + n}-01",
+                *(ridden(code, *(actions[n][0], days[actions[n][1]])) for code, (actions, _) in BLANK_DAYS.items()),
+                FILLER,
+                form="workbook",
+            )
+            for n in range(4)
+        )
+    )
+    rows = pl.read_parquet(tables / "hcpcs_codes.parquet").filter(pl.col("code").is_in(list(BLANK_DAYS)))
+    found = dict(rows.select("code", "action_effective_date").iter_rows())
+    assert found == {code: None if day is None else days[str(day)] for code, (_, day) in BLANK_DAYS.items()}
 
 
 def test_a_span_begins_on_the_action_date_that_only_a_later_record_of_the_run_states(

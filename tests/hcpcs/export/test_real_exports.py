@@ -6,32 +6,27 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import Version
+from conftest import Version as MadeVersion
 
 from hcpcs.export.registry import export, formats
-from hcpcs.paths import Outputs
-from hcpcs.version import Version as PublishResult
-from pipeline.refresh.refresh import refresh
+from hcpcs.version import Version
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def real(shared_cms: Path, tmp_path_factory: pytest.TempPathFactory) -> PublishResult:
-    outputs = Outputs(tmp_path_factory.mktemp("real"))
-    return PublishResult(Version(outputs, refresh(outputs, offered=shared_cms)).folder)
+@pytest.fixture
+def real(real_version: MadeVersion) -> Version:
+    return Version(real_version.folder)
 
 
-def test_tuvas_seed_has_every_code_and_modifier_of_october_2025(real: PublishResult, tmp_path: Path) -> None:
+def test_tuvas_seed_has_every_code_and_modifier_of_october_2025(real: Version, tmp_path: Path) -> None:
     export(real, formats()["tuva"], tmp_path / "tuva")
     seed = tmp_path / "tuva" / "seeds" / "terminology__hcpcs_level_2.csv"
     counted = duckdb.execute("select count(distinct hcpcs), count(*) from read_csv(?, all_varchar = true)", [str(seed)])
     assert counted.fetchone() == (8846, 8846)
 
 
-def test_omop_gives_a_reused_code_todays_meaning_and_closes_the_earlier_one(
-    real: PublishResult, tmp_path: Path
-) -> None:
+def test_omop_gives_a_reused_code_todays_meaning_and_closes_the_earlier_one(real: Version, tmp_path: Path) -> None:
     export(real, formats()["omop"], tmp_path / "omop")
     concepts = duckdb.execute(
         "select concept_code, concept_name, valid_end_date, invalid_reason from read_csv(?, all_varchar = true,"

@@ -133,50 +133,76 @@ class Look:
     links: list[str]
 
 
-@pytest.fixture(scope="module")
-def looks(browser: Browser, sample_catalog: Path, addresses: list[str]) -> list[Look]:
-    """Every kind of page on a desktop, by day and by night, and on a phone; a picture of each is kept."""
+#: The ways to look at a page: on a desktop, by day and by night, and on a phone.
+WAYS = ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"))
+
+
+def look_at_all(
+    browser: Browser, catalog: Path, addresses: list[str], size: tuple[int, int], scheme: Any, rules: list[str] | None
+) -> list[Look]:
+    """Every kind of page in one way, by the rules of axe (none: all of them); a picture of each is kept."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     seen = []
-    for size, scheme in ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light")):
-        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)  # type: ignore[arg-type]
-        for address in addresses:
-            page = context.new_page()
-            started = time.perf_counter()
-            page.goto(f"{sample_catalog.as_uri()}/{address}")
-            page.locator("h1").wait_for()
-            seconds = time.perf_counter() - started
-            ready(page)
-            name = address.replace(".html", "").replace("/", "-").replace("#", "-").replace("=", "-")
-            page.screenshot(path=PICTURES / f"{name}-{size[0]}-{scheme}.png", full_page=size == DESKTOP)
-            page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-            # Without `preload` axe would ask for the style sheets again, which a file may not.
-            violations = (
-                Axe().run(page, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    for address in addresses:
+        page = context.new_page()
+        started = time.perf_counter()
+        page.goto(f"{catalog.as_uri()}/{address}")
+        page.locator("h1").wait_for()
+        seconds = time.perf_counter() - started
+        ready(page)
+        name = address.replace(".html", "").replace("/", "-").replace("#", "-").replace("=", "-")
+        page.screenshot(path=PICTURES / f"{name}-{size[0]}-{scheme}.png", full_page=size == DESKTOP)
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        # Without `preload` axe would ask for the style sheets again, which a file may not.
+        options: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
+        if rules is not None:
+            options["runOnly"] = rules
+        violations = Axe().run(page, options=options).response["violations"] if rules != [] else []
+        seen.append(
+            Look(
+                address,
+                size,
+                scheme,
+                round(seconds, 3),
+                [
+                    f"{v['id']}: {[n['html'][:150] for n in v['nodes'][:3]]}"
+                    for v in violations
+                    if v["impact"] in SERIOUS
+                ],
+                page.evaluate("document.documentElement.scrollWidth"),
+                page.evaluate("getComputedStyle(document.body).backgroundColor"),
+                page.eval_on_selector_all("a[href]", _WHERE_LINKS_LEAD),
             )
-            seen.append(
-                Look(
-                    address,
-                    size,
-                    scheme,
-                    round(seconds, 3),
-                    [
-                        f"{v['id']}: {[n['html'][:150] for n in v['nodes'][:3]]}"
-                        for v in violations
-                        if v["impact"] in SERIOUS
-                    ],
-                    page.evaluate("document.documentElement.scrollWidth"),
-                    page.evaluate("getComputedStyle(document.body).backgroundColor"),
-                    page.eval_on_selector_all("a[href]", _WHERE_LINKS_LEAD),
-                )
-            )
-            page.close()
-        context.close()
+        )
+        page.close()
+    context.close()
     return seen
+
+
+@pytest.fixture(scope="module")
+def looks(browser: Browser, sample_catalog: Path, addresses: list[str]) -> list[Look]:
+    """Every kind of page in every way; by the rules of axe on a desktop by day, the other ways are slow."""
+    return [
+        look
+        for way in WAYS
+        for look in look_at_all(browser, sample_catalog, addresses, *way, rules=None if way == WAYS[0] else [])
+    ]
 
 
 def test_no_page_has_a_serious_accessibility_finding(looks: list[Look]) -> None:
     assert {(x.address, x.size, x.scheme): x.violations for x in looks if x.violations} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS[1:], ids=["in the dark", "on a phone"])
+def test_no_page_has_a_serious_accessibility_finding_there_either(
+    way: tuple[tuple[int, int], str], browser: Browser, sample_catalog: Path, addresses: list[str]
+) -> None:
+    # Colors are all that differs in the dark.
+    rules = ["color-contrast"] if way[1] == "dark" else None
+    seen = look_at_all(browser, sample_catalog, addresses, *way, rules=rules)
+    assert {x.address: x.violations for x in seen if x.violations} == {}
 
 
 def test_no_page_is_wider_than_its_screen(looks: list[Look]) -> None:

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Version
+from conftest import Version
 from made_up import posting, record
+from warm_process import WarmProcess
 
 from sources.sample.writer import release_zip
 
 ODD = "Sample \x1b[2J\x1b]0;owned\x07 thing\x08 \x7f end"
-
-
-def hcpcs(*arguments: bytes | str | os.PathLike[str]) -> tuple[int, bytes, bytes]:
-    """The command in a process of its own, with its bytes: what a terminal would get."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hcpcs.cli.main", *arguments], cwd=REPOSITORY, capture_output=True, timeout=120
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 def assert_plain(*printed: bytes) -> None:
@@ -34,7 +25,7 @@ def assert_plain(*printed: bytes) -> None:
 
 @pytest.mark.parametrize("form", ["text", "workbook"])
 def test_a_control_character_in_a_description_is_a_finding_and_a_blank(
-    build: Callable[..., Version], form: str
+    build: Callable[..., Version], warm: WarmProcess, form: str
 ) -> None:
     odd = ODD if form == "text" else ODD.replace("\x1b", "\x7f").replace("\x07", "\x9d").replace("\x08", "")
     version = build(posting("2025-01", record("A0001", long_description=odd), record("J1000"), form=form))
@@ -44,37 +35,30 @@ def test_a_control_character_in_a_description_is_a_finding_and_a_blank(
     assert (found["code"], found["field"], found["severity"]) == ("A0001", "long_description", "warning")
     assert "\\u007f" in found["raw_value"] and found["raw_value"].isprintable()
     for command in (("findings", "2025-01"), ("lookup", "A0001"), ("lookup", "A0001", "--json"), ("status",)):
-        status, out, err = hcpcs(*command, "--outputs", version.outputs.folder)
-        assert status == 0, err
-        assert_plain(out, err)
+        done = warm.run(*command, "--outputs", version.outputs.folder)
+        assert done.returncode == 0, done.stderr
+        assert_plain(done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("name", [b"odd\x1b[31m.zip", b"caf\xe9.zip"])
-def test_an_odd_file_name_is_reported_escaped_and_everything_else_is_loaded(tmp_path: Path, name: bytes) -> None:
-    good = posting("2025-01", record("A0001"), record("J1000"))
-    folder = tmp_path / "in" / "2025-01"
-    folder.mkdir(parents=True)
-    (folder / "release.zip").write_bytes(release_zip(good.members, comment=b""))
-    (folder / os.fsdecode(name)).write_bytes(release_zip({"photo.jpg": b"sample"}))
-    for options in ((), ("--json",)):
-        status, out, err = hcpcs("refresh", "--from", tmp_path / "in", "--outputs", tmp_path / "outputs", *options)
-        assert status == 0 and b"Traceback" not in err, err
-        assert_plain(out, err)
-        assert b"not HCPCS Level II" in out
-    assert len(json.loads(out)["left"]) == 1
-
-
-def test_a_release_in_a_file_whose_name_is_no_utf_8_is_loaded(tmp_path: Path) -> None:
+def test_odd_file_names_are_reported_escaped_and_everything_else_is_loaded(tmp_path: Path, warm: WarmProcess) -> None:
     good = posting("2025-01", record("A0001"), record("J1000"))
     folder = tmp_path / "in" / "2025-01"
     folder.mkdir(parents=True)
     (folder / os.fsdecode(b"janvier-\xe9.zip")).write_bytes(release_zip(good.members, comment=b""))
-    status, _, err = hcpcs("refresh", "--from", tmp_path / "in", "--outputs", tmp_path / "outputs")
-    assert status == 0, err
+    for name in (b"odd\x1b[31m.zip", b"caf\xe9.zip"):
+        (folder / os.fsdecode(name)).write_bytes(release_zip({"photo.jpg": b"sample"}))
+    refresh = ("refresh", "--from", tmp_path / "in", "--outputs", tmp_path / "outputs")
+    for options in ((), ("--json",)):
+        done = warm.run(*refresh, *options)
+        assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
+        assert_plain(done.stdout, done.stderr)
+        assert done.stdout.count(b"not HCPCS Level II") == 2
+    assert len(json.loads(done.stdout)["left"]) == 2
     index = json.loads((tmp_path / "outputs/archive/index.json").read_text())
     assert [z["name"] for z in index["zips"].values()] == ["janvier-\\udce9.zip"]
+
     (folder / os.fsdecode(b"bad-\xe9-anweb.zip")).write_bytes(b"no zip")
-    status, _, err = hcpcs("refresh", "--from", tmp_path / "in", "--outputs", tmp_path / "outputs")
-    assert status == 1 and b"bad-\\udce9-anweb.zip" in err and b"Traceback" not in err
-    status, _, err = hcpcs("refresh", "--skip-bad", "--from", tmp_path / "in", "--outputs", tmp_path / "outputs")
-    assert status == 0, err
+    done = warm.run(*refresh)
+    assert done.returncode == 1 and b"bad-\\udce9-anweb.zip" in done.stderr and b"Traceback" not in done.stderr
+    done = warm.run(*refresh, "--skip-bad")
+    assert done.returncode == 0, done.stderr

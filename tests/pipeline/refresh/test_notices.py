@@ -19,6 +19,7 @@ from pipeline.definitions import build_definitions
 from pipeline.orchestration.assets import history
 from pipeline.refresh.exclusions import exclude
 from pipeline.refresh.notify import Notifier
+from sources.site.client import FetchLimits
 from sources.site.polling import Site
 
 
@@ -40,9 +41,8 @@ def last_summary(outputs: Outputs) -> dict[str, Any]:
 
 
 def run_job(outputs: Outputs, name: str, command: str, **options: Any) -> bool:
-    definitions = build_definitions(
-        outputs=outputs.folder, notifier=Notifier(command), site=Site("http://127.0.0.1:9/"), **options
-    )
+    nobody = Site("http://127.0.0.1:9/", FetchLimits(first_wait=0.01, longest_wait=0.05, pause=0))
+    definitions = build_definitions(outputs=outputs.folder, notifier=Notifier(command), site=nobody, **options)
     job = definitions.resolve_job_def(name)
     selection = {}
     if name == "refresh":

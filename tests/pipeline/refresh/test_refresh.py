@@ -227,11 +227,10 @@ def test_a_zip_packed_anew_with_the_same_members_publishes_nothing(build: Callab
 @pytest.mark.parametrize(
     ("place", "name"),
     [
-        (publishing, "write_published_table"),
-        (publishing, "_next_version"),
-        (publishing, "set_latest"),
+        pytest.param(publishing, "write_published_table", id="while tables are written", marks=pytest.mark.slow),
+        pytest.param(publishing, "_next_version", id="before the version has an id", marks=pytest.mark.slow),
+        pytest.param(publishing, "set_latest", id="before latest.json"),
     ],
-    ids=["while tables are written", "before the version has an id", "before latest.json"],
 )
 def test_a_run_that_is_killed_leaves_the_latest_version_and_no_half_one(
     own_sample: Outputs, sample: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object, name: str

@@ -16,7 +16,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from conftest import REPOSITORY, missing, published
+from conftest import REPOSITORY, missing, persistent_instance, published
 from filelock import FileLock
 from made_up import posting, record
 from site_server import SiteServer, hang_in_the_middle
@@ -142,9 +142,12 @@ class Undisturbed:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     root = tmp_path_factory.mktemp("undisturbed")
     july, both = Outputs(root / "july"), Outputs(root / "both")
-    assert said(started(july, "--from", folder_of(root / "1", "2026-07", JULYS)))[0] == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dg.DagsterInstance, "from_config", staticmethod(persistent_instance))
+        patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")  # as the command line has it
+        refresh(july, offered=folder_of(root / "1", "2026-07", JULYS))
     shutil.copytree(july.folder, both.folder, symlinks=True)
-    assert said(started(both, "--from", folder_of(root / "2", "2026-10", OCTOBERS)))[0] == 0
+    refresh(both, offered=folder_of(root / "2", "2026-10", OCTOBERS))
     assert all_versions(both) == ["2026.07.1", "2026.10.1"]
     return Undisturbed(july, content_of(both))
 
@@ -178,8 +181,7 @@ def assert_nothing_is_lost(before: dict[str, bytes], outputs: Outputs) -> None:
 def assert_the_next_run_ends_as_if_nothing_had_been(
     outputs: Outputs, server: SiteServer, undisturbed: Undisturbed
 ) -> None:
-    status, out, err = said(started(outputs, "--site", server.url))
-    assert (status, err) == (0, ""), out
+    refresh(outputs, site=Site(server.url, FetchLimits(pause=0), ()))  # in this process, which is quicker
     assert_as_undisturbed(outputs, undisturbed)
 
 
@@ -220,6 +222,7 @@ def test_two_processes_at_once_publish_one_version(
     assert content_of(outputs) == undisturbed.content
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_with_a_release_each_lose_none(undisturbed: Undisturbed, tmp_path: Path) -> None:
     outputs = Outputs(tmp_path / "outputs")
     outputs.folder.mkdir()
@@ -285,24 +288,20 @@ def test_killed_while_fetching_the_next_run_ends_as_if_nothing_had_been(
 @pytest.mark.parametrize(
     ("place", "number"),
     [
-        ("sources.archive.archive:Archive.keep", 1),
-        ("sources.archive.archive:Archive.read", 1),
-        ("pipeline.orchestration.io_manager:write_work_table", 3),
-        ("pipeline.versions.publish:write_published_table", 5),
-        ("pipeline.versions.publish:point_latest_at", 1),
-        ("pipeline.versions.store:mend_latest_link", 1),
-        ("pipeline.refresh.refresh:write_state", 1),
-        ("pipeline.refresh.refresh:write_run_summary", 1),
-    ],
-    ids=[
-        "before a zip is kept",
-        "while parsing",
-        "while staging",
-        "while publishing tables",
-        "before latest.json",
-        "before the link latest",
-        "before the state",
-        "before the run's summary",
+        pytest.param("sources.archive.archive:Archive.keep", 1, id="before a zip is kept", marks=pytest.mark.slow),
+        pytest.param("sources.archive.archive:Archive.read", 1, id="while parsing", marks=pytest.mark.slow),
+        pytest.param(
+            "pipeline.orchestration.io_manager:write_work_table", 3, id="while staging", marks=pytest.mark.slow
+        ),
+        pytest.param("pipeline.versions.publish:write_published_table", 5, id="while publishing tables"),
+        pytest.param("pipeline.versions.publish:set_latest", 1, id="before latest.json", marks=pytest.mark.slow),
+        pytest.param(
+            "pipeline.versions.store:mend_latest_link", 1, id="before the link latest", marks=pytest.mark.slow
+        ),
+        pytest.param("pipeline.refresh.refresh:write_state", 1, id="before the state", marks=pytest.mark.slow),
+        pytest.param(
+            "pipeline.refresh.refresh:write_run_summary", 1, id="before the run's summary", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_killed_anywhere_the_next_run_ends_as_if_nothing_had_been(
@@ -342,22 +341,21 @@ def test_a_run_that_died_with_its_machine_does_not_hold_up_the_sensor(monkeypatc
 @pytest.mark.parametrize(
     ("place", "number"),
     [
-        ("sources.site.client:SiteClient.download", 1),
-        ("sources.archive.archive:Archive.keep", 1),
-        ("pipeline.refresh.refresh:_align_partitions", 1),
-        ("pipeline.orchestration.io_manager:write_work_table", 3),
-        ("pipeline.versions.publish:write_published_table", 5),
-        ("pipeline.versions.publish:point_latest_at", 1),
-        ("pipeline.refresh.refresh:write_run_summary", 1),
-    ],
-    ids=[
-        "for a zip from the site",
-        "for a zip in the archive",
-        "for Dagster",
-        "for a staged table",
-        "for a published table",
-        "for latest.json",
-        "for the run's summary",
+        pytest.param(
+            "sources.site.client:SiteClient.download", 1, id="for a zip from the site", marks=pytest.mark.slow
+        ),
+        pytest.param("sources.archive.archive:Archive.keep", 1, id="for a zip in the archive", marks=pytest.mark.slow),
+        pytest.param("pipeline.refresh.refresh:_align_partitions", 1, id="for Dagster", marks=pytest.mark.slow),
+        pytest.param(
+            "pipeline.orchestration.io_manager:write_work_table", 3, id="for a staged table", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "pipeline.versions.publish:write_published_table", 5, id="for a published table", marks=pytest.mark.slow
+        ),
+        pytest.param("pipeline.versions.publish:set_latest", 1, id="for latest.json"),
+        pytest.param(
+            "pipeline.refresh.refresh:write_run_summary", 1, id="for the run's summary", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_without_room_on_the_disk_it_says_so_and_loses_nothing(
@@ -372,8 +370,7 @@ def test_without_room_on_the_disk_it_says_so_and_loses_nothing(
     was_published = "version 2026.10.1 was published before that" in err
     assert was_published == (latest_version(outputs) == "2026.10.1")
     assert_nothing_is_lost(before, outputs)
-    refresh(outputs, site=Site(server.url, FetchLimits(pause=0), ()))  # in this process, which is quicker
-    assert_as_undisturbed(outputs, undisturbed)
+    assert_the_next_run_ends_as_if_nothing_had_been(outputs, server, undisturbed)
 
 
 @pytest.fixture
@@ -401,7 +398,9 @@ def small_disk(tmp_path: Path) -> Iterator[Any]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("room", [200_000, 700_000, 1_000_000])
+@pytest.mark.parametrize(
+    "room", [pytest.param(200_000, marks=pytest.mark.slow), 700_000, pytest.param(1_000_000, marks=pytest.mark.slow)]
+)
 def test_on_a_disk_that_fills_up_it_says_so_and_loses_nothing(
     room: int, server: SiteServer, undisturbed: Undisturbed, tmp_path: Path, small_disk: Any
 ) -> None:

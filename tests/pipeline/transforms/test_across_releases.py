@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from conftest import Said, published
 from made_up import Posting, posting, record
 
 from hcpcs.paths import Outputs
+from pipeline.refresh.refresh import refresh
 from pipeline.transforms.corrections import corrections_in_records
 from pipeline.versions.store import latest_version, read_manifest
 from sources.sample.writer import SampleRecord
@@ -23,15 +25,30 @@ ALL = [record(f"{letter}{n:04}") for letter in "AB" for n in range(120)] + [reco
 MODIFIERS = [record(f"{first}{second}") for first in "KLJ" for second in "TWXY"]
 
 
-def refused_for_losses(hcpcs: Callable[..., Said], folder: Path, *postings: Posting, now: Posting) -> Said:
-    """Load postings, then offer one that is refused for what it lacks; what was published stays."""
-    outputs = Outputs(folder / "outputs")
-    for one in postings:
-        one.write(folder / "first")
-    assert hcpcs("refresh", "--from", folder / "first", "--outputs", outputs.folder).status == 0
+FULL = posting("2016-01", *ALL, *MODIFIERS)
+
+
+@pytest.fixture(scope="module")
+def outputs_with_2016(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("full")
+    FULL.write(folder / "in")
+    refresh(Outputs(folder / "outputs"), offered=folder / "in")
+    return folder / "outputs"
+
+
+@pytest.fixture
+def full(outputs_with_2016: Path, tmp_path: Path) -> Outputs:
+    """Outputs with all codes and modifiers in one release, for one test to change."""
+    shutil.copytree(outputs_with_2016, tmp_path / "outputs", symlinks=True)
+    return Outputs(tmp_path / "outputs")
+
+
+def refused_for_losses(hcpcs: Callable[..., Said], outputs: Outputs, offered: Path, *now: Posting) -> Said:
+    """Offer postings that are refused for what they lack; what was published stays."""
     before = published(outputs)
-    now.write(folder / "second")
-    said = hcpcs("refresh", "--from", folder / "second", "--outputs", outputs.folder)
+    for one in now:
+        one.write(offered)
+    said = hcpcs("refresh", "--from", offered, "--outputs", outputs.folder)
     assert said.status == 1 and published(outputs) == before
     assert "`--accept-losses`" in said.err and "`hcpcs releases exclude" in said.err and "`--skip-bad`" in said.err
     return said
@@ -49,10 +66,9 @@ def refused_for_losses(hcpcs: Callable[..., Said], folder: Path, *postings: Post
     ids=["modifiers only", "no modifiers", "a small letter", "a quarter of a letter", "half of a modifier letter"],
 )
 def test_a_release_that_lacks_a_kind_a_letter_or_a_quarter_is_refused(
-    hcpcs: Callable[..., Said], tmp_path: Path, kept: list[SampleRecord], lacking: str
+    hcpcs: Callable[..., Said], full: Outputs, tmp_path: Path, kept: list[SampleRecord], lacking: str
 ) -> None:
-    full = posting("2016-01", *ALL, *MODIFIERS)
-    said = refused_for_losses(hcpcs, tmp_path, full, now=posting("2017-01", *kept))
+    said = refused_for_losses(hcpcs, full, tmp_path / "second", posting("2017-01", *kept))
     assert lacking in said.err
 
 
@@ -60,16 +76,19 @@ def test_an_older_release_that_lacks_what_the_next_one_has_is_refused_too(
     hcpcs: Callable[..., Said], tmp_path: Path
 ) -> None:
     newer = posting("2017-01", *ALL, *MODIFIERS, *[record(f"V{n:04}", added_date=DAY_AFTER) for n in range(9)])
-    said = refused_for_losses(hcpcs, tmp_path, newer, now=posting("2016-01", *MODIFIERS))
+    newer.write(tmp_path / "first")
+    outputs = Outputs(tmp_path / "outputs")
+    refresh(outputs, offered=tmp_path / "first")
+    said = refused_for_losses(hcpcs, outputs, tmp_path / "second", posting("2016-01", *MODIFIERS))
     # Codes that were added since are no loss: no V.
     assert "2016-01 lacks 242 of the 242 procedures of 2017-01" in said.err and "procedures V" not in said.err
 
 
 def test_losses_are_accepted_once_and_for_all_later_refreshes_and_the_manifest_says_so(
-    hcpcs: Callable[..., Said], tmp_path: Path
+    hcpcs: Callable[..., Said], full: Outputs, tmp_path: Path
 ) -> None:
-    refused_for_losses(hcpcs, tmp_path, posting("2016-01", *ALL, *MODIFIERS), now=posting("2017-01", *ALL))
-    outputs = Outputs(tmp_path / "outputs")
+    outputs = full
+    refused_for_losses(hcpcs, outputs, tmp_path / "second", posting("2017-01", *ALL))
     accepted = hcpcs("refresh", "--from", tmp_path / "second", "--outputs", outputs.folder, "--accept-losses")
     assert (accepted.status, accepted.err) == (0, "")
     (words,) = read_manifest(outputs.latest_link)["content"]["accepted_losses"].values()
@@ -84,7 +103,7 @@ def test_losses_are_accepted_once_and_for_all_later_refreshes_and_the_manifest_s
 
 def test_skip_bad_leaves_out_every_release_that_lacks_codes(hcpcs: Callable[..., Said], tmp_path: Path) -> None:
     for one in (
-        posting("2016-01", *ALL, *MODIFIERS),
+        FULL,
         posting("2017-01", *ALL),
         posting("2018-01", *ALL),  # lacks nothing of 2017-01
         posting("2019-01", *ALL, *MODIFIERS),

@@ -10,11 +10,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from reconciliation import reconcile_with_cms
 
 from pipeline.transforms.changes import (
     CHANGE_SCHEMA,
     changes_between_releases,
-    reconcile_with_cms,
     release_scheduled_before,
     transactions_unlike_records,
     with_current_episodes,
@@ -25,11 +25,8 @@ from schemas.columns import RecordContent
 from schemas.hcpcs_changes import CHANGES
 from schemas.registry import enforce
 from sources.archive.zips import read_zip
-from sources.code_file.records import typed_records
-from sources.code_file.text import read_anweb_text
-from sources.code_file.workbook import read_anweb_workbook
 from sources.curated.license_policy import load_license_policy
-from sources.release.member_roles import CODE_ROLES, member_role
+from sources.release.member_roles import member_role
 from sources.side_files.kinds import read_side_files
 
 SCHEMA: dict[str, Any] = {
@@ -460,16 +457,9 @@ def members(shared_cms: Path) -> dict[str, list[tuple[str, bytes, str]]]:
 
 
 @pytest.fixture(scope="module")
-def real(members: dict[str, list[tuple[str, bytes, str]]]) -> pl.DataFrame:
+def real(real_records: pl.DataFrame) -> pl.DataFrame:
     """Records of every real release at hand, with episodes."""
-    found = []
-    for release_id, held in members.items():
-        files = sorted((m for m in held if m[2] in CODE_ROLES), key=lambda m: (m[2] != "code_text", m[0]))
-        name, data, role = files[0]
-        read = read_anweb_text if role == "code_text" else read_anweb_workbook
-        records, _ = typed_records(name, read(name, data)[0])
-        found.append(records.with_columns(release_id=pl.lit(release_id), revision=pl.lit(1, pl.Int32)))
-    return episodes_of_records(pl.concat(found))
+    return episodes_of_records(real_records)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -19,12 +18,7 @@ from pipeline.transforms.episodes import episodes_of_records
 from pipeline.transforms.history import history_from_records, latest_states
 from pipeline.transforms.license_flags import with_license_flags
 from schemas.registry import enforce
-from sources.archive.zips import read_zip
-from sources.code_file.records import typed_records
-from sources.code_file.text import read_anweb_text
-from sources.code_file.workbook import read_anweb_workbook
 from sources.curated.license_policy import load_license_policy
-from sources.release.member_roles import CODE_ROLES, member_role
 
 RECORD = {
     "release_id": pl.String,
@@ -269,18 +263,9 @@ def contracted(found: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def real(shared_cms: Path) -> pl.DataFrame:
+def real(real_records: pl.DataFrame) -> pl.DataFrame:
     """Records of every real release at hand, with episodes."""
-    found = []
-    for folder in sorted(p for p in shared_cms.iterdir() if p.is_dir()):
-        members = [m for path in sorted(folder.glob("*.zip")) for m in read_zip(path)]
-        roles = {m.name: member_role(m.name, m.data) for m in members}
-        files = (m for m in members if roles[m.name] in CODE_ROLES)
-        member = min(files, key=lambda m: (roles[m.name] != "code_text", m.name))
-        read = read_anweb_text if roles[member.name] == "code_text" else read_anweb_workbook
-        records, _ = typed_records(member.name, read(member.name, member.data)[0])
-        found.append(records.with_columns(release_id=pl.lit(folder.name)))
-    return episodes_of_records(pl.concat(found))
+    return episodes_of_records(real_records.drop("revision"))
 
 
 @pytest.fixture(scope="module")

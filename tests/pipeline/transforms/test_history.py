@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -25,11 +24,6 @@ from pipeline.transforms.history import (
 )
 from schemas.columns import CONTENT_COLUMNS, RecordContent
 from schemas.hcpcs_history import HcpcsHistory, HistorySpan
-from sources.archive.zips import read_zip
-from sources.code_file.records import typed_records
-from sources.code_file.text import read_anweb_text
-from sources.code_file.workbook import read_anweb_workbook
-from sources.release.member_roles import CODE_ROLES, member_role
 
 SCHEMA: dict[str, Any] = {
     "kind": pl.String,
@@ -502,20 +496,9 @@ def test_the_transform_gives_the_contract_its_columns_and_types():
 
 
 @pytest.fixture(scope="session")
-def real(shared_cms: Path) -> pl.DataFrame:
+def real(real_records: pl.DataFrame) -> pl.DataFrame:
     """Records of every real release at hand, with episodes."""
-    found = []
-    for folder in sorted(p for p in shared_cms.iterdir() if p.is_dir()):
-        members = [m for path in sorted(folder.glob("*.zip")) for m in read_zip(path)]
-        roles = {m.name: member_role(m.name, m.data) for m in members}
-        code_files = sorted(
-            (m for m in members if roles[m.name] in CODE_ROLES), key=lambda m: (roles[m.name] != "code_text", m.name)
-        )
-        member = code_files[0]
-        read = read_anweb_text if roles[member.name] == "code_text" else read_anweb_workbook
-        records, _ = typed_records(member.name, read(member.name, member.data)[0])
-        found.append(records.with_columns(release_id=pl.lit(folder.name)))
-    return episodes_of_records(pl.concat(found))
+    return episodes_of_records(real_records.drop("revision"))
 
 
 @pytest.fixture(scope="session")
