@@ -78,15 +78,6 @@ def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = No
     return in_batches_of_codes(decided_on, records.select(*_CODE, *used))
 
 
-def decisions_as_markdown(decisions: pl.DataFrame) -> str:
-    """The frame of ``episode_decisions`` as the table in docs/episodes.md: no text of CMS's is in it."""
-    head = "| kind | code | from | to | decision | evidence | similarity |\n|---|---|---|---|---|---|---|\n"
-    rows = decisions.select(
-        *_CODE, "previous_release_id", "release_id", "decision", "evidence", pl.format("{}", "similarity")
-    )
-    return head + "".join("| " + " | ".join(row) + " |\n" for row in rows.rows())
-
-
 def unmatched_overrides(records: pl.DataFrame, overrides: pl.DataFrame) -> pl.DataFrame:
     """The overrides that decide nothing, since no release held has the record they name, or it is its code's first."""
     followers = records.select(*_CODE, "release_id").filter(
