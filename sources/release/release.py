@@ -20,7 +20,7 @@ from sources.code_file.workbook import first_sheet, read_anweb_workbook
 from sources.curated.tables import load_codebook
 from sources.errors import MemberError, ReleaseRefused, SourceError
 from sources.findings import FINDING_SCHEMA, Finding, findings_frame
-from sources.release.member_roles import UNREADABLE_ROLES
+from sources.release.member_roles import CODE_ROLES, UNREADABLE_ROLES, description_of
 from sources.release.names import effective_day
 from sources.release.revisions import Revision, postings_of, revisions_of
 from sources.side_files.kinds import SIDE_SCHEMAS, read_side_files
@@ -116,6 +116,7 @@ def read_release(archive: Archive, release_id: str, zips: list[ArchivedZip]) -> 
         key=lambda m: (m.name, m.sha256),
     )
     side_frames, side_findings = _read_side(contents, release_id, zips)
+    side_findings += _not_read(contents, zips)
     read = {z.sha256: _read_posting(contents[z.sha256], release_id, z) for z in postings}
     for one in read.values():
         if any(f.severity == "error" for f in one.findings):
@@ -190,6 +191,27 @@ def _read_side(
         frames[role] = frame.with_columns(release_id=pl.lit(release_id)).select(list(schema))
         findings.extend(found)
     return frames, findings
+
+
+def _not_read(contents: _Contents, zips: list[ArchivedZip]) -> list[Finding]:
+    """A finding of every distinct member that no reader takes, with what it looks like."""
+    members = {
+        (m.name, m.sha256): (m, contents[z.sha256][m.name])
+        for z in zips
+        for m in z.members
+        if m.role not in (*CODE_ROLES, *SIDE_SCHEMAS, *UNREADABLE_ROLES)
+    }
+    return [
+        Finding(
+            "member_not_read",
+            "warning" if m.role == "other" else "info",
+            {"record_layout": "the record layout, ", "readme": "a read-me, "}.get(m.role, "")
+            + description_of(m.name, data),
+            "kept in the archive: no table is made of it",
+            m.name,
+        )
+        for _, (m, data) in sorted(members.items())
+    ]
 
 
 def _with_release(schema: dict[str, pl.DataType]) -> dict[str, pl.DataType]:

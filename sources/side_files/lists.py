@@ -43,7 +43,8 @@ NOTE_SCHEMA: dict[str, pl.DataType] = {
 }
 NOTE_TWIN_FIELDS = ("note_text",)
 
-_DENTAL = re.compile(r"D\d{4}")
+#: No list of CMS has another: texts of D codes are the ADA's, those of numbers the AMA's.
+_LEVEL_TWO = re.compile(r"[A-CE-Z]\d{4}")
 #: A note begins with its number and two dashes; a line of numbers inside a note has no dashes behind the first.
 NOTE_START = re.compile(r"\s*(\d{4})\s*(?:--+|[–—])\s*(.*)")
 _BOX = re.compile(r"\s*\*+\s*$")
@@ -53,7 +54,7 @@ def read_unlisted_codes(member: str, data: bytes) -> tuple[pl.DataFrame, list[Fi
     """Read a list of unlisted codes: one row per code, with the columns of ``UNLISTED_SCHEMA``.
 
     A long text may go on in a second line of the same code without dates: joined. A code that is otherwise listed
-    twice is one row; where its two lines differ, the first stands. Dental codes stay, with a finding.
+    twice is one row; where its two lines differ, the first stands. Codes of other systems are left out, with a finding.
     Raises ``MemberError`` for a member that holds no such table.
     Source: the lists of 2019 and 2025.
     """
@@ -65,9 +66,12 @@ def read_unlisted_codes(member: str, data: bytes) -> tuple[pl.DataFrame, list[Fi
     findings = header_findings(member, found[0])
     sha256 = sha256_of(data)
     rows: dict[str, dict[str, object]] = {}
-    dental: list[int] = []
+    foreign: list[int] = []
     last = ""
     for row in coded_rows(member, found[0], findings):
+        if not _LEVEL_TWO.fullmatch(row.code):
+            foreign.append(row.line)
+            continue
         values: dict[str, object] = {
             "kind": row.kind,
             "code": row.code,
@@ -113,20 +117,19 @@ def read_unlisted_codes(member: str, data: bytes) -> tuple[pl.DataFrame, list[Fi
             continue
         rows[row.code] = values
         last = row.code
-        if _DENTAL.fullmatch(row.code):
-            dental.append(row.line)
     if not rows:
-        raise MemberError(f"{member} lists no unlisted codes: no line below its header begins with a code")
-    if dental:
+        none = "every code is of another system" if foreign else "no line below its header begins with a code"
+        raise MemberError(f"{member} lists no unlisted codes: {none}")
+    if foreign:
         findings.append(
             Finding(
-                "dental_codes_listed",
+                "codes_of_other_systems",
                 "warning",
-                f"{len(dental)} codes have the shape of dental (D) codes, whose text is the ADA's",
-                "kept here; their license decides what is published",
+                f"{len(foreign)} codes are none of HCPCS Level II: their texts may be the ADA's or AMA's",
+                "left out",
                 member,
-                dental[0],
-                occurrences=len(dental),
+                foreign[0],
+                occurrences=len(foreign),
             )
         )
     return pl.DataFrame(list(rows.values()), schema=UNLISTED_SCHEMA), findings

@@ -9,6 +9,7 @@ import csv
 import datetime
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
@@ -58,8 +59,15 @@ _PRINT_LABELS = (
     "added_date",
     "termination_date",
 )
-_PRINT_LABEL = re.compile("|".join(rf"(?P<{name}>\b{_HEADINGS[name]}\b)" for name in _PRINT_LABELS), re.I)
-_PRINT_CODE_LABEL = re.compile(rf"\s*{_HEADINGS['code']}(?= )", re.I)
+_ANY_PRINT_LABEL = "|".join(_HEADINGS[name] for name in _PRINT_LABELS)
+#: 2018's report writes `CodeType of Change`: a label may follow another one at once.
+_PRINT_LABEL = re.compile(
+    rf"(?:{'|'.join(rf'(?P<{name}>{_HEADINGS[name]})' for name in _PRINT_LABELS)})(?:\b|(?={_ANY_PRINT_LABEL}))", re.I
+)
+_PRINT_CODE_LABEL = re.compile(rf"\s*{_HEADINGS['code']}(?= |{_ANY_PRINT_LABEL})", re.I)
+_CODE_AND_BLANKS = re.compile(r"\s*[A-Za-z0-9]+ +")
+_GAP = re.compile(r" {2,}(?=\S)")
+_PRINT_DAY = re.compile(r"(?<!\S)(?:\d{8}|\d{1,2}/\d{1,2}/\d{4})(?!\S)")
 #: What a print file's line with a code begins with. The regex is that of Rust, as of all cells that are read together.
 _PRINT_CODE = r"^(\s*[A-Za-z0-9]+)(?:\s|$)"
 
@@ -199,20 +207,48 @@ def _header_in(cells: list[str]) -> tuple[dict[str, int], list[str]] | None:
 
 def _table_in_text(lines: list[str]) -> Table | None:
     for index, line in enumerate(lines[:MOST_LINES_ABOVE_HEADER]):
-        if "\t" in line and _header_in(line.split("\t")) is not None:
-            return table_in(Sheet("", _tab_cells(lines)))
+        if "\t" in line and (header := _header_in(line.split("\t"))) is not None:
+            below = [text for text in lines[index + 1 :] if text.strip()]
+            if not below or sum("\t" in text for text in below) * 2 > len(below):
+                return table_in(Sheet("", _tab_cells(lines)))
+            return _print_table(lines, index, _columns_below(header[0], below), header[1])
         if (starts := _print_columns(line)) is not None:
             rest = line[starts[-1][1] :].split("  ")[1:]
-            return Table(
-                "",
-                _print_cells(lines[index + 1 :], index + 2, starts),
-                " ".join(lines[:index]),
-                index + 1,
-                {name: position for position, name in enumerate(["code", *(name for name, _ in starts)])},
-                [heading.strip() for heading in rest if heading.strip()],
-                is_cut=True,
-            )
+            return _print_table(lines, index, starts, [heading.strip() for heading in rest if heading.strip()])
     return None
+
+
+def _print_table(lines: list[str], index: int, starts: list[tuple[str, int]], unknown: list[str]) -> Table:
+    """The table below the header of a print file, whose columns behind the code start there."""
+    return Table(
+        "",
+        _print_cells(lines[index + 1 :], index + 2, starts),
+        " ".join(lines[:index]),
+        index + 1,
+        {name: position for position, name in enumerate(["code", *(name for name, _ in starts)])},
+        unknown,
+        is_cut=True,
+    )
+
+
+def _columns_below(header: dict[str, int], lines: list[str]) -> list[tuple[str, int]]:
+    """Where the columns of a print file start whose header has tabs, so that its labels stand elsewhere (2017).
+
+    A day stands where the days of many lines do; a text where most lines have one behind the code, or behind a gap.
+    """
+    names = sorted((name for name in header if name != "code"), key=header.__getitem__)
+    days = [name for name in names if name.endswith("_date")]
+    texts = [name for name in names if name not in days]
+    found = Counter(day.start() for line in lines for day in _PRINT_DAY.finditer(line))
+    # A day within a text stands anywhere.
+    first_day = min((at for at, count in found.items() if count * 20 >= len(lines)), default=None)
+    day_starts = sorted(at for at in found if first_day is not None and at >= first_day)
+    text_starts = [Counter(m.end() for line in lines if (m := _CODE_AND_BLANKS.match(line)))]
+    text_starts.append(Counter(m.end() for line in lines for m in _GAP.finditer(line[:first_day].rstrip())))
+    first = max(text_starts[0], key=text_starts[0].__getitem__, default=0)
+    further = sorted((at for at in text_starts[1] if at > first), key=text_starts[1].__getitem__, reverse=True)
+    starts = [first, *sorted(further[: len(texts) - 1])] if texts else []
+    return [*zip(texts, starts, strict=False), *zip(days, day_starts, strict=False)]
 
 
 def _tab_cells(lines: list[str]) -> pl.DataFrame:

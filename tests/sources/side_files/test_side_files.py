@@ -529,11 +529,11 @@ def test_what_excel_writes_for_a_control_character_is_removed() -> None:
     assert [(f.finding, f.occurrences) for f in findings] == [("artifact_removed", 2)]
 
 
-def test_dental_codes_stay_with_a_finding_that_repeats_none_of_their_text() -> None:
+def test_codes_of_other_systems_are_left_out_with_a_finding_that_repeats_none_of_their_text() -> None:
     rows = [*UNLISTED, ["D9999", "Words that are not ours to give", "19900101", None]]
     frame, findings = read_unlisted_codes("noc.xlsx", workbook(("NOC", rows)))
-    assert frame["code"].to_list()[-1] == "D9999"
-    assert kinds(findings)[-1] == "dental_codes_listed"
+    assert frame["code"].to_list() == ["Z0999", "Z0998"]
+    assert kinds(findings)[-1] == "codes_of_other_systems"
     assert "not ours" not in str(findings)
 
 
