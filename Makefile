@@ -4,7 +4,7 @@ OUTPUTS ?= outputs
 BIN := .venv/bin
 HCPCS := $(BIN)/hcpcs
 
-.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz subsets bench bench-annotate engines spark lock lowest clean
+.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz subsets derived bench bench-annotate engines spark lock lowest clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,11 @@ check: setup ## lint, format, types, Dagster's definitions
 	$(BIN)/mypy
 	@mkdir -p .venv/dagster-checks && printf 'telemetry: {enabled: false}\n' > .venv/dagster-checks/dagster.yaml
 	DAGSTER_HOME=$(CURDIR)/.venv/dagster-checks $(BIN)/dg check defs
+
+derived: setup ## write anew what follows from the contracts: docs/commands.md, docs/tables.md, tests/golden
+	$(BIN)/python -m pipeline.reference
+	$(BIN)/python tests/test_schema_promises.py
+	HCPCS_UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet tests/pipeline/orchestration/test_graph.py
 
 faults: setup ## kill refreshes at any moment, 200 times
 	$(BIN)/python -m benchmarks.faults

@@ -73,7 +73,7 @@ def _codes_of_json(path: Path, text: str) -> list[str]:
         groups.append({"concept": resource.get("expansion", {}).get("contains", [])})
         return [concept["code"] for group in groups for concept in group.get("concept", [])]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise HcpcsError(f"{path} is no FHIR ValueSet: {error!r}") from None
+        raise HcpcsError(f"{path} is not a FHIR ValueSet: {error!r}") from None
 
 
 def _codes_of_csv(path: Path, text: str, column: str | None) -> list[str]:

@@ -127,7 +127,7 @@ def frame_of(given: Any) -> Frame:
             return _Reader(table)
         return _Relation(table, given) if "duckdb" in library else Frame(table)
     raise TypeError(
-        f"{type(given).__name__} is no frame: pass one of polars, pandas, PyArrow or DuckDB, or any that has"
+        f"{type(given).__name__} is not a frame: pass a frame of polars, pandas, PyArrow or DuckDB, or an object with"
         " __arrow_c_stream__"
     )
 
@@ -135,7 +135,7 @@ def frame_of(given: Any) -> Frame:
 def texts_of(values: Any) -> pa.Array:
     """Texts of a list, a column of any library or an Arrow array; raises ``TypeError`` for what holds no texts."""
     if isinstance(values, str):
-        raise TypeError("pass a list of codes, or a column; one code goes into a list")
+        raise TypeError("pass a list or column of codes; put a single code into a list")
     if hasattr(values, "__arrow_c_stream__") or isinstance(values, pa.ChunkedArray):
         array = pa.chunked_array(values).combine_chunks()
     else:

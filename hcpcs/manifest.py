@@ -71,10 +71,10 @@ def load_manifest(data: bytes, where: str) -> dict[str, Any]:
             " install the newer hcpcs that made it"
         )
     if seal != _seal(content, build) or data != json_bytes(manifest):
-        raise ManifestDamaged(f"{where}: {NAME} was edited: it is not what its seal says")
+        raise ManifestDamaged(f"{where}: {NAME} was edited: it does not match its checksum")
     for name in file_entries(manifest):
         if not _stays_inside(name):
-            raise ManifestDamaged(f"{where}: {NAME} names the file {name!r}, which lies outside the version")
+            raise ManifestDamaged(f"{where}: {NAME} names the file {name!r}, which is outside the version")
     loaded: dict[str, Any] = manifest
     return loaded
 

@@ -50,7 +50,7 @@ def fetch_version(url: str, folder: Path) -> Path:
         base = LatestPointer.from_json(pointer, f"{url}/{_LATEST}").path + "/"
         data = read(base + NAME)
     if data is None:
-        raise NothingPublished(f"{url} holds no version: neither {NAME} nor a {_LATEST} that names one")
+        raise NothingPublished(f"{url} has no version: neither {NAME} nor a {_LATEST} that names one")
 
     def fetch(item: tuple[str, dict[str, Any]]) -> None:
         name, entry = item

@@ -109,7 +109,7 @@ def _answered(
             lines = lines.withColumn(name, F.expr(expression))
         lines = lines.withColumnRenamed(stages[-1][0], key_name).drop(*(name for name, _ in stages[:-1]))
     else:
-        raise UnusableColumn(f"column {column!r} is {kind}: neither text nor a whole number, so it holds no codes")
+        raise UnusableColumn(f"column {column!r} is {kind}: neither text nor a whole number, so it has no codes")
     spans = pa.concat_tables([lookup.spans(asked) for lookup in lookups])
     joined_by = pc.if_else(spans["is_interval"], spans["code_shape"], spans["first_code"])
     table = spans.append_column("joined_by", joined_by).drop_columns(["is_interval", "code_shape"])

@@ -37,7 +37,7 @@ class Version:
         """The manifest, checked against its seal; raises ``ManifestDamaged``."""
         if not (self.folder / NAME).is_file():
             raise HcpcsError(
-                f"{self.folder} is not a version: it holds no {NAME}; `hcpcs versions` lists those there are"
+                f"{self.folder} is not a version: it has no {NAME}; `hcpcs versions` lists the published versions"
             )
         return load_manifest((self.folder / NAME).read_bytes(), str(self.folder))
 
@@ -183,7 +183,7 @@ def day_of(day: date | str) -> date:
         try:
             return datetime.strptime(day, "%Y-%m-%d").date()
         except ValueError:
-            raise ValueError(f"{day!r} is no date of the form YYYY-MM-DD") from None
+            raise ValueError(f"{day!r} is not a date in the format YYYY-MM-DD") from None
     return day.date() if isinstance(day, datetime) else day
 
 
@@ -196,7 +196,7 @@ def latest_version(outputs: Outputs) -> str | None:
     try:
         return LatestPointer.from_json(data, str(outputs.latest)).version
     except FileDamaged as error:
-        raise FileDamaged(f"{error}; `hcpcs refresh --offline` mends it") from None
+        raise FileDamaged(f"{error}; `hcpcs refresh --offline` repairs it") from None
 
 
 def refused_findings(outputs: Outputs) -> dict[str, Rows]:
@@ -243,13 +243,15 @@ def version_folder(outputs: Outputs, named: str | None = None) -> Path:
     if named is None or named == "latest":
         chosen = latest_version(outputs)
         if chosen is None:
-            raise NothingPublished(f"{outputs.folder} holds no version yet; `hcpcs refresh --from DIR` makes the first")
+            raise NothingPublished(
+                f"{outputs.folder} has no version yet; `hcpcs refresh --from DIR` publishes the first"
+            )
         named = chosen
     if VERSION_ID.fullmatch(named):
         folder = outputs.version(named)
         if not (folder / NAME).exists():
             raise NothingPublished(
-                f"there is no version {named} in {outputs.folder}; `hcpcs versions` lists those there are"
+                f"there is no version {named} in {outputs.folder}; `hcpcs versions` lists the published versions"
             )
         return folder
     place = Path(unquote(urlsplit(named).path) if named.startswith("file://") else named)
@@ -257,7 +259,7 @@ def version_folder(outputs: Outputs, named: str | None = None) -> Path:
         return version_folder(Outputs(place))
     if not (place / NAME).is_file():
         raise NothingPublished(
-            f"{named} names no version: it is no id such as 2025.10.1, and no folder that holds {NAME} or latest.json;"
-            " `hcpcs versions` lists the versions there are"
+            f"{named} is not a version: neither an id such as 2025.10.1 nor a folder with {NAME} or latest.json;"
+            " `hcpcs versions` lists the published versions"
         )
     return place

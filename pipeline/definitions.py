@@ -63,7 +63,7 @@ def build_definitions(
         write_run_summary(layout, summary)
         notifier.send(Notice("refused", summary["error"], summary["version"], summary), context.log.warning)
 
-    @dg.resource(description="What the run takes in: what the archive has. The run is the one that writes.")
+    @dg.resource(description="What the run loads: the releases of the archive. The run holds the lock of the writer.")
     def context_of_archive(context: dg.InitResourceContext) -> Iterator[RunContext]:
         log = context.log
         with only_writer(layout, tell=log.info if log else lambda text: None):

@@ -150,7 +150,7 @@ class LicenseColumns(pa.DataFrameModel):
     """Whose each row is, and what the open tier leaves null."""
 
     license_id: str = column(
-        "License under which the row's text stands; see the table `licenses`.",
+        "License of the row's text; see the table `licenses`.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         isin=LICENSE_IDS,

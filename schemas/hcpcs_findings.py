@@ -38,7 +38,7 @@ _ACROSS_RELEASES = (
 
 
 class HcpcsFindings(LicenseColumns):
-    """One row per finding: something odd in what CMS posted, where it stands, and what was done about it."""
+    """One row per finding: something odd in what CMS posted, where it is, and what was done about it."""
 
     release_id: str = release_id(
         lineage=(

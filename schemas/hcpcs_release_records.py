@@ -49,7 +49,7 @@ class RecordDates(pa.DataFrameModel):
 
 
 class RecordSource(pa.DataFrameModel):
-    """Where the record stands in CMS's bytes."""
+    """Where the record is used in CMS's bytes."""
 
     source_member: str = column("Member of CMS's zip that the record was read from.", source="CMS zip")
     source_member_sha256: str = column("SHA-256 of that member's bytes.", source="CMS zip", str_matches=SHA256)

@@ -11,13 +11,13 @@ FORMS = ("text", "workbook", "both")
 
 
 class HcpcsReleases(pa.DataFrameModel):
-    """One row per release and revision of its code file: what it was made of and whether it stands in the tables."""
+    """One row per release and revision of its code file: what it was made of and whether the tables use it."""
 
     release_id: str = release_id()
     revision: pl.Int32 = revision()
     effective_date: pl.Date = column("First day on which the release holds.", source="names of CMS's zip and members")
-    stands: bool = column(
-        "Whether the tables speak from this revision: the newest of its release.",
+    is_current: bool = column(
+        "Whether the tables use this revision: the newest of its release.",
         source=DERIVED,
         license_id=LICENSE_CC0,
     )

@@ -17,7 +17,7 @@ class Licenses(pa.DataFrameModel):
     )
     name: str = curated("Name of the license.")
     holder: str = curated("Who holds the rights.")
-    covers: str = curated("What stands under it.")
+    covers: str = curated("What the license covers.")
     codes: str = curated("What may be done with codes.")
     ranges: str = curated("What may be done with ranges of codes.")
     descriptors: str = curated("What may be done with descriptions.")

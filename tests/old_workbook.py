@@ -31,10 +31,10 @@ def _workbook_stream(rows: Sequence[Sequence[Cell]], name: str) -> bytes:
     shared: dict[str, int] = {}
     strings = b""
     for text in (cell for row in rows for cell in row if isinstance(cell, str)):
-        packed = struct.pack("<HB", len(text), 1) + text.encode("utf-16-le")
-        if text not in shared and len(strings) + len(packed) < _MOST_SHARED_BYTES:
+        compressed = struct.pack("<HB", len(text), 1) + text.encode("utf-16-le")
+        if text not in shared and len(strings) + len(compressed) < _MOST_SHARED_BYTES:
             shared[text] = len(shared)
-            strings += packed
+            strings += compressed
     cells = b""
     count = 0
     for r, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""Rules of docs/consume.md: every example that says so runs, and all engines give the same answer."""
+"""Rules of docs/consume.md, consume-more.md and publish.md: marked examples run, and all engines agree."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class Snippet:
     text: str
 
 
-SNIPPETS = [Snippet(*found) for found in _SNIPPET.findall((REPOSITORY / "docs/consume.md").read_text("utf-8"))]
+_PAGES = [REPOSITORY / "docs" / f"{name}.md" for name in ("consume", "consume-more", "publish")]
+SNIPPETS = [Snippet(*found) for page in _PAGES for found in _SNIPPET.findall(page.read_text("utf-8"))]
 
 
 @pytest.fixture(scope="module")

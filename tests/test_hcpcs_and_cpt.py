@@ -10,7 +10,9 @@ import duckdb
 import pytest
 from conftest import Version
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "hcpcs-and-cpt.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+#: The page with the corrections, whose heading is the last, comes second.
+PAGE = "".join((DOCS / f"{name}.md").read_text("utf-8") for name in ("hcpcs-and-cpt-rules", "hcpcs-and-cpt"))
 BLOCKS = re.findall(r"## ([^\n]+)\n(?:(?!## ).)*?```sql\n(.*?)```\n\n((?:\|[^\n]*\n)+)", PAGE, re.DOTALL)
 
 

@@ -207,7 +207,7 @@ class _Scan:
         if self.violation is not None:
             found.append((self.violation, "a quotation mark ends a text in the middle of a field"))
         if not self._accepts_lines and (swallowed := self._swallowed()) is not None:
-            found.append((swallowed, "a quotation mark opens a text that holds whole lines of the claims"))
+            found.append((swallowed, "a quotation mark opens a text that contains whole lines of the claims"))
         if at_end and self.is_open and self.violation is None:
             found.append((int(self._marks[-1]), "a quotation mark opens a text that is never closed"))
         if not counts_fields and not found:
@@ -354,7 +354,7 @@ def _refusal(path: str, line: int, what: str, dialect: Dialect) -> ClaimsUnreada
         hint = "--quote none reads quotation marks as text, --quote '\"' accepts texts of several lines"
     else:
         quote = {"": "none", None: "none"}.get(dialect.quote, dialect.quote)
-        hint = f"read with --delimiter {dialect.delimiter!r} --quote {quote!r}; state others, or mend the line"
+        hint = f"read with --delimiter {dialect.delimiter!r} --quote {quote!r}; state others, or correct the line"
     return ClaimsUnreadable(f"{path}: line {line:,}: {what}; {hint}")
 
 
@@ -421,7 +421,7 @@ def _checked_names(path: str, dialect: Dialect, number: int) -> Dialect:
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
         raise ClaimsUnreadable(
-            f"{path}: line {number}: has several columns named {', '.join(map(repr, twice))}; if the names stand on a "
+            f"{path}: line {number}: has several columns named {', '.join(map(repr, twice))}; if the names are on a "
             "later line, --skip-lines leaves out those before"
         )
     return dialect

@@ -74,8 +74,8 @@ def stated_form(text: str) -> str:
     parts = re.findall(r"\(\?P<(.)>", _pattern(form)[0])
     if not {"y", "s"} & set(parts) or len(set(parts)) < len(parts) or ("d" in parts and not {"m", "b"} & set(parts)):
         raise UnusableColumn(
-            f"date format {text!r}: not made of YYYY, YY, C, MM, MON, DD and DDD (day of the year), as in DD.MM.YYYY, "
-            f"and none of {', '.join(COUNTED_FORMS)}"
+            f"date format {text!r}: must consist of YYYY, YY, C, MM, MON, DD and DDD (day of the year), "
+            f"as in DD.MM.YYYY, or be one of {', '.join(COUNTED_FORMS)}"
         )
     return form
 
@@ -112,7 +112,7 @@ def date_form(
         return "datetime"
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if not is_number and not is_text(kind) and not pa.types.is_null(kind):
-        raise UnusableColumn(f"column {name!r} is {kind}: not a date, a number YYYYMMDD, or a text that holds a date")
+        raise UnusableColumn(f"column {name!r} is {kind}: not a date, a number YYYYMMDD, or a text with a date")
     values = sample if sample is not None else pa.nulls(0, kind)
     values = values.filter(pa.array(~is_nothing(values, words)))
     forms = [stated] if stated else ["number"] if is_number else list(_TEXT_FORMS)
@@ -136,7 +136,7 @@ def date_form(
         )
     examples = ", ".join(repr(v) for v in values[:3].to_pylist())
     hint = f"; they may be {hint}: state it with --date-format" if hint else ""
-    raise UnusableColumn(f"column {name!r} holds no dates that are known here ({known}): {examples}{hint}")
+    raise UnusableColumn(f"column {name!r} has no dates in a known format ({known}): {examples}{hint}")
 
 
 def _reads(values: pa.Array, form: str) -> np.ndarray:

@@ -218,7 +218,7 @@ def open_version(version: str | Path, columns: Sequence[str]) -> VersionTables:
         with filesystem.open_input_stream(f"{folder}/manifest.json") as stream:
             name: str = json.loads(stream.read())["build"]["version"]
     except FileNotFoundError:
-        raise HcpcsError(f"{version} is no published version: it has no manifest.json") from None
+        raise HcpcsError(f"{version} is not a published version: it has no manifest.json") from None
     return read_version(folder, name, filesystem, [c for c in columns if c not in LINE_COLUMNS])
 
 
@@ -272,14 +272,14 @@ def _checked(request: Request, schema: pa.Schema) -> Request:
         raise UnusableColumn("an amount is added up by the code of its line: name one column of codes, or no amount")
     if (request.date is None) == (request.on is None) or (request.on and request.date_else):
         raise UnusableColumn(
-            "the day comes from a column (date, date_else) or is one for all lines (on): state one of them"
+            "the date comes from a column (date, date_else) or is the same for all lines (on): state one of them"
         )
     used = (*request.codes, *request.modifiers, *request.dates, *filter(None, (request.amount,)))
     for name in used:
         there(name)
     for name in filter(None, request.date_formats):
         if name not in request.dates:
-            raise UnusableColumn(f"a date format is stated for {name!r}, which is no column of dates that was named")
+            raise UnusableColumn(f"a date format is stated for {name!r}, which is not one of the named date columns")
     if request.amount and not is_amount(schema.field(request.amount).type):
         raise UnusableColumn(f"column {request.amount!r} is {schema.field(request.amount).type}, not a number")
     twice = sorted({n for n in schema.names if schema.names.count(n) > 1})
@@ -622,7 +622,7 @@ def _is_numeric(claims: Claims, column: str, width: int, sample: pa.Array | None
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return True
     if not is_text(kind) and not pa.types.is_null(kind):
-        raise UnusableColumn(f"column {column!r} is {kind}: neither text nor a number, so it holds no codes")
+        raise UnusableColumn(f"column {column!r} is {kind}: neither text nor a number, so it has no codes")
     if not claims.is_csv or sample is None or not len(sample):
         return False
     texts = pc.replace_substring_regex(pc.utf8_trim_whitespace(sample), r"[.]0+$", "")

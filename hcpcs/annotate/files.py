@@ -122,7 +122,7 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
     if not kinds:
         raise ClaimsUnreadable(f"{text}: there is no Parquet or CSV file{found.others}")
     if len(kinds) > 1:
-        raise ClaimsUnreadable(f"{text}: holds Parquet and CSV; name one kind, as in '{text}/**/*.parquet'")
+        raise ClaimsUnreadable(f"{text}: has both Parquet and CSV; name one kind, as in '{text}/**/*.parquet'")
     if kinds == {"csv"}:
         return _open_csv(text, filesystem, base, found, options)
     files, schema = [], None
@@ -153,7 +153,7 @@ def _parquet_metadata(filesystem: pyarrow.fs.FileSystem, path: str) -> pq.FileMe
             raise
         kind = kind_of_bytes(begin) if begin else "empty"
         kind = kind or "perhaps delimited text, which is read by the ending .csv"
-        raise pa.ArrowInvalid(f"it is no Parquet file, but {kind}") from error
+        raise pa.ArrowInvalid(f"it is not a Parquet file but {kind}") from error
 
 
 def _kind_by_content(filesystem: pyarrow.fs.FileSystem, path: str) -> str:
@@ -371,8 +371,8 @@ def _kind(name: str) -> str | None:
     stem = name.lower()
     if stem.endswith(_PARQUET):
         return "parquet"
-    for packed in _PACKED:
-        stem = stem.removesuffix(packed)
+    for compressed in _PACKED:
+        stem = stem.removesuffix(compressed)
     return "csv" if stem.endswith(_CSV) else None
 
 
@@ -385,7 +385,7 @@ def _check_alike(first: str, schema: pa.Schema, name: str, own: pa.Schema) -> No
         for column in dict.fromkeys((*theirs, *mine))
         if mine.get(column) != theirs.get(column)
     ]
-    what = "; ".join(differ) or "the columns stand in another order, or differ in whether they may be null"
+    what = "; ".join(differ) or "the columns are in another order, or differ in nullability"
     raise ClaimsUnreadable(f"{name} does not have the columns of {first}: {what}")
 
 
@@ -455,7 +455,7 @@ class Output:
         _, base, _ = _resolved(claims.place)
         held = Path(base).resolve()
         if held in (self.out.resolve(), *self.out.resolve().parents):
-            raise OutputRefused(f"{out} lies within the claims {claims.place}; name a place outside")
+            raise OutputRefused(f"{out} is inside the claims {claims.place}; name a path outside")
 
     def __enter__(self) -> Output:
         with self._writing():

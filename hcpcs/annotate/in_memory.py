@@ -40,7 +40,7 @@ def annotate_frame(
     named = [code] if isinstance(code, str) else list(code)
     named += [*modifiers, *filter(None, (date, date_else)), *(part for r in redact for part in (r, *r.split("=")))]
     used = [n for n in names if any(n == pattern or fnmatch.fnmatchcase(n, pattern) for pattern in named)]
-    # A column that stands twice is refused by its name, so it need not be read.
+    # A column that appears twice is refused by its name, so it need not be read.
     table = frame.columns([n for n in used if names.count(n) == 1])
     claims = claims_in_memory(table, names)
     request = checked_request(

@@ -40,7 +40,7 @@ def judges_of(
             raise UnusableColumn(f"the claims have no column {name!r} to redact; they have: {', '.join(schema.names)}")
         kind = schema.field(name).type
         if not is_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
-            raise UnusableColumn(f"column {name!r} is {kind}, not text: it holds no descriptions")
+            raise UnusableColumn(f"column {name!r} is {kind}, not text: it has no descriptions")
         if name in used:
             raise UnusableColumn(f"column {name!r} is named to be read and to be redacted; descriptions are in another")
         if judge and judge not in (*codes, *modifiers):

@@ -21,7 +21,7 @@ _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semic
 @click.option("--date-else", help="Column of the day where --date has none.")
 @click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="A day for all lines, instead of --date.")
 @click.option("--date-format", "date_formats", multiple=True, help="Form of dates, as in YYMMDD; or COLUMN=FORM.")
-@click.option("--null", "nulls", multiple=True, help="Word that stands for nothing, besides NULL, NA and the like.")
+@click.option("--null", "nulls", multiple=True, help="Word to read as null, besides NULL, NA and the like.")
 @click.option("--modifier", "modifiers", multiple=True, help="Column of modifiers, or a pattern of several.")
 @click.option("--columns", help="Columns to add, by comma, instead of the usual ones; see docs/annotate.md.")
 @click.option(
@@ -54,7 +54,7 @@ def annotate_command(
     skip_lines: int,
     **options: Any,
 ) -> None:
-    """Add to claims what each code meant on its day; without OUT, only sum up.
+    """Add to claims what each code meant on its date of service; without OUT, only summarize.
 
     \b
     Example: hcpcs annotate claims.parquet annotated --code hcpcs_code --date service_date

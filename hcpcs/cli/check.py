@@ -62,7 +62,7 @@ def check_command(
     try:
         text = sys.stdin.read() if str(list_file) == "-" else list_file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise HcpcsError(f"{list_file} is no text in UTF-8 ({error}); save the column of codes as CSV") from None
+        raise HcpcsError(f"{list_file} is not UTF-8 text ({error}); save the column of codes as CSV") from None
     codes = codes_of_list(list_file, text, column)
     on = day.date() if day else date.today()
     rows = check_codes(version_of(outputs, version), codes, day=on, since=since)

@@ -45,7 +45,7 @@ class CommandSpec:
 COMMANDS = {
     "annotate": CommandSpec(
         "hcpcs.cli.annotate:annotate_command",
-        "Add to claims what each code meant on its day; without OUT, only sum up.",
+        "Add to claims what each code meant on its date of service; without OUT, only summarize.",
     ),
     "changes": CommandSpec(
         "hcpcs.cli.query:changes_command", "List what a release changed against the loaded release before it."
@@ -56,30 +56,30 @@ COMMANDS = {
     ),
     "classify": CommandSpec(
         "hcpcs.cli.query:classify_command",
-        "Say what each code is by its format: code system, section, license, and what else it may be.",
+        "Classify codes by their format: code system, section, license, and what else each may be.",
     ),
     "export": CommandSpec(
         "hcpcs.cli.export:export_command", "Write a version in other formats, each whole or not at all."
     ),
     "findings": CommandSpec(
         "hcpcs.cli.query:findings_command",
-        "Show what was wrong in CMS's files and what was done about it; also for a release that was refused.",
+        "List what was wrong in CMS's files and what was done about it; also for a refused release.",
     ),
     "history": CommandSpec(
         "hcpcs.cli.query:history_command",
-        "Show the history of a code or modifier: what it meant when, what changed, what replaced it.",
+        "Display the history of a code or modifier: what it meant when, what changed, what replaced it.",
     ),
     "licenses": CommandSpec(
         "hcpcs.cli.query:licenses_command",
-        "Show by table and license what the latest version contains, and what is masked in it.",
+        "Count rows and masked fields of a version by table and license.",
     ),
     "lookup": CommandSpec(
         "hcpcs.cli.query:lookup_command",
-        "Show what a code or modifier means, now or on a day; of a code that CMS does not publish, whose it is.",
+        "Display what a code or modifier means, now or on a day; for a code that CMS does not publish, its owner.",
     ),
     "search": CommandSpec(
         "hcpcs.cli.query:search_command",
-        "Find codes by words of their descriptions of any time; forgives typos.",
+        "Find codes by words in any of their descriptions, past or present; tolerates typos.",
     ),
     "sections": CommandSpec(
         "hcpcs.cli.query:sections_command",
@@ -90,45 +90,46 @@ COMMANDS = {
         "List the code systems: HCPCS, CPT, CDT and their parts, with format, owner and days.",
     ),
     "sql": CommandSpec(
-        "hcpcs.cli.sql:sql_command", "Print SQL over a version's tables, for engines that need no code of ours."
+        "hcpcs.cli.sql:sql_command", "Print SQL over a version's tables, for query engines without this package."
     ),
     "catalog": CommandSpec(
         "pipeline.commands.catalog:catalog_command",
-        "Write the catalog of the latest version: pages that open from disk, without a server.",
+        "Write the catalog of the latest version: web pages that open from disk, without a server.",
     ),
     "diff": CommandSpec(
         "pipeline.commands.versions:diff_command",
-        "Tell what differs between two versions; by default BEFORE and the latest.",
+        "List what differs between two versions; by default BEFORE and the latest.",
     ),
     "prune": CommandSpec(
         "pipeline.commands.versions:prune_command",
-        "Remove old versions, never the latest; without --remove, say which.",
+        "Remove old versions, never the latest; without --remove, list them only.",
     ),
     "publish": CommandSpec(
         "pipeline.commands.versions:publish_command",
-        "Publish a version where others read it: s3://, gs://, az:// or a folder.",
+        "Copy a version to where others read it: s3://, gs://, az:// or a folder.",
     ),
     "rebuild": CommandSpec(
         "pipeline.commands.versions:rebuild_command",
-        "Build a version again from the archive and compare; by default the latest.",
+        "Rebuild a version from the archive and compare the bytes; by default the latest.",
     ),
     "refresh": CommandSpec(
         "pipeline.commands.refresh:refresh_command",
-        "Take releases in, rebuild the tables, publish a version if anything changed.",
+        "Load releases, rebuild the tables, and publish a version if anything changed.",
     ),
     "releases": CommandSpec(
         "pipeline.commands.refresh:releases_command", "List the releases and revisions in the latest version."
     ),
     "status": CommandSpec(
-        "pipeline.commands.refresh:status_command", "Show what is published and which releases are loaded."
+        "pipeline.commands.refresh:status_command",
+        "Display what is published, which releases are loaded, and whether one is due.",
     ),
     "ui": CommandSpec(
         "pipeline.commands.ui:ui_command",
-        "Start Dagster's user interface on the loopback address: assets, runs, checks, lineage.",
+        "Start Dagster's user interface on this machine: assets, runs, checks, lineage.",
     ),
     "verify": CommandSpec(
         "pipeline.commands.versions:verify_command",
-        "Check that a version, or any copy of one, is what was published; by default the latest.",
+        "Verify that a version, or a copy of one, is exactly what was published; by default the latest.",
     ),
     "versions": CommandSpec(
         "pipeline.commands.versions:versions_command", "List the published versions, oldest first."

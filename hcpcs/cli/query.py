@@ -22,7 +22,7 @@ from hcpcs.paths import Outputs
 def findings_command(
     outputs: Outputs, release: str | None, severity: str | None, version: str | None, as_json: bool
 ) -> None:
-    """Show what was wrong in CMS's files and what was done about it; also for a release that was refused.
+    """List what was wrong in CMS's files and what was done about it; also for a refused release.
 
     \b
     Example: hcpcs findings 2012-01
@@ -77,14 +77,14 @@ def findings_command(
 @click.command("lookup")
 @click.argument("code")
 @click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="What it meant on that day.")
-@click.option("--source", is_flag=True, help="The lines of CMS's files that it comes from, read from the archive.")
+@click.option("--source", is_flag=True, help="Print the lines of CMS's files behind it, read from the archive.")
 @version_option
 @json_option
 @outputs_option
 def lookup_command(
     outputs: Outputs, code: str, day: datetime | None, source: bool, version: str | None, as_json: bool
 ) -> None:
-    """Show what a code or modifier means, now or on a day; of a code that CMS does not publish, whose it is.
+    """Display what a code or modifier means, now or on a day; for a code that CMS does not publish, its owner.
 
     \b
     Example: hcpcs lookup J0570 --on 2018-06-30
@@ -173,7 +173,7 @@ def _print_source(outputs: Outputs, folder: Path, code: str, day: datetime | Non
 @json_option
 @outputs_option
 def search_command(outputs: Outputs, words: tuple[str, ...], version: str | None, as_json: bool) -> None:
-    """Find codes by words of their descriptions of any time; forgives typos. Codes in effect come first.
+    """Find codes by words in any of their descriptions, past or present; tolerates typos. Codes in effect come first.
 
     \b
     Example: hcpcs search oil spill
@@ -251,7 +251,7 @@ def sections_command(outputs: Outputs, system: str | None, version: str | None, 
 @json_option
 @outputs_option
 def history_command(outputs: Outputs, code: str, version: str | None, as_json: bool) -> None:
-    """Show the history of a code or modifier: what it meant when, what changed, what replaced it.
+    """Display the history of a code or modifier: what it meant when, what changed, what replaced it.
 
     \b
     Example: hcpcs history J0570
@@ -279,7 +279,7 @@ def _print_meaning(meaning: dict[str, Any], *, numbered: bool) -> None:
     from hcpcs.lookup import quoted
 
     title = f"episode {meaning['episode']}, {meaning['status']}" if numbered else meaning["status"]
-    click.echo(f"\n{title}; in the releases {meaning['first_release']} to {meaning['last_release']}")
+    click.echo(f"\n{title}; in releases {meaning['first_release']} to {meaning['last_release']}")
     for span in meaning["spans"]:
         click.echo(f"  {_days(span)}")
         click.echo(f"    {_meaning(span)}")
@@ -374,7 +374,7 @@ def _days(span: dict[str, Any]) -> str:
 def classify_command(
     outputs: Outputs, codes: tuple[str, ...], day: datetime | None, version: str | None, as_json: bool
 ) -> None:
-    """Say what each code is by its format: code system, section, license, and what else it may be.
+    """Classify codes by their format: code system, section, license, and what else each may be.
 
     \b
     Example: hcpcs classify 99213 0001U U0001 J1100 D0120 W1234 0042T 4004F 99
@@ -408,7 +408,7 @@ def _system_days(row: dict[str, Any]) -> str | None:
 @json_option
 @outputs_option
 def licenses_command(outputs: Outputs, version: str | None, as_json: bool) -> None:
-    """Show by table and license what the latest version contains, and what is masked in it.
+    """Count rows and masked fields of a version by table and license.
 
     \b
     Example: hcpcs licenses

@@ -21,7 +21,7 @@ _schema_option = click.option("--schema", help="Schema that the version's tables
 
 @click.group("sql")
 def sql_command() -> None:
-    """Print SQL over a version's tables, for engines that need no code of ours.
+    """Print SQL over a version's tables, for query engines without this package.
 
     \b
     Example: hcpcs sql views --dialect postgres
@@ -50,7 +50,7 @@ def sql_command() -> None:
 @click.option("--modifier", "modifiers", multiple=True, help="Column of modifiers.")
 @click.option("--keep", multiple=True, help="Column of the claims to keep; by default all.")
 @_schema_option
-@click.option("--version-folder", "folder", help="Folder of the version, to read its files where they lie.")
+@click.option("--version-folder", "folder", help="Folder of the version; its files are read in place.")
 def sql_annotate_command(dialect: str, **names: Any) -> None:
     """Print a statement that annotates claims.
 

@@ -64,7 +64,7 @@ def write_omop(version: Version, folder: Path, options: Mapping[str, str]) -> li
     Codes whose text is withheld are left out, for a concept needs a name. ``NOTICE.txt`` counts them and names what
     was cut to a column's width. Raises ``HcpcsError`` for a code that no id is set aside for.
     """
-    releases = [r for r in version.table("hcpcs_releases").to_pylist() if r["stands"]]
+    releases = [r for r in version.table("hcpcs_releases").to_pylist() if r["is_current"]]
     newest = max(releases, key=lambda release: release["release_id"])
     meanings = _meanings(version)
     named = [m for m in meanings if m["short_description"] or m["long_description"]]

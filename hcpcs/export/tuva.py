@@ -29,8 +29,8 @@ def write_tuva(version: Version, folder: Path, options: Mapping[str, str]) -> li
     One row a code or modifier, in the order of the codes. ``NOTICE.txt`` names the texts that are longer than Tuva's
     column; none is cut.
     """
-    releases = version.table("hcpcs_releases", ["release_id", "stands"])
-    newest = pc.max(releases.filter(releases["stands"])["release_id"])
+    releases = version.table("hcpcs_releases", ["release_id", "is_current"])
+    newest = pc.max(releases.filter(releases["is_current"])["release_id"])
     records = version.table(
         "hcpcs_release_records", ["kind", "code", "release_id", "long_description", "short_description"]
     )

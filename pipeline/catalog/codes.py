@@ -148,8 +148,8 @@ def write(site: Site, held: Held) -> None:
         labels(version),
         shows=("hcpcs_codebook.label", "code_sections.name", "licenses.name", "hcpcs_releases.release_id"),
     )
-    for shard, lives in code_histories(version).items():
-        site.data(f"data/codes/{shard}.js", f"codes/{shard}", lives, shows=_SHOWN)
+    for shard, histories in code_histories(version).items():
+        site.data(f"data/codes/{shard}.js", f"codes/{shard}", histories, shows=_SHOWN)
 
 
 def latest_states(version: HeldVersion) -> pl.DataFrame:
@@ -313,12 +313,12 @@ def labels(version: HeldVersion) -> dict[str, Any]:
     values: dict[str, dict[str, str]] = defaultdict(dict)
     for field, value, label in version.frame("hcpcs_codebook").select("field", "value", "label").iter_rows():
         values[field][value] = label
-    standing = version.frame("hcpcs_releases").filter("stands").sort("effective_date")
+    current = version.frame("hcpcs_releases").filter("is_current").sort("effective_date")
     return {
         "values": values,
         "sections": dict(version.frame("code_sections").select("section_id", "name").iter_rows()),
         "licenses": dict(version.frame("licenses").select("license_id", "name").iter_rows()),
-        "releases": [list(r) for r in standing.select("release_id", "effective_date").iter_rows()],
+        "releases": [list(r) for r in current.select("release_id", "effective_date").iter_rows()],
         "gaps": uncertain_days(version),
         "due": days_due(version.content["newest_release"]),
         "life": LIFE,

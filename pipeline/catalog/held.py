@@ -85,7 +85,7 @@ class HeldVersion:
     @property
     def releases(self) -> list[str]:
         """Ids of the releases in it, oldest first."""
-        return sorted({r["release_id"] for r in self.content["releases"] if r["stands"]})
+        return sorted({r["release_id"] for r in self.content["releases"] if r["is_current"]})
 
     @property
     def files(self) -> dict[str, str]:

@@ -200,12 +200,12 @@ def release_facts(version: HeldVersion) -> list[ReleaseFacts]:
     """Every release held, oldest first, by its newest posting."""
     frame = version.frame("hcpcs_releases").sort("release_id", "revision")
     postings = dict(frame.group_by("release_id").agg(pl.len()).iter_rows())
-    standing = frame.filter("stands").to_dicts()
-    held = [r["release_id"] for r in standing]
+    current = frame.filter("is_current").to_dicts()
+    held = [r["release_id"] for r in current]
     findings = dict(version.frame("hcpcs_findings").group_by("release_id").agg(pl.len()).iter_rows())
     steps = _steps(version)
     facts = []
-    for n, row in enumerate(standing):
+    for n, row in enumerate(current):
         release_id = row["release_id"]
         step = steps.filter(pl.col("release_id") == release_id)
         counts = _change_counts(step)

@@ -13,9 +13,9 @@ from hcpcs.paths import Outputs
 @json_option
 @outputs_option
 def catalog_command(outputs: Outputs, wait: float, as_json: bool) -> None:
-    """Write the catalog of the latest version: pages that open from disk, without a server.
+    """Write the catalog of the latest version: web pages that open from disk, without a server.
 
-    It goes to catalog/ below the folder of outputs, in place of the one before.
+    The catalog is written to catalog/ below the folder of outputs and replaces the previous one.
 
     \b
     Example: hcpcs catalog

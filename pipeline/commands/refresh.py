@@ -1,4 +1,4 @@
-"""Commands that take releases in and tell what is held: refresh, status, releases."""
+"""Commands that load releases and report what is loaded: refresh, status, releases."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class NotCurrent(HcpcsError):
     "--from",
     "offered",
     type=click.Path(path_type=Path),
-    help="Folder of releases (<YYYY-MM>/*.zip, or files named as CMS names them), one zip, or one code file.",
+    help="Folder of releases (<YYYY-MM>/*.zip, or files under CMS's names), one zip, or one code file.",
 )
-@click.option("--sample", is_flag=True, help="Take in the made-up sample that the project ships.")
+@click.option("--sample", is_flag=True, help="Load the bundled sample of made-up releases.")
 @click.option("--release", "stated", metavar="YYYY-MM", help="The release of everything that --from offers.")
-@click.option("--offline", is_flag=True, help="Ask no site: build from what is held.")
+@click.option("--offline", is_flag=True, help="Do not contact CMS's site: build from the loaded releases.")
 @click.option("--site", metavar="URL", envvar="HCPCS_SITE", help="Page of CMS's releases; also HCPCS_SITE.")
 @click.option(
     "--page",
@@ -58,11 +58,13 @@ class NotCurrent(HcpcsError):
     help="Run this, with JSON on its input, when a version is published or something refused.",
 )
 @click.option("--notify-webhook", envvar="HCPCS_NOTIFY_WEBHOOK", metavar="URL", help="Post the same JSON there.")
-@click.option("--skip-bad", is_flag=True, help="Publish without what cannot be used, and say so in the manifest.")
+@click.option(
+    "--skip-bad", is_flag=True, help="Publish without the releases that cannot be read; the manifest names them."
+)
 @click.option(
     "--accept-losses",
     is_flag=True,
-    help="Publish a release that lacks codes which its neighbors have, and say so in the manifest.",
+    help="Publish a release although codes of its neighbors are missing from it; the manifest says so.",
 )
 @click.option(
     "--restricted",
@@ -72,7 +74,7 @@ class NotCurrent(HcpcsError):
 @click.option(
     "--cpt", multiple=True, type=click.Path(path_type=Path), help="The AMA's files that you have a license for."
 )
-@click.option("--accept", metavar="ama-cpt", help="Say that you accept the AMA's terms for what --restricted holds.")
+@click.option("--accept", metavar="ama-cpt", help="Accept the AMA's terms for the content of --restricted.")
 @click.option(
     "--dagster-home",
     type=click.Path(path_type=Path, file_okay=False),
@@ -102,9 +104,9 @@ def refresh_command(
     wait: float,
     as_json: bool,
 ) -> None:
-    """Take releases in, rebuild the tables, publish a version if anything changed.
+    """Load releases, rebuild the tables, and publish a version if anything changed.
 
-    Without --from it asks CMS's page what is new, and fetches only that.
+    Without --from, it checks CMS's page and downloads only what is new.
 
     \b
     Example: hcpcs refresh --from ../releases
@@ -178,8 +180,8 @@ def _print_refreshed(outputs: Outputs, done: RefreshResult, as_json: bool) -> No
         click.echo(f"not fetched: {address}: {why}")
     for name, why in done.left.items():
         click.echo(f"not loaded: {name}: {why}")
-    for name, files in done.packed.items():
-        click.echo(f"packed {', '.join(files)} into {name}, which the archive keeps")
+    for name, files in done.compressed.items():
+        click.echo(f"compressed {', '.join(files)} into {name}, which is kept in the archive")
     for address, why in (done.fetched.refused if done.fetched else {}).items():
         click.echo(f"hcpcs: error: {address}: {why}", err=True)
     click.echo(f"version {published.version} is in {shown(published.folder)}")
@@ -203,8 +205,8 @@ def _what_next(error: Exception, outputs: Outputs) -> list[str]:
     lines = ["nothing was published" + (f", the newest version is still {newest}" if newest else "")]
     if name == "RefreshRefused":
         releases = [r for r, e in error.refusals.items() if type(e).__name__ == "ReleaseRefused"]  # type: ignore[attr-defined]
-        lines += [f"`hcpcs findings {r}` shows all its findings" for r in releases]
-        lines.append("`--skip-bad` publishes without what cannot be used, and says so in the manifest")
+        lines += [f"`hcpcs findings {r}` lists all its findings" for r in releases]
+        lines.append("`--skip-bad` publishes without it; the manifest names it")
     if name == "ChecksFailed" and any("releases_are_whole" in check for check in error.failed):  # type: ignore[attr-defined]
         lines.append(
             "`--accept-losses` publishes a release that lacks codes as it is, `--skip-bad` without it; both say so in"
@@ -220,7 +222,7 @@ def _what_next(error: Exception, outputs: Outputs) -> list[str]:
 @json_option
 @outputs_option
 def status_command(outputs: Outputs, checks: bool, as_json: bool) -> None:
-    """Show what is published and which releases are loaded.
+    """Display what is published, which releases are loaded, and whether one is due.
 
     \b
     Example: hcpcs status
@@ -261,7 +263,8 @@ def _print_status(outputs: Outputs, status: dict[str, Any]) -> None:
     version, held = status["version"], status["releases_held"]
     if version is None:
         click.echo(
-            f"nothing is published in {shown(outputs.folder)} yet; `hcpcs refresh --from DIR` makes the first version"
+            f"nothing is published in {shown(outputs.folder)} yet;"
+            " `hcpcs refresh --from DIR` publishes the first version"
         )
         return
     what = "made-up sample releases" if status["is_sample"] else "releases"
@@ -313,21 +316,21 @@ def releases_command(context: click.Context, outputs: Outputs, as_json: bool) ->
             raise
         rows = []
     if as_json:
-        print_json({"held": rows, "refused": index.refused, "excluded": index.excluded, "on_site": on_site})
+        print_json({"loaded": rows, "refused": index.refused, "excluded": index.excluded, "on_site": on_site})
         return
-    columns = ["release_id", "revision", "stands", "form", "procedure_count", "modifier_count", "finding_count"]
+    columns = ["release_id", "revision", "is_current", "form", "procedure_count", "modifier_count", "finding_count"]
     print_table([*columns, "code file"], [[*(r[c] for c in columns), r["member_names"][0]] for r in rows])
     for what, why in [*index.refused.items(), *index.excluded.items()]:
-        click.echo(f"left out: {what}: {why}")
+        click.echo(f"not loaded: {what}: {why}")
     if on_site:
-        click.echo("\non the site when it was last asked:")
+        click.echo("\non CMS's site when it was last checked:")
         shown = ["release_id", "kind", "name", "state", "why"]
         print_table(shown, [[r[c] for c in shown] for r in on_site])
 
 
 @releases_command.command("exclude")
 @click.argument("which", metavar="ID[/REVISION]")
-@click.option("--reason", required=True, help="Why; it goes into the manifest.")
+@click.option("--reason", required=True, help="The reason, recorded in the manifest.")
 @wait_option
 @outputs_option
 def exclude_command(outputs: Outputs, which: str, reason: str, wait: float) -> None:

@@ -18,12 +18,12 @@ from hcpcs.paths import Outputs
 
 
 @click.command("ui")
-@click.option("--port", type=int, default=3000, show_default=True, help="Port on the loopback address.")
+@click.option("--port", type=int, default=3000, show_default=True, help="Port on this machine (127.0.0.1).")
 @outputs_option
 def ui_command(outputs: Outputs, port: int) -> None:
-    """Start Dagster's user interface on the loopback address: assets, runs, checks, lineage.
+    """Start Dagster's user interface on this machine: assets, runs, checks, lineage.
 
-    Runs, the sensor and the schedule that you start there run, by a daemon that ends with the command.
+    Runs, the sensor and the schedule that you start there are executed until the command ends.
 
     \b
     Example: hcpcs ui --port 3000
@@ -45,7 +45,7 @@ def ui_command(outputs: Outputs, port: int) -> None:
         click.echo(f"http://127.0.0.1:{port} (Ctrl-C ends it)")
         while all(process.poll() is None for process in started):
             time.sleep(0.5)
-        raise HcpcsError("the user interface ended: the lines above say why")
+        raise HcpcsError("the user interface stopped; see the lines above for the reason")
     finally:
         for process in started:
             process.terminate()

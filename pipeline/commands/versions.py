@@ -61,7 +61,7 @@ def versions_command(outputs: Outputs, as_json: bool) -> None:
 @outputs_option
 @click.pass_context
 def verify_command(context: click.Context, outputs: Outputs, which: str | None, archive: bool, as_json: bool) -> None:
-    """Check that a version, or any copy of one, is what was published; by default the latest.
+    """Verify that a version, or a copy of one, is exactly what was published; by default the latest.
 
     \b
     Example: hcpcs verify
@@ -78,7 +78,7 @@ def verify_command(context: click.Context, outputs: Outputs, which: str | None, 
     if as_json:
         print_json(report.as_json())
     elif report.ok:
-        click.echo(f"version {report.version} is whole: {report.files} files, {report.rows:,} rows, nothing differs")
+        click.echo(f"version {report.version} is intact: {report.files} files, {report.rows:,} rows, no differences")
     else:
         print_table(["file", "check", "what"], [[p.file, p.check, p.what] for p in report.problems])
     if not report.ok:
@@ -94,7 +94,7 @@ def _verify_archive(outputs: Outputs, as_json: bool) -> None:
     if as_json:
         print_json({"zips": len(index.zips), "ok": not damaged, "damaged": list(damaged.values())})
     elif not damaged:
-        click.echo(f"the archive is whole: {len(index.zips)} zips, nothing differs")
+        click.echo(f"the archive is intact: {len(index.zips)} zips, no differences")
     for why in [] if as_json else damaged.values():
         click.echo(f"archive damaged: {why}")
     if damaged:
@@ -110,7 +110,7 @@ def _verify_archive(outputs: Outputs, as_json: bool) -> None:
 def rebuild_command(
     context: click.Context, outputs: Outputs, version: str | None, into: Path | None, as_json: bool
 ) -> None:
-    """Build a version again from the archive and compare; by default the latest.
+    """Rebuild a version from the archive and compare the bytes; by default the latest.
 
     \b
     Example: hcpcs rebuild
@@ -121,12 +121,12 @@ def rebuild_command(
     if as_json:
         print_json(again.as_json())
     else:
-        told = {
-            "identical": "is the same, byte for byte",
-            "same_rows": "has the same rows, but other bytes",
-            "different": "is not the same",
+        outcome = {
+            "identical": "identical, byte for byte",
+            "same_rows": "the same rows, but different bytes",
+            "different": "different",
         }
-        click.echo(f"version {again.version}, built again, {told[again.outcome]}")
+        click.echo(f"version {again.version}, rebuilt: {outcome[again.outcome]}")
         for difference in again.differences:
             click.echo(f"  {difference}")
         for name, (then, now) in again.libraries.items():
@@ -144,7 +144,7 @@ def rebuild_command(
 @json_option
 @outputs_option
 def diff_command(outputs: Outputs, before: str, after: str | None, markdown: bool, as_json: bool) -> None:
-    """Tell what differs between two versions; by default BEFORE and the latest.
+    """List what differs between two versions; by default BEFORE and the latest.
 
     \b
     Example: hcpcs diff 2025.10.1 2025.10.2
@@ -161,12 +161,12 @@ def diff_command(outputs: Outputs, before: str, after: str | None, markdown: boo
 @click.command("prune")
 @click.option("--keep", type=int, required=True, help="How many of the newest versions stay.")
 @click.option("--also", multiple=True, metavar="VERSION", help="A version that stays as well; may be repeated.")
-@click.option("--remove", is_flag=True, help="Remove them; without this, only tell.")
+@click.option("--remove", is_flag=True, help="Remove the versions; without this, they are only listed.")
 @wait_option
 @json_option
 @outputs_option
 def prune_command(outputs: Outputs, keep: int, also: tuple[str, ...], remove: bool, wait: float, as_json: bool) -> None:
-    """Remove old versions, never the latest; without --remove, say which.
+    """Remove old versions, never the latest; without --remove, list them only.
 
     \b
     Example: hcpcs prune --keep 8
@@ -193,7 +193,7 @@ def prune_command(outputs: Outputs, keep: int, also: tuple[str, ...], remove: bo
 @json_option
 @outputs_option
 def publish_command(outputs: Outputs, target: str, version: str | None, as_json: bool) -> None:
-    """Publish a version where others read it: s3://, gs://, az:// or a folder.
+    """Copy a version to where others read it: s3://, gs://, az:// or a folder.
 
     \b
     Example: hcpcs publish s3://bucket/hcpcs
@@ -206,4 +206,4 @@ def publish_command(outputs: Outputs, target: str, version: str | None, as_json:
         print_json({s: getattr(done, s) for s in done.__slots__})
         return
     verb = "published" if done.is_new else "nothing new:"
-    click.echo(f"{verb} {done.version} at {done.target}: {done.sent} files sent, {done.held} lay there")
+    click.echo(f"{verb} {done.version} at {done.target}: {done.sent} files sent, {done.held} already there")

@@ -17,6 +17,7 @@ from schemas.columns import CONTENT_COLUMNS, GROUPS, LicenseColumns
 from schemas.contract import Column, Contract
 from schemas.registry import contracts
 from sources.curated.license_policy import load_license_policy
+from sources.side_files.kinds import SIDE_TABLES
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -127,7 +128,7 @@ _STAGED_SOURCES: dict[str, tuple[SourceField, ...]] = {
     "*.source_member": (_ZIP_MEMBERS,),
     "*.source_member_sha256": (_ZIP_BYTES,),
     "*.source_line": (_ZIP_LINES,),
-    "staged_revisions.stands": _REVISION,
+    "staged_revisions.is_current": _REVISION,
     **{
         f"staged_revisions.{name}": (_ZIP_BYTES,)
         for name in (
@@ -168,22 +169,16 @@ _RECORD_DATES = ("added_date", "action_effective_date", "termination_date", "act
 _PUBLISHED_AS = {
     "staged_revisions": "hcpcs_releases",
     "staged_findings": "hcpcs_findings",
-    "staged_transactions": "hcpcs_transactions",
-    "staged_corrections": "hcpcs_corrections",
-    "staged_unlisted_codes": "hcpcs_unlisted_codes",
-    "staged_notes": "hcpcs_notes",
+    **{f"staged_{table}": f"hcpcs_{table}" for table in SIDE_TABLES.values()},
 }
 
 _DESCRIPTIONS = {
     "staged_records": "Records of one release, every revision, typed. Unpublished.",
     "staged_revisions": "Revisions of one release and their members. Unpublished.",
     "staged_findings": "Findings in one release, every revision. Unpublished.",
-    "staged_transactions": "Transaction report of one release. Unpublished.",
-    "staged_corrections": "Corrections that came with one release. Unpublished.",
-    "staged_unlisted_codes": "Unlisted (NOC) codes that one release lists. Unpublished.",
-    "staged_notes": "Processing notes of one release. Unpublished.",
-    "staged_episodes": "Standing records of all releases, with the meaning each states. Unpublished.",
-    "staged_states": "What became of every meaning of every code, as last stated. Unpublished.",
+    **{f"staged_{table}": f"Rows of `hcpcs_{table}` from one release. Unpublished." for table in SIDE_TABLES.values()},
+    "staged_episodes": "Current records of all releases, each with its episode. Unpublished.",
+    "staged_states": "Latest known state of every episode of every code. Unpublished.",
     "published_version": "An immutable version of all published tables, masked by the license policy, with its"
     " manifest.",
 }

@@ -67,8 +67,8 @@ def raw_lines(outputs: Outputs, code: str, version: str | None = None) -> list[R
         holder = holders.get((place["release_id"], place["source_member_sha256"]))
         if holder is None:
             raise SourceError(
-                f"the archive does not hold {place['source_member']} of {place['release_id']} (sha256"
-                f" {place['source_member_sha256'][:12]}…) any more; refresh --from a folder that has it"
+                f"the archive no longer has {place['source_member']} of {place['release_id']} (sha256"
+                f" {place['source_member_sha256'][:12]}…); refresh --from a folder that has it"
             )
         if place["source_member_sha256"] not in members:
             members |= {m.sha256: m.data for m in archive.read(holder)}

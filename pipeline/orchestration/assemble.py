@@ -47,7 +47,7 @@ def assemble(
         selection=dg.AssetSelection.all() - dg.AssetSelection.groups("source"),
         executor_def=dg.in_process_executor,
         hooks=hooks,
-        description="Read the releases asked for, rebuild every table from all releases, publish a version.",
+        description="Read the requested releases, rebuild every table from all releases, publish a version.",
     )
     return dg.Definitions(
         assets=[*asset_metadata.sources(), *assets],

@@ -63,7 +63,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         table, frames = context.asset_key.path[-1], obj.take()
         asked: set[str | None] = set(context.asset_partition_keys) if context.has_asset_partitions else {None}
         if set(frames) != asked:
-            raise ValueError(f"{table}: asked for releases {sorted(map(str, asked))}, got {sorted(map(str, frames))}")
+            raise ValueError(f"{table}: requested releases {sorted(map(str, asked))}, got {sorted(map(str, frames))}")
         for release_id, frame in frames.items():
             write_work_table(self.path(table, release_id), frame)
         if None in frames:

@@ -35,7 +35,7 @@ class OpenLineageSettings:
             is_disabled=environment.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true",
             namespace=environment.get("OPENLINEAGE_NAMESPACE") or NAMESPACE,
             sends=bool(by_variable) or any(place.is_file() for place in places),
-            problem=f"OPENLINEAGE_CONFIG names {stated}, which is no file"
+            problem=f"OPENLINEAGE_CONFIG names {stated}, which is not a file"
             if stated and not places[0].is_file()
             else "",
         )

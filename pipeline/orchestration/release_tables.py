@@ -5,21 +5,20 @@ from __future__ import annotations
 import polars as pl
 
 from sources.release.release import ReleaseRead
+from sources.side_files.kinds import SIDE_TABLES
 
-#: The staged table by the role of the side files that it is read from.
-SIDE_TABLES = {
-    "transaction_report": "staged_transactions",
-    "corrections": "staged_corrections",
-    "noc_codes": "staged_unlisted_codes",
-    "processing_notes": "staged_notes",
-}
 #: Every staged table, in order.
-STAGED = ("staged_records", "staged_revisions", "staged_findings", *SIDE_TABLES.values())
+STAGED = (
+    "staged_records",
+    "staged_revisions",
+    "staged_findings",
+    *(f"staged_{table}" for table in SIDE_TABLES.values()),
+)
 
 
 def staged_tables(read: ReleaseRead) -> dict[str, pl.DataFrame]:
     """The tables of ``STAGED`` for one release."""
-    side = {table: read.side[role] for role, table in SIDE_TABLES.items()}
+    side = {f"staged_{table}": read.side[role] for role, table in SIDE_TABLES.items()}
     return {
         "staged_records": read.records,
         "staged_revisions": read.revisions,

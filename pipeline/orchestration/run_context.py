@@ -165,6 +165,6 @@ def _release_of_manifest(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "release_id": row["release_id"],
         "revision": row["revision"],
-        "stands": row["stands"],
+        "is_current": row["is_current"],
         "members": [{"name": n, "role": r, "sha256": s, "bytes": b} for n, r, s, b in members],
     }

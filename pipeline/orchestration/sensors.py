@@ -122,7 +122,7 @@ def build_site_sensor(
             return dg.SensorResult(skip_reason=f"nothing new{_unclear(found)}", cursor=json.dumps(cursor))
         times = cursor.get("times", 0) if cursor.get("news") == found.signature else 0
         if times >= _MOST_REQUESTS:
-            reason = f"{_worded(found)} was asked for {times} times and is not taken in: see the last runs' errors"
+            reason = f"{_worded(found)} was requested {times} times and is not loaded: see the errors of the last runs"
             return dg.SensorResult(skip_reason=reason, cursor=json.dumps(cursor))
         cursor |= {"news": found.signature, "times": times + 1, "runs": cursor.get("runs", 0) + 1}
         known = set(context.instance.get_dynamic_partitions(RELEASES))

@@ -52,7 +52,7 @@ def notify(notice: Notice, *, command: str | None = None, webhook: str | None = 
         try:
             post_json(webhook, notice.payload())
         except FetchFailed as error:
-            problems.append(f"the webhook was not told: {error}")
+            problems.append(f"the webhook received no notice: {error}")
     return problems
 
 

@@ -128,7 +128,7 @@ def _index_of(content: dict[str, Any], held: ArchiveIndex) -> ArchiveIndex:
     lost = [f"{name} of {release}" for release, ms in wanted.items() for (name, _), found in ms.items() if not found]
     if lost:
         raise SourceError(
-            f"the archive does not hold {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''} any more;"
+            f"the archive no longer has {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''};"
             " refresh --from a folder that has it, then rebuild"
         )
     return ArchiveIndex(zips, dict(content["excluded"]), dict(content["missing"]), content.get("accepted_losses", {}))

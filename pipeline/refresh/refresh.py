@@ -83,7 +83,7 @@ class RefreshResult:
     """What a refresh did: the version, whether it is new, releases read, zips taken in, what was refused and why.
 
     ``fetched`` tells what came of the site, where it was asked; ``left`` what was offered and is no fault, with the
-    reason; ``packed`` the loose files of which zips were made.
+    reason; ``compressed`` the loose files of which zips were made.
     """
 
     published: PublishResult
@@ -93,7 +93,7 @@ class RefreshResult:
     refused: dict[str, str]
     fetched: FetchReport | None = None
     left: dict[str, str] = field(default_factory=dict)
-    packed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    compressed: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """The same as JSON."""
@@ -105,8 +105,8 @@ class RefreshResult:
             "new_zips": self.new_zips,
             "read": list(self.read),
             "refused": self.refused,
-            "left": self.left,
-            "packed": {name: list(files) for name, files in self.packed.items()},
+            "not_loaded": self.left,
+            "compressed": {name: list(files) for name, files in self.compressed.items()},
             "fetched": self.fetched.summary() if self.fetched else None,
         }
 
@@ -117,10 +117,12 @@ class RefreshResult:
             words.append(self.fetched.words())
         if self.is_new:
             words.append(f"published version {self.published.version} from {self.new_zips} new zips")
-            words.append(f"read {', '.join(self.read) or 'no release'} anew")
+            words.append(f"read {', '.join(self.read) or 'no release'} again")
         else:
-            words.append(f"nothing new: version {self.published.version} stands")
-        words += [f"left out {name}: {why}" for name, why in self.refused.items()]
+            words.append(f"nothing new: version {self.published.version} is current")
+        words += [
+            f"not loaded: {why if why.startswith(name) else f'{name}: {why}'}" for name, why in self.refused.items()
+        ]
         return "; ".join(words) + "."
 
 
@@ -224,7 +226,7 @@ def _fetch(outputs: Outputs, site: Site, addresses: Sequence[str], folder: Path,
     archive = Archive(outputs.archive)
     held = archive.index()
     if not addresses and site.saved_page is None and any(z.is_sample for z in held.zips.values()):
-        tell("what is held is the made-up sample: the site is not asked")
+        tell("the loaded releases are the made-up sample: CMS's site is not contacted")
         return None
     from sources.site.fetch_new import fetch_named, fetch_new
 
@@ -278,8 +280,8 @@ def _refresh(
         if refused:
             raise RefreshRefused(refused)
         why = "".join(f"\n  {address}: {text}" for address, text in report.refused.items()) if report else ""
-        why = f"; the site gave none: {report.words()}{why}" if report is not None else ""
-        raise SourceError(f"nothing is held and nothing is offered; `hcpcs refresh --from DIR` takes releases in{why}")
+        why = f"; CMS's site offered none: {report.words()}{why}" if report is not None else ""
+        raise SourceError(f"no release is loaded and none is offered; `hcpcs refresh --from DIR` loads releases{why}")
     if not index.releases_to_build():
         raise SourceError("every release is excluded; `hcpcs releases include YYYY-MM` takes one back")
     count = len(set(index.zips) - set(held.zips))
@@ -287,7 +289,7 @@ def _refresh(
     if read_state(outputs).fingerprint == fingerprint and (latest := _intact_latest(outputs)) is not None:
         archive.commit(index)
         refusals = {k: printable(str(v)) for k, v in refused.items()}
-        return RefreshResult(latest, False, count, (), refusals, report, taken.left, taken.packed)
+        return RefreshResult(latest, False, count, (), refusals, report, taken.left, taken.compressed)
     run_context = RunContext(outputs, archive, index, skip_bad, accept_losses, tell, warn)
     try:
         while True:
@@ -313,7 +315,9 @@ def _refresh(
     refused |= run_context.refused
     published = run_context.published
     refusals = {k: printable(str(v)) for k, v in refused.items()}
-    return RefreshResult(published, published.is_new, count, tuple(read), refusals, report, taken.left, taken.packed)
+    return RefreshResult(
+        published, published.is_new, count, tuple(read), refusals, report, taken.left, taken.compressed
+    )
 
 
 def _without(index: ArchiveIndex, held: ArchiveIndex, partial: Mapping[str, str]) -> ArchiveIndex:

@@ -36,7 +36,7 @@ class TakenIn:
     zips: list[ArchivedZip] = field(default_factory=list)
     refused: dict[str, Exception] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
-    packed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    compressed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     came: set[str] = field(default_factory=set)
 
 
@@ -80,7 +80,7 @@ def take_in(
     if not looked and not done.refused:
         reasons = [f"{name}: {why}" for name, why in done.left.items()]
         more = [f"… and {len(reasons) - 5} more"] if len(reasons) > 5 else []
-        raise SourceError("\n  ".join([f"{offered} holds nothing of HCPCS Level II:", *reasons[:5], *more]))
+        raise SourceError("\n  ".join([f"{offered} has no HCPCS Level II file:", *reasons[:5], *more]))
     _keep(archive, held, looked, report, done)
     return done
 
@@ -112,18 +112,18 @@ def _of_one_release(
     elsewhere = {t.release_id for _, t in looked if t.sha256 == found.sha256} - {found.release_id}
     if elsewhere:
         return ReleaseUnclear(
-            f"{offer.name} holds the same bytes as a zip that is offered as {elsewhere.pop()}: take it out of the"
-            " folder that is not its release's"
+            f"{offer.name} has the same bytes as a zip that is offered as {elsewhere.pop()}: remove it from the"
+            " folder of the wrong release"
         )
     before = held.zips.get(found.sha256)
     if before is None or before.release_id == found.release_id:
         return found
     if not stated:
         return ReleaseUnclear(
-            f"{offer.name} holds the same bytes as a zip that is held as {before.release_id}, and here is offered as"
+            f"{offer.name} has the same bytes as a zip that is loaded as {before.release_id}, and is now offered as"
             f" {found.release_id}: if that is right, offer it alone with --release {found.release_id}"
         )
-    tell(f"{offer.name} is {found.release_id}'s from now on; it was held as {before.release_id}")
+    tell(f"{offer.name} is {found.release_id}'s from now on; it was loaded as {before.release_id}")
     return found
 
 
@@ -142,19 +142,19 @@ def _keep(
     coming |= {found.release_id for offer, found in looked if file_kind(offer.path.name) == "release"}
     for offer, found in looked:
         if found.release_id not in coming:
-            done.left[offer.name] = f"waits until {found.release_id} is loaded: it holds no code file"
+            done.left[offer.name] = f"not loaded until {found.release_id} is: it has no code file"
             continue
-        if offer.packed and _is_packed_elsewhere(found, every):
+        if offer.compressed and _is_compressed_elsewhere(found, every):
             continue
-        address = report.address_of(offer.path) if report else None
+        address = report.url_of(offer.path) if report else None
         archive.keep(offer.path, found.sha256)
         done.came.update({offer.name, found.release_id})
         done.zips.append(replace(found, origins=({"from": printable(address or offer.origin), "at": now},)))
-        if offer.packed and found.sha256 not in held.zips:
-            done.packed[offer.name] = offer.packed
+        if offer.compressed and found.sha256 not in held.zips:
+            done.compressed[offer.name] = offer.compressed
 
 
-def _is_packed_elsewhere(found: ArchivedZip, every: list[ArchivedZip]) -> bool:
+def _is_compressed_elsewhere(found: ArchivedZip, every: list[ArchivedZip]) -> bool:
     """Whether loose files are those of a zip of their release, which someone unpacked beside it."""
     members = {m.sha256 for m in found.members}
     others = (z for z in every if z.sha256 != found.sha256 and z.release_id == found.release_id)

@@ -110,14 +110,14 @@ def changes_between_releases(records: pl.DataFrame) -> pl.DataFrame:
     """
     steps = _steps(records.select("release_id", "revision").unique())
     dated = records.select(*_CODE, "episode", "release_id", "revision", "termination_date")
-    standing = dated.filter(pl.col("revision") == pl.col("revision").max().over("release_id"))
-    purges = departures(standing).filter("is_purge").select(*_CODE, "release_id", "is_purge")
+    current = dated.filter(pl.col("revision") == pl.col("revision").max().over("release_id"))
+    purges = departures(current).filter("is_purge").select(*_CODE, "release_id", "is_purge")
 
     def changes_of(some: pl.DataFrame) -> pl.DataFrame:
-        lives = _histories(some, steps)
-        changes = pl.concat([_of_presence(lives), _gone(lives, steps, purges), _of_fields(lives)])
+        histories = _histories(some, steps)
+        changes = pl.concat([_of_presence(histories), _gone(histories, steps, purges), _of_fields(histories)])
         return (
-            _judged(changes, lives, steps)
+            _judged(changes, histories, steps)
             .join(steps, on=["sequence", "step"], how="left")
             .select(pl.col(name).cast(dtype) for name, dtype in CHANGE_SCHEMA.items())
         )
@@ -147,9 +147,9 @@ def _steps(postings: pl.DataFrame) -> pl.DataFrame:
     One sequence is that of the standing revisions, one more each release that was posted again.
     """
     postings = postings.sort("release_id", "revision")
-    standing = postings.group_by("release_id", maintain_order=True).last().with_columns(sequence=pl.lit(_STANDING))
+    current = postings.group_by("release_id", maintain_order=True).last().with_columns(sequence=pl.lit(_STANDING))
     reposted = postings.filter(pl.len().over("release_id") > 1).with_columns(sequence=pl.col("release_id"))
-    sequences = pl.concat([standing, reposted.select(standing.columns)]).with_columns(
+    sequences = pl.concat([current, reposted.select(current.columns)]).with_columns(
         step=pl.int_range(pl.len(), dtype=pl.Int32).over("sequence")
     )
     previous = [pl.col(c).shift(1).over("sequence").alias(f"previous_{c}") for c in ("release_id", "revision")]
@@ -205,12 +205,12 @@ def _rows(
     ).cast(_ROW_SCHEMA)  # type: ignore[arg-type]
 
 
-def _of_presence(lives: pl.DataFrame) -> pl.DataFrame:
+def _of_presence(histories: pl.DataFrame) -> pl.DataFrame:
     """Codes that are new, are back, or mean something else; and the end that such a record brings with it."""
-    earlier = lives.select(
+    earlier = histories.select(
         pl.col("episode").shift(1).alias("earlier_episode"), pl.col("termination_date").shift(1).alias("earlier_end")
     )
-    after_first = lives.hstack(earlier).filter(pl.col("step") > 0)
+    after_first = histories.hstack(earlier).filter(pl.col("step") > 0)
     is_adjacent = pl.col("previous_step") == pl.col("step") - 1
     is_other = pl.col("lived") & (pl.col("episode") > pl.col("earlier_episode"))
     came = after_first.with_columns(
@@ -235,10 +235,10 @@ def _of_presence(lives: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([_rows(came, pl.col("change"), WHOLE_RECORD), end])
 
 
-def _gone(lives: pl.DataFrame, steps: pl.DataFrame, purges: pl.DataFrame) -> pl.DataFrame:
+def _gone(histories: pl.DataFrame, steps: pl.DataFrame, purges: pl.DataFrame) -> pl.DataFrame:
     """Codes that the next release of their sequence no longer has; what a re-post leaves out is never purged."""
     left = (
-        lives.select("row", "sequence", "step", "next_step", *_CODE, "release_id")
+        histories.select("row", "sequence", "step", "next_step", *_CODE, "release_id")
         .join(steps.select("sequence", "step", "is_last"), on=["sequence", "step"])
         .filter(~pl.col("is_last") & pl.col("next_step").ne_missing(pl.col("step") + 1))
         .join(purges, on=[*_CODE, "release_id"], how="left")
@@ -248,20 +248,20 @@ def _gone(lives: pl.DataFrame, steps: pl.DataFrame, purges: pl.DataFrame) -> pl.
     return _rows(left, pl.when(is_purge).then(pl.lit("purged")).otherwise(pl.lit("vanished")), WHOLE_RECORD)
 
 
-def _of_fields(lives: pl.DataFrame) -> pl.DataFrame:
+def _of_fields(histories: pl.DataFrame) -> pl.DataFrame:
     """Differences between a record and the same code's record in the neighbor before, by field."""
-    adjacent = lives.select((pl.col("previous_step") == pl.col("step") - 1).fill_null(False)).to_series()
-    is_other = lives.select(pl.col("episode") > pl.col("episode").shift(1)).to_series()
+    adjacent = histories.select((pl.col("previous_step") == pl.col("step") - 1).fill_null(False)).to_series()
+    is_other = histories.select(pl.col("episode") > pl.col("episode").shift(1)).to_series()
     found = []
     for field in (*CONTENT_COLUMNS, *DATE_FIELDS):
-        values = lives[field]
+        values = histories[field]
         as_stated = values.list.join("\x1f") if isinstance(values.dtype, pl.List) else values
         at = (adjacent & as_stated.ne_missing(as_stated.shift(1))).arg_true()
         if not at.len():
             continue
         new, old = values.gather(at), values.gather(at - 1)
         pairs = (
-            lives.select("row", "sequence", "step", "action_code")
+            histories.select("row", "sequence", "step", "action_code")
             .with_columns(is_other)[at]
             .with_columns(
                 pl.Series("is_other", is_other.gather(at)),
@@ -321,8 +321,8 @@ def _class_of(field: str) -> pl.Expr:
     return reused.otherwise(pl.lit("miscellaneous" if field in MISCELLANEOUS_FIELDS else "administrative"))
 
 
-def with_current_episodes(records: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
-    """Give the records of all revisions the ``episode`` that ``standing`` has for the same kind, code and release.
+def with_current_episodes(records: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:
+    """Give the records of all revisions the ``episode`` that ``current`` has for the same kind, code and release.
 
     A record that only an older revision has takes the episode of the release before it that has the code, else of
     the one after it, else 1.
@@ -332,7 +332,7 @@ def with_current_episodes(records: pl.DataFrame, standing: pl.DataFrame) -> pl.D
     episodes = (
         records.select(*key, "revision")
         .with_row_index("row")
-        .join(standing.select(*key, "episode"), on=key, how="left")
+        .join(current.select(*key, "episode"), on=key, how="left")
         .sort(*key, "revision")
         .with_columns(episode.forward_fill().over(_CODE))
         .with_columns(episode.backward_fill().over(_CODE).fill_null(1).cast(pl.Int32))
@@ -341,9 +341,9 @@ def with_current_episodes(records: pl.DataFrame, standing: pl.DataFrame) -> pl.D
     return records.with_columns(episodes["episode"])
 
 
-def _judged(changes: pl.DataFrame, lives: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
+def _judged(changes: pl.DataFrame, histories: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     """The changes beside CMS's action code, and the claims that nothing seen bears out (``claimed_not_seen``)."""
-    said = lives.select("row", "kind", "code", "episode", "action_code", "action_effective_date", "added_date")
+    said = histories.select("row", "kind", "code", "episode", "action_code", "action_effective_date", "added_date")
     facts = steps.select("sequence", "step", "observed_gap", "posted_before")
     rows = changes.join(said, on="row", how="left").join(facts, on=["sequence", "step"], how="left")
     is_gone = pl.col("change").is_in(_GONE)
@@ -391,11 +391,11 @@ def _judged(changes: pl.DataFrame, lives: pl.DataFrame, steps: pl.DataFrame) -> 
     rows = rows.with_columns(agrees_with_cms=agrees)
     rows = rows.with_columns(disagreement=pl.when(~pl.col("agrees_with_cms")).then(otherwise))
     columns = (*_ROW_SCHEMA, "kind", "code", "episode", "letter", "agrees_with_cms", "disagreement")
-    claims = _not_observed_claims(lives, facts, rows.filter("is_reported").select("row").unique())
+    claims = _not_observed_claims(histories, facts, rows.filter("is_reported").select("row").unique())
     return pl.concat([rows.select(columns), claims.select(columns)]).rename({"letter": "cms_action_code"})
 
 
-def _not_observed_claims(lives: pl.DataFrame, facts: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+def _not_observed_claims(histories: pl.DataFrame, facts: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     """Action codes that claim a change where none of the kind is seen.
 
     To 2012 CMS let an action code stand until the next action; its date then lies before the release before.
@@ -405,7 +405,7 @@ def _not_observed_claims(lives: pl.DataFrame, facts: pl.DataFrame, told: pl.Data
     wanted = (pl.col("sequence") == _STANDING) & (pl.col("step") > 0) & pl.col("action_code").is_in(claimed)
     earlier = pl.when(adjacent).then(pl.col("action_code").shift(1))
     claims = (
-        lives.select(
+        histories.select(
             "row",
             "sequence",
             "step",

@@ -163,7 +163,7 @@ def _of_reports(records: pl.DataFrame, transactions: pl.DataFrame) -> Iterator[t
                 "warning",
                 f"the transaction report has {row['code']} with {report or 'no action'}, the record with"
                 f" {ours or 'none'}",
-                "the record stands",
+                "the record is used",
                 kind=row["kind"],
                 code=row["code"],
                 field="action_code",

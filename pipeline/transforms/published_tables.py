@@ -15,18 +15,18 @@ from sources.curated.tables import load_ambulance_locations
 _IS_NEWEST = pl.col("revision") == pl.col("revision").max().over("release_id")
 
 
-def standing(records: pl.DataFrame) -> pl.DataFrame:
+def current(records: pl.DataFrame) -> pl.DataFrame:
     """The records of each release's newest revision."""
-    stands = records.select("release_id", "revision").select(_IS_NEWEST).to_series()
-    return records if stands.all() else records.filter(stands)
+    is_current = records.select("release_id", "revision").select(_IS_NEWEST).to_series()
+    return records if is_current.all() else records.filter(is_current)
 
 
 def release_records(records: pl.LazyFrame, policy: pl.DataFrame) -> pl.DataFrame:
     """``hcpcs_release_records``: the records of each release's newest revision, sorted by code, then release."""
     order = (
-        records.select("code", "kind", "release_id", stands=_IS_NEWEST)
+        records.select("code", "kind", "release_id", is_current=_IS_NEWEST)
         .with_row_index("row")
-        .filter("stands")
+        .filter("is_current")
         .sort("code", "kind", "release_id")
         .select("row")
         .collect()

@@ -230,7 +230,7 @@ def _series(content: Mapping[str, Any], releases: Sequence[Mapping[str, Any]]) -
         "@id": _SERIES,
         "@type": "dcat:DatasetSeries",
         "dcterms:title": whose,
-        "dcterms:description": f"{whose} that the tables were made of, each in the posting that stands.",
+        "dcterms:description": f"{whose} that the tables were made from, each in its current revision.",
         "dcterms:publisher": publisher,
         "dcterms:accrualPeriodicity": _EU + "frequency/QUARTERLY",
         "dcat:first": _release_id(releases[0]),

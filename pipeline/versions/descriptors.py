@@ -199,7 +199,7 @@ def described_tables(content: Mapping[str, Any]) -> Iterable[tuple[str, str, Map
 
 def current_releases(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The releases, each in the posting that stands."""
-    return [r for r in content["releases"] if r["stands"]]
+    return [r for r in content["releases"] if r["is_current"]]
 
 
 def version_title(content: Mapping[str, Any]) -> str:
@@ -217,7 +217,7 @@ def version_description(content: Mapping[str, Any]) -> str:
 def release_title(release: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     """A release and its posting, in a line."""
     whose = "made-up sample release" if content["is_sample"] else "CMS HCPCS Level II release"
-    return f"{whose} {release['release_id']}, posting {release['revision']}"
+    return f"{whose} {release['release_id']}, revision {release['revision']}"
 
 
 def _licenses_of(contract: Contract) -> list[str]:

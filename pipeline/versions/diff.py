@@ -124,7 +124,7 @@ class VersionDiff:
         """The diff for a terminal: changed tables, then every code with its old and new values."""
         lines = [f"{self.before} → {self.after}"]
         if self.is_same:
-            return "\n".join([*lines, "nothing differs"])
+            return "\n".join([*lines, "no differences"])
         lines += _schema_lines(self)
         lines += [f"release {r} added" for r in self.releases_added]
         lines += [f"release {r} gone" for r in self.releases_gone]
@@ -132,7 +132,7 @@ class VersionDiff:
             if not t.is_same:
                 lines.append(f"{t.table}: {_rows_in_words(t)}")
         for c in self.codes:
-            which = f"{c.kind} {c.code}" + (f" (meaning {c.episode})" if c.episode > 1 else "")
+            which = f"{c.kind} {c.code}" + (f" (episode {c.episode})" if c.episode > 1 else "")
             lines.append(f"{which} {c.change}")
             lines += [f"  {field}: {_shown(old)} → {_shown(new)}" for field, (old, new) in c.fields.items()]
         return "\n".join(lines)
@@ -241,7 +241,7 @@ class _Side:
 
 def _side(folder: Path) -> _Side:
     if not (folder / NAME).is_file():
-        raise SourceError(f"{folder} is not a version: it holds no {NAME}; `hcpcs versions` lists those there are")
+        raise SourceError(f"{folder} is not a version: it has no {NAME}; `hcpcs versions` lists the published versions")
     manifest = load_manifest((folder / NAME).read_bytes(), str(folder))
     return _Side(manifest["build"]["version"], manifest["content"], folder)
 
@@ -344,12 +344,12 @@ def _rows_in_words(table: TableDiff) -> str:
         return f"{table.rows_before:,} → {table.rows_after:,} rows, not comparable: the primary key changed"
     counts = ((table.added, "added"), (table.gone, "gone"), (table.changed, "changed"))
     told = [f"{count:,} {word}" for count, word in counts if count]
-    return f"{table.rows_before:,} → {table.rows_after:,} rows: {', '.join(told) or 'in another order'}"
+    return f"{table.rows_before:,} → {table.rows_after:,} rows: {', '.join(told) or 'rows in another order'}"
 
 
 def _listed(changes: Sequence[CodeChange]) -> Iterator[str]:
     for change in changes[:_MOST_LISTED]:
-        which = change.code + (f", meaning {change.episode}" if change.episode > 1 else "")
+        which = change.code + (f", episode {change.episode}" if change.episode > 1 else "")
         yield f"- {which}" + (f": {', '.join(change.fields)}" if change.fields else "")
     if len(changes) > _MOST_LISTED:
         yield f"- and {len(changes) - _MOST_LISTED:,} more; `hcpcs diff` lists all"

@@ -225,9 +225,9 @@ def _columns_of(frame: pl.LazyFrame, columns: list[str]) -> pl.DataFrame:
 #: In the policy of an export: every file that is no published table.
 _ANY_FILE = "*"
 
-_FOREIGN_TEXT = "words in a row that is about a code or modifier of the AMA or the ADA"
+_FOREIGN_TEXT = "text in a row about a code or modifier of the AMA or the ADA"
 _FOREIGN_TOKEN = "shaped like a CPT or CDT code"
-_WITHHELD_TEXT = "the words of a withheld text"
+_WITHHELD_TEXT = "the text of a withheld description"
 
 
 #: What a text must hold to be written otherwise than a person reads it: most texts are read as they are.
@@ -853,7 +853,7 @@ def _texts_of_lines(content: str) -> _Texts:
 
 def _texts_of_json(content: str) -> _Texts:
     """Strings and names of JSON, not its numbers; the column is the path without places in lists."""
-    # Pairs, so that a name that stands twice hides nothing.
+    # Pairs, so that a name that appears twice hides nothing.
     value = json.loads(content, object_pairs_hook=_Pairs)
 
     def walk(value: Any, path: str, place: str) -> _Texts:
@@ -876,7 +876,7 @@ def _texts_of_json(content: str) -> _Texts:
 #: Members of a JSON object with a ``code`` that say in words what the code means.
 _WORDS = ("display", "definition", "short_description", "long_description", "description", "name")
 #: In place of a column: words that an object has about another owner's code.
-_WORDS_OF_OTHERS = "words about another owner's code"
+_WORDS_OF_OTHERS = "text about another owner's code"
 
 
 class _Pairs(list[tuple[str, Any]]):

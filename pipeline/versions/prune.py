@@ -52,7 +52,7 @@ def prune(
         unknown = sorted(set(also) - set(versions))
         if unknown:
             raise SourceError(
-                f"there is no version {', '.join(unknown)}; `hcpcs versions` lists those there are; nothing was removed"
+                f"no version {', '.join(unknown)}; `hcpcs versions` lists the published ones; nothing was removed"
             )
         latest = latest_version(outputs)
         staying = {*versions[-keep:], *also} | ({latest} if latest else set())

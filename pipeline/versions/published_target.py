@@ -39,10 +39,10 @@ def fetched_version(url: str) -> Iterator[tuple[Path, list[tuple[str, str]]]]:
             base = f"{stated['path']}/"
             held = store.read(base + NAME)
             if held is not None and hashlib.sha256(held).hexdigest() != stated.get("manifest_sha256"):
-                problems.append((LATEST, "names another manifest than the one that lies there"))
+                problems.append((LATEST, "names a manifest other than the one found there"))
     data = store.read(base + NAME)
     if data is None:
-        raise SourceError(f"{url} is not a version: it holds no {NAME}")
+        raise SourceError(f"{url} is not a version: it has no {NAME}")
     with tempfile.TemporaryDirectory(prefix="hcpcs-verify-") as scratch:
         folder = Path(scratch)
         (folder / NAME).write_bytes(data)

@@ -41,13 +41,13 @@ CPT_CODES = Contract("cpt_codes", CptCodes)
 _PARTIAL = ".partial-"
 
 TERMS = """\
-The restricted tier holds words and codes that are the American Medical Association's (CPT), and perhaps the American
-Dental Association's (CDT). A license of the AMA, in our words, asks of whoever holds it:
+The restricted tier has codes and descriptors of the American Medical Association (CPT) and possibly of the American
+Dental Association (CDT). A license of the AMA, in our words, requires of the licensee:
 - to use the files within the bounds of its agreement: by the users, at the places and for the purposes it names;
 - to give CPT codes and descriptors to nobody who is not licensed, neither whole nor in part, and to publish none;
-- to keep the AMA's copyright and trademark notice with every copy and wherever descriptors are shown;
+- to keep the AMA's copyright and trademark notice with every copy and wherever descriptors are displayed;
 - to change no descriptor, and to replace the files with each new edition.
-This is no legal advice and grants nothing; what binds is your own agreement with the AMA.
+This is not legal advice and grants no rights; your own agreement with the AMA is what binds you.
 """
 
 NOTICE = (
@@ -58,12 +58,12 @@ RESTRICTED: not to be passed on.
     + TERMS
     + """
 What is in this folder
-  Tables of the open tier with nothing withheld, and cpt_codes: the descriptors of the files that you gave.
-  In each row, license_id says whose it is and redistribution whether it may be passed on; withheld_fields names what
-  the open tier leaves empty there.
+  Tables of the open tier with nothing withheld, and cpt_codes: the descriptors of the files that you supplied.
+  In each row, license_id names the owner's license, redistribution says whether you may redistribute the text, and
+  withheld_fields names the fields that the open tier leaves empty.
 
-CPT is a registered trademark of the American Medical Association, which holds the copyright in CPT's content.
-See LICENSES/ for the notices, and your agreement for the wording of the notice that the AMA wants shown.
+CPT is a registered trademark of the American Medical Association, which owns the copyright in CPT's content.
+See LICENSES/ for the notices, and your agreement for the wording of the notice that the AMA requires.
 """
 )
 
@@ -100,12 +100,12 @@ def request_restricted(
     """
     if accepted != ACCEPTANCE:
         raise RestrictedRefused(
-            f"{TERMS}if you hold such a license and keep to it, say so with `--accept {ACCEPTANCE}`"
+            f"{TERMS}if you have such a license and comply with it, confirm with `--accept {ACCEPTANCE}`"
         )
     inside, outside = folder.resolve(), outputs.folder.resolve()
     if inside.is_relative_to(outside) or outside.is_relative_to(inside):
         raise RestrictedRefused(
-            f"{folder} lies within {outputs.folder}, or around it; the restricted tier needs a folder of its own"
+            f"{folder} is inside {outputs.folder} or contains it; the restricted tier needs a folder of its own"
         )
     return RestrictedRequest(inside, read_cpt_files(cpt_files))
 
@@ -118,7 +118,7 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> Restricted
     """
     open_version = latest_version(outputs)
     if open_version is None:
-        raise RestrictedRefused(f"{outputs.folder} holds no version yet; `hcpcs refresh --from DIR` makes the first")
+        raise RestrictedRefused(f"{outputs.folder} has no version yet; `hcpcs refresh --from DIR` publishes the first")
     manifest = read_manifest(outputs.version(open_version))
     tables = _unmasked_tables(outputs, open_version, manifest["content"]["files"])
     cpt = cpt_codes(request.cpt)
@@ -129,7 +129,7 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> Restricted
     metadata = {
         "tier": TIER,
         "is_sample": json.dumps(manifest["content"]["is_sample"]),
-        "notice": "Restricted: holds content of the AMA; not to be passed on. See NOTICE.txt.",
+        "notice": "Restricted: has content of the AMA; do not redistribute. See NOTICE.txt.",
     }
     try:
         for name, frame in tables.items():
@@ -195,7 +195,7 @@ def _unmasked_tables(outputs: Outputs, version: str, files: Mapping[str, Mapping
         frame = enforce(name, pl.read_parquet(path)) if path.exists() else None
         if frame is None or logical_sha256(enforce(name, masked(name, frame, policy))) != stated:
             raise RestrictedRefused(
-                f"{path} is not the table that version {version} was made from; run `hcpcs refresh` first, and mend"
+                f"{path} is not the table that version {version} was made from; run `hcpcs refresh` first and correct"
                 " what it refuses"
             )
         tables[name] = frame

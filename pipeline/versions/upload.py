@@ -104,14 +104,16 @@ def _refuse_damaged(folder: Path) -> None:
     report = verify(folder)
     if not report.ok:
         first = report.problems[0]
-        raise SourceError(f"{folder} is not as it was published: {first.file}: {first.what}; nothing was sent")
+        raise SourceError(
+            f"{folder} is not identical to what was published: {first.file}: {first.what}; nothing was sent"
+        )
 
 
 def _refuse_outputs(store: ObjectStore) -> None:
     """Refuse a folder of outputs or a version's own folder: the pointer there speaks of what lies there."""
     is_target = store.size(TIER) is not None
     if store.size(NAME) is not None or (store.size(LATEST) is not None and not is_target):
-        raise TargetRefused(f"{store.target} holds versions that were not published there: {_ELSEWHERE}")
+        raise TargetRefused(f"{store.target} has versions that were not published there: {_ELSEWHERE}")
     for own in ("archive/index.json", "state.json"):
         if store.size(own) is not None:
             raise TargetRefused(f"{store.target} is a folder of outputs, it has {own}: {_ELSEWHERE}")
@@ -196,7 +198,9 @@ def _move_pointer(store: ObjectStore, version: str, wanted: bytes, seen: bytes |
         if seen == wanted:
             return False
         if seen is not None and _is_newer(parsed_json(store, LATEST, seen), version):
-            raise VersionExists(f"{store.target} got a newer version meanwhile; {version} lies there beside it")
+            raise VersionExists(
+                f"{store.target} received a newer version in the meantime; {version} is there beside it"
+            )
         if store.swap(LATEST, seen, tag, wanted):
             return True
         seen, tag = store.read_tagged(LATEST)

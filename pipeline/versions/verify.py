@@ -85,17 +85,17 @@ def verify(location: str | Path) -> Verification:
             return _verify_folder(folder, str(location), [Problem("files", name, what) for name, what in missing])
     folder = Path(location)
     if not folder.exists():
-        raise SourceError(f"{folder} does not exist; `hcpcs versions` lists the versions there are")
+        raise SourceError(f"{folder} does not exist; `hcpcs versions` lists the published versions")
     if not (folder / NAME).exists() and (folder / "latest.json").exists():
         folder = version_folder(Outputs(folder))
     if not folder.is_dir():
-        raise SourceError(f"{folder} is not a version: it is not a folder that holds {NAME}")
+        raise SourceError(f"{folder} is not a version: it is not a folder with {NAME}")
     return _verify_folder(folder, str(location), [])
 
 
 def _verify_folder(folder: Path, location: str, problems: list[Problem]) -> Verification:
     if not (folder / NAME).is_file():
-        raise SourceError(f"{location} is not a version: it holds no {NAME}")
+        raise SourceError(f"{location} is not a version: it has no {NAME}")
     checks = {"manifest": "checked"}
     try:
         manifest = load_manifest((folder / NAME).read_bytes(), location)
@@ -160,11 +160,11 @@ def _check_file(path: Path, name: str, entry: dict[str, Any]) -> tuple[bytes | N
         return None, [Problem("files", name, "is missing")]
     data = path.read_bytes()
     if len(data) != entry["bytes"]:
-        return None, [Problem("hashes", name, f"has {len(data):,} bytes, the manifest says {entry['bytes']:,}")]
+        return None, [Problem("hashes", name, f"has {len(data):,} bytes, the manifest states {entry['bytes']:,}")]
     found = hashlib.sha256(data).hexdigest()
     if found != entry["sha256"]:
         return None, [
-            Problem("hashes", name, f"its sha256 is {found[:12]}…, the manifest says {entry['sha256'][:12]}…")
+            Problem("hashes", name, f"its sha256 is {found[:12]}…, the manifest states {entry['sha256'][:12]}…")
         ]
     return data, []
 
@@ -189,9 +189,9 @@ def _check_table(
         return None, [Problem("schema", name, f"is not a Parquet file that can be read: {error}")]
     problems = [Problem("schema", name, what) for what in _schema_faults(table, schema, content, is_current)]
     if frame.height != entry.get("rows"):
-        problems.append(Problem("rows", name, f"has {frame.height:,} rows, the manifest says {entry.get('rows')}"))
+        problems.append(Problem("rows", name, f"has {frame.height:,} rows, the manifest states {entry.get('rows')}"))
     if logical_sha256(frame) != entry.get("logical_sha256"):
-        problems.append(Problem("rows", name, "its rows are not those whose hash the manifest holds"))
+        problems.append(Problem("rows", name, "its rows do not match the hash in the manifest"))
     if is_current and table in contracts() and not problems:
         try:
             enforce(table, frame)
@@ -210,7 +210,7 @@ def _schema_faults(table: str, schema: Any, content: dict[str, Any], is_current:
     }
     for key, value in expected.items():
         if stated.get(key) != value:
-            yield f"its metadata says {key} {stated.get(key)!r}, the manifest {value!r}"
+            yield f"its metadata states {key} {stated.get(key)!r}, the manifest {value!r}"
     if not is_current:
         return
     if table not in contracts():

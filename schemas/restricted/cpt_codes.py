@@ -69,7 +69,7 @@ class CptCodes(pa.DataFrameModel):
         license_id=LICENSE_CC0,
         isin=["withheld"],
     )
-    source_file: str = column("File in which the code stands first.", source=DERIVED, license_id=LICENSE_CC0)
+    source_file: str = column("First file with the code.", source=DERIVED, license_id=LICENSE_CC0)
     source_file_sha256: str = column(
         "SHA-256 of that file's bytes.", source=DERIVED, license_id=LICENSE_CC0, str_matches=SHA256
     )

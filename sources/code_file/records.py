@@ -216,7 +216,7 @@ def _without_damage(
                 Finding(
                     "code_page_damage" if mended != value else "character_beyond_ascii",
                     "info",
-                    "cp1252 punctuation had been read as cp437 and written again"
+                    "cp1252 punctuation was decoded as cp437"
                     if mended != value
                     else "a character beyond ASCII that no known damage explains",
                     "undone" if mended != value else "kept",
@@ -488,7 +488,7 @@ def _lost_characters(member: str, questions: pl.DataFrame, field: str) -> list[F
         Finding(
             "lost_character",
             "info",
-            f"a question mark stands within a word of {field}, where a character was lost",
+            f"a question mark is within a word of {field}, where a character was lost",
             "kept",
             member,
             line,
@@ -520,7 +520,7 @@ def _without_duplicates(member: str, records: pl.DataFrame, findings: list[Findi
             Finding(
                 "repeated_record" if same else "contradicting_records",
                 "warning" if same else "error",
-                f"{code} stands on lines {lines}" + ("" if same else " with different content"),
+                f"{code} is on lines {lines}" + ("" if same else " with different content"),
                 "the first is kept" if same else "refused",
                 member,
                 rows["source_line"][1],

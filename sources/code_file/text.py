@@ -383,7 +383,7 @@ def _without_tabs(line: str, usual: int, member: str, number: int, findings: lis
         Finding(
             "tab_in_line",
             "info",
-            "a tab stands in the line" + (", which moves every later field" if blanks > 1 else ""),
+            "the line has a tab" + (", which moves every later field" if blanks > 1 else ""),
             f"replaced by {blanks} blank{'s' if blanks > 1 else ''}",
             member,
             number,
@@ -446,11 +446,7 @@ def _length_findings(member: str, lines: _Lines, usual: dict[str, int]) -> list[
                 "line_length",
                 "warning" if beyond or cut else "info",
                 f"the line has {len(line)} characters, lines of its kind have {expected}",
-                "what stands beyond the record is left out"
-                if beyond
-                else "padded"
-                if len(line) < expected
-                else "blanks cut",
+                "text beyond the record is ignored" if beyond else "padded" if len(line) < expected else "blanks cut",
                 member,
                 number,
                 code=_code(line),

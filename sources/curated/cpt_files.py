@@ -101,7 +101,7 @@ def read_cpt_files(paths: Sequence[Path]) -> CptCodeList:
             code = str(row.values["code"])
             first = seen.setdefault(code, row)
             if first.values != row.values:
-                problems.append(f"line {row.line}: {code} stands on line {first.line} with other words")
+                problems.append(f"line {row.line}: {code} is on line {first.line} with other text")
         _refuse(name, problems)
         for code, row in seen.items():
             known = merged.setdefault(code, {"source_file": name, "source_file_sha256": sha, "source_line": row.line})
@@ -127,16 +127,16 @@ def _contents(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
                 raise CptFileError(f"{path.name}: the folder holds no file of descriptors (LONGULT.txt or the like)")
             yield from ((p.name, p.read_bytes()) for p in found)
         elif zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as packed:
+            with zipfile.ZipFile(path) as compressed:
                 members = [
                     m
-                    for m in packed.infolist()
+                    for m in compressed.infolist()
                     if _DESCRIPTOR_FILE.fullmatch(PurePosixPath(m.filename).name) and m.file_size <= _MOST_BYTES
                 ]
                 if not members:
                     raise CptFileError(f"{path.name}: the zip holds no file of descriptors (LONGULT.txt or the like)")
                 try:
-                    yield from [(PurePosixPath(m.filename).name, packed.read(m)) for m in members]
+                    yield from [(PurePosixPath(m.filename).name, compressed.read(m)) for m in members]
                 except (RuntimeError, zipfile.BadZipFile) as error:
                     raise CptFileError(f"{path.name}: {error}") from None
         else:
@@ -209,7 +209,7 @@ def _rows_under_heading(name: str, headings: dict[str, int], lines: list[str], h
                 values["valid_from"] = parsed
         rows.append(_Row(number, values))
     if not rows:
-        problems.append(f"line {heading}: no code stands under the heading")
+        problems.append(f"line {heading}: there is no code under the heading")
     _refuse(name, problems)
     return rows
 

@@ -43,7 +43,7 @@ def load_episode_overrides(path: Path = _PATH) -> pl.DataFrame:
     for row, flags in zip(rows.iter_rows(named=True), checked.iter_rows(named=True), strict=True):
         problems += [f"line {flags['line']}: {c} {row[c]!r} will not do" for c in _COLUMNS if flags[c]]
         if flags["twice"]:
-            problems.append(f"line {flags['line']}: {row['kind']} {row['code']} of {row['release']} stands twice")
+            problems.append(f"line {flags['line']}: {row['kind']} {row['code']} of {row['release']} appears twice")
     if problems:
         raise CuratedFileError("\n".join(f"{path.name}: {p}" for p in problems))
     return rows.rename({"release": "release_id"})

@@ -30,7 +30,7 @@ def load_license_policy(path: Path = _PATH) -> pl.DataFrame:
     """The policy's rows: ``table``, ``column``, ``condition``, ``action`` (keep, mask, drop), ``reason``.
 
     Raises ``CuratedFileError``, naming every line, for other columns, an unknown action or condition, a missing reason
-    or a row that stands twice.
+    or a row that appears twice.
     """
     policy = pl.read_csv(path, infer_schema=False).fill_null("")
     if policy.columns != _COLUMNS:
@@ -46,7 +46,7 @@ def load_license_policy(path: Path = _PATH) -> pl.DataFrame:
         if not row["reason"]:
             problems.append(f"line {line}: no reason")
         if key in seen:
-            problems.append(f"line {line}: {', '.join(key)} stands twice")
+            problems.append(f"line {line}: {', '.join(key)} appears twice")
         seen.add(key)
     if problems:
         raise CuratedFileError("\n".join(f"{path.name}: {p}" for p in problems))

@@ -433,7 +433,7 @@ class _Table:
             values = tuple(row[k] for k in key)
             line = first.setdefault(values, row["line"])
             shown = ", ".join(f"{k} {v!r}" for k, v in zip(key, values, strict=True))
-            self.check(row, line == row["line"], f"{shown} stands on line {line} already")
+            self.check(row, line == row["line"], f"{shown} is on line {line} already")
 
     def check_in(self, column: str, allowed: Iterable[str], noun: str | None = None) -> None:
         """A value is one of those allowed, or null."""

@@ -32,13 +32,13 @@ _LISTED = 4
 class Offer:
     """A zip that is offered: ``folder`` is the release that its folder's name says, ``origin`` where it lay.
 
-    ``packed`` names the loose files that it was made of.
+    ``compressed`` names the loose files that it was made of.
     """
 
     path: Path
     folder: str | None
     origin: str
-    packed: tuple[str, ...] = ()
+    compressed: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ def offers_in(offered: Path, workshop: Path) -> list[Offer]:
         if path not in zips and _may_be_loose(path):
             by_folder.setdefault(path.parent, []).append(path)
     for folder, loose in by_folder.items():
-        offers += _packed(folder, loose, workshop)
+        offers += _compressed(folder, loose, workshop)
     if not offers and offered.is_file():
         return [Offer(offered, release_folder(offered.parent), str(offered))]
     if not offers:
@@ -127,7 +127,7 @@ def _may_be_loose(path: Path) -> bool:
     )
 
 
-def _packed(folder: Path, files: list[Path], workshop: Path) -> list[Offer]:
+def _compressed(folder: Path, files: list[Path], workshop: Path) -> list[Offer]:
     """A zip for each release whose files lie loose in a folder; side files go with the code file if there is one."""
     roles = {path: member_role(path.name, path.read_bytes()) for path in files}
     code = [path for path in files if roles[path] in _CODE_FILES]

@@ -62,22 +62,22 @@ def sample_records() -> dict[str, list[SampleRecord]]:
         rows = list(csv.DictReader(file))
     if unknown := {row["release"] for row in rows} - set(POSTINGS):
         raise ValueError(f"records.csv: no such posting: {', '.join(sorted(unknown))}")
-    lives: dict[str, dict[str, Any]] = {}
+    histories: dict[str, dict[str, Any]] = {}
     releases: dict[str, list[SampleRecord]] = {}
     for posting in POSTINGS:
         if "/" not in posting:
-            for state in lives.values():
+            for state in histories.values():
                 state["action_code"] = "N"
         for row in rows:
             if row["release"] != posting:
                 continue
             if row["action"] == "gone":
-                del lives[row["code"]]
+                del histories[row["code"]]
             else:
                 # Procedures state base units of 0 in every release, modifiers none.
                 new = {"anesthesia_base_units": 0 if row["kind"] == "procedure" else None}
-                lives.setdefault(row["code"], new).update(_fields_of_row(row))
-        releases[posting] = [SampleRecord(code=code, **state) for code, state in sorted(lives.items())]
+                histories.setdefault(row["code"], new).update(_fields_of_row(row))
+        releases[posting] = [SampleRecord(code=code, **state) for code, state in sorted(histories.items())]
     return releases
 
 

@@ -1,6 +1,6 @@
 """CMS's side files: which member is which, by looking into it, and all members of one kind read together.
 
-How one kind of side file is read stands in its own module; what the rows mean beside the records is not decided here.
+How one kind is read belongs in its own module; comparing the rows with the records belongs in ``pipeline.transforms``.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from sources.side_files.twins import disagreements
 
 __all__ = [
     "SIDE_SCHEMAS",
+    "SIDE_TABLES",
     "read_corrections",
     "read_notes",
     "read_side_files",
@@ -63,26 +64,33 @@ _README_OPENING = re.compile(r"centers for medicare|file content|read ?me", re.I
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How members of one role are read, and by what their twins are compared."""
+    """How members of one role are read, into which table (less its prefix), and by what their twins are compared."""
 
+    table: str
     read: Callable[[str, bytes], tuple[pl.DataFrame, list[Finding]]]
     schema: dict[str, pl.DataType]
     item: tuple[str, ...]
     twin_fields: tuple[str, ...]
-    #: Whether a release has each item once, so that the newest member's stands; else all are kept and numbered.
+    #: Whether a release has each item once, so that the newest member's is used; else all are kept and numbered.
     once: bool
 
 
 _KINDS = {
     "transaction_report": _Kind(
-        read_transactions, TRANSACTION_SCHEMA, ("kind", "code"), TRANSACTION_TWIN_FIELDS, False
+        "transactions", read_transactions, TRANSACTION_SCHEMA, ("kind", "code"), TRANSACTION_TWIN_FIELDS, False
     ),
-    "corrections": _Kind(read_corrections, CORRECTION_SCHEMA, ("kind", "code"), CORRECTION_TWIN_FIELDS, False),
-    "noc_codes": _Kind(read_unlisted_codes, UNLISTED_SCHEMA, ("kind", "code"), UNLISTED_TWIN_FIELDS, True),
-    "processing_notes": _Kind(read_notes, NOTE_SCHEMA, ("note_number",), NOTE_TWIN_FIELDS, True),
+    "corrections": _Kind(
+        "corrections", read_corrections, CORRECTION_SCHEMA, ("kind", "code"), CORRECTION_TWIN_FIELDS, False
+    ),
+    "noc_codes": _Kind(
+        "unlisted_codes", read_unlisted_codes, UNLISTED_SCHEMA, ("kind", "code"), UNLISTED_TWIN_FIELDS, True
+    ),
+    "processing_notes": _Kind("notes", read_notes, NOTE_SCHEMA, ("note_number",), NOTE_TWIN_FIELDS, True),
 }
 #: Columns of the frames that ``read_side_files`` returns, by role.
 SIDE_SCHEMAS = {role: kind.schema for role, kind in _KINDS.items()}
+#: The table of each role: ``staged_`` of one release, ``hcpcs_`` of all.
+SIDE_TABLES = {role: kind.table for role, kind in _KINDS.items()}
 
 
 def side_role(name: str, data: bytes) -> str | None:
@@ -144,7 +152,7 @@ def read_side_files(role: str, members: Iterable[tuple[str, bytes]]) -> tuple[pl
 
     Members of the same bytes are read once. A text whose items are those of a workbook (or of a text before it) is
     its twin: compared, and left out. Transactions and corrections of several members are all kept, numbered by code;
-    of an unlisted code or a note that several members state, the newest member's stands. What is newer lies in the
+    of an unlisted code or a note that several members state, the newest member's is used. What is newer lies in the
     members alone: ``_vN`` in the name, then the name, then the bytes. A member that cannot be read is a finding.
     Raises ``KeyError`` for a role without a reader.
     """
@@ -229,7 +237,7 @@ def _stated_again(together: pl.DataFrame, kind: _Kind) -> list[Finding]:
                 "stated_by_several_members",
                 "warning",
                 f"{key[-1]} has other content in {rows['source_member'][0]}",
-                "the newest member's stands",
+                "the newest member's is used",
                 last["source_member"],
                 last["source_line"],
                 last.get("kind"),

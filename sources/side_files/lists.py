@@ -54,7 +54,7 @@ def read_unlisted_codes(member: str, data: bytes) -> tuple[pl.DataFrame, list[Fi
     """Read a list of unlisted codes: one row per code, with the columns of ``UNLISTED_SCHEMA``.
 
     A long text may go on in a second line of the same code without dates: joined. A code that is otherwise listed
-    twice is one row; where its two lines differ, the first stands. Codes of other systems are left out, with a finding.
+    twice is one row; where the two differ, the first is used. Codes of other systems are dropped, with a finding.
     Raises ``MemberError`` for a member that holds no such table.
     Source: the lists of 2019 and 2025.
     """
@@ -107,7 +107,7 @@ def read_unlisted_codes(member: str, data: bytes) -> tuple[pl.DataFrame, list[Fi
                     "listed_twice",
                     "info" if same else "warning",
                     f"{row.code} is already on line {first['source_line']}" + ("" if same else ", with other content"),
-                    "merged" if same else "the first line stands",
+                    "merged" if same else "the first line is used",
                     member,
                     row.line,
                     row.kind,
@@ -178,7 +178,7 @@ def read_notes(member: str, data: bytes) -> tuple[pl.DataFrame, list[Finding]]:
                 "info" if same else "warning",
                 f"note {note_number} is already on line {notes[note_number][0]}"
                 + ("" if same else ", with other text"),
-                "merged" if same else "the first stands",
+                "merged" if same else "the first is used",
                 member,
                 line_number,
                 field="note_number",

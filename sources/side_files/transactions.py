@@ -180,7 +180,7 @@ def _line_findings(member: str, line: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             "unknown_action",
             "warning",
-            f"{words[:60]!r} stands for no action code" if words else "no action is given",
+            f"{words[:60]!r} is not an action code" if words else "no action is given",
             "left null",
             member,
             line["line"],

@@ -55,7 +55,7 @@ def _finding(rows: pl.DataFrame, key: list[str], field: str | None, message: str
         "twins_differ",
         "warning",
         message,
-        "what was read first stands",
+        "what was read first is used",
         member,
         field=field,
         occurrences=rows.height,

@@ -339,7 +339,7 @@ class SiteClient:
                     target = _joined(address, url, response.headers["location"])
                 finally:
                     response.close()
-                url = self._within_site(target, came_from=address)
+                url = self._within_site(target, origin_of=address)
         except httpx.TimeoutException:
             raise _TryAgain(f"no byte came for {silent:g} s") from None
         except httpx.InvalidURL as error:
@@ -378,7 +378,7 @@ class SiteClient:
         self._client = self._connections()
         raise FetchFailed(f"{_name(address)}: no whole answer began within {seconds:,.0f} s")
 
-    def _within_site(self, address: str, came_from: str | None = None) -> httpx.URL:
+    def _within_site(self, address: str, origin_of: str | None = None) -> httpx.URL:
         """The address as it may be asked for; `http` becomes `https` where the site is."""
         try:
             url = httpx.URL(address)
@@ -390,7 +390,7 @@ class SiteClient:
         inside = url.host == self._site.host or (domain and (url.host == domain or url.host.endswith(f".{domain}")))
         if url.scheme == self._site.scheme and inside and url.port == self._site.port:
             return url
-        what = f"{_name(came_from)}: the redirect to {url} leads" if came_from else f"{url}: it lies"
+        what = f"{_name(origin_of)}: the redirect to {url} leads" if origin_of else f"{url}: it lies"
         raise FetchFailed(f"{what} outside of {self._site.scheme}://{domain or self._site.netloc.decode()}")
 
     def _check_status(self, address: str, response: httpx.Response) -> None:
@@ -514,10 +514,10 @@ def _decoded(address: str, response: httpx.Response) -> Iterator[bytes]:
         raise FetchFailed(f"{_name(address)}: sent as {coding[:40]!r}, though no packing was asked for")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # with a header of gzip or of zlib
     try:
-        for packed in response.iter_raw():
-            while packed and not unpacker.eof:
-                yield unpacker.decompress(packed, _MOST_AT_ONCE)
-                packed = unpacker.unconsumed_tail
+        for compressed in response.iter_raw():
+            while compressed and not unpacker.eof:
+                yield unpacker.decompress(compressed, _MOST_AT_ONCE)
+                compressed = unpacker.unconsumed_tail
     except zlib.error as error:
         raise _TryAgain(f"the {coding} is damaged: {error}") from None
     if not unpacker.eof:

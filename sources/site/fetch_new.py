@@ -65,7 +65,7 @@ class FetchReport:
     seconds: float = 0.0
     overdue: str | None = None
 
-    def address_of(self, path: Path) -> str | None:
+    def url_of(self, path: Path) -> str | None:
         """Where a zip in the folder came from."""
         return next((f.address for f in self.fetched if f.path == path), None)
 
@@ -79,7 +79,7 @@ class FetchReport:
             "unchanged": dict(self.unchanged),
             "refused": dict(self.refused),
             "skipped": dict(self.skipped),
-            "left": dict(self.left),
+            "not_taken": dict(self.left),
             "unclear": dict(self.unclear),
             "overdue": self.overdue,
             "requests": self.requests,
@@ -94,7 +94,7 @@ class FetchReport:
         parts += [f"fetched {_list(revised)} again, changed"] if revised else []
         parts += [] if parts else ["nothing new on the site"]
         parts += [f"{len(self.refused)} refused"] if self.refused else []
-        parts += [f"{len(self.skipped)} known older releases not to be had"] if self.skipped else []
+        parts += [f"{len(self.skipped)} known older releases unavailable"] if self.skipped else []
         parts += [f"{len(self.unclear)} link{'s' * (len(self.unclear) > 1)} unclear"] if self.unclear else []
         parts += [self.overdue] if self.overdue else []
         return "; ".join(parts) + f" ({self.requests} requests, {self.seconds:.1f} s)"

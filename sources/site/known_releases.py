@@ -51,7 +51,7 @@ def _load(path: Path) -> tuple[KnownRelease, ...]:
         raise CuratedFileError(f"{path.name}: {error}") from None
     known = [_entry(path.name, number, raw) for number, raw in enumerate(entries, 1)]
     if len({k.address for k in known}) < len(known):
-        raise CuratedFileError(f"{path.name}: an address stands there twice")
+        raise CuratedFileError(f"{path.name}: a URL appears twice")
     return tuple(sorted(known, key=lambda k: (k.release_id, k.address)))
 
 

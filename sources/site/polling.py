@@ -231,7 +231,9 @@ def news_of(state: SiteState, index: ArchiveIndex) -> tuple[list[News], dict[str
     news = [News(link, why) for link in dated if (why := _why_new(link, state.files.get(link.address), index))]
     coming = {n.link.release_id for n in news if n.link.kind == "release"} | releases_with_code(index)
     left |= {
-        n.link.address: f"waits until {n.link.release_id} is held" for n in news if n.link.release_id not in coming
+        n.link.address: f"not fetched until {n.link.release_id} is loaded"
+        for n in news
+        if n.link.release_id not in coming
     }
     news = [n for n in news if n.link.address not in left]
     # A release's code file comes before its side files: they are of no use without it.

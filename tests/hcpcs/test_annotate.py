@@ -613,12 +613,12 @@ def test_claims_that_are_not_there_are_an_error(two: Path, version: Path) -> Non
         annotate(two / "nowhere", two / "out", version=version, code="hcpcs_code", date="day")
     with pytest.raises(ClaimsUnreadable, match="there is no Parquet or CSV file"):
         annotate(two / "in" / "*.orc", two / "out", version=version, code="hcpcs_code", date="day")
-    with pytest.raises(HcpcsError, match="is no published version"):
+    with pytest.raises(HcpcsError, match="is not a published version"):
         annotate(two / "in", two / "out", version=two, code="hcpcs_code", date="day")
 
 
 def test_out_is_never_overwritten_nor_within_the_claims(two: Path, version: Path) -> None:
-    with pytest.raises(OutputRefused, match="lies within the claims"):
+    with pytest.raises(OutputRefused, match="is inside the claims"):
         annotate(two / "in", two / "in" / "out", version=version, code="hcpcs_code", date="day")
     with pytest.raises(OutputRefused, match="exists"):
         annotate(two / "in" / "a.parquet", two / "in" / "b.parquet", version=version, code="hcpcs_code", date="day")

@@ -115,7 +115,7 @@ def test_what_is_no_parquet_is_refused_by_what_it_is(
 ) -> None:
     (tmp_path / "c.parquet").write_bytes(content)
     said, _ = annotate(tmp_path / "c.parquet")
-    assert (said.status, "c.parquet" in said.err, f"no Parquet file, but {kind}" in said.err) == (1, True, True)
+    assert (said.status, "c.parquet" in said.err, f"not a Parquet file but {kind}" in said.err) == (1, True, True)
 
 
 # Tables with a log

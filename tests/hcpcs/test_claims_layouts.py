@@ -1,4 +1,4 @@
-"""Layouts of public claims and price files, made small: each is read with the options that docs/annotate.md names."""
+"""Layouts of public claims and price files, made small: each is read by the options of docs/annotate-input.md."""
 
 from __future__ import annotations
 
@@ -147,6 +147,6 @@ def test_a_public_layout_is_read(layout: Layout, hcpcs: Callable[..., Said], tmp
 
 
 def test_the_documentation_names_the_options_of_each_layout() -> None:
-    text = (REPOSITORY / "docs" / "annotate.md").read_text("utf-8").replace("\\|", "|").replace("'", "")
+    text = (REPOSITORY / "docs" / "annotate-input.md").read_text("utf-8").replace("\\|", "|").replace("'", "")
     missing = [layout.name for layout in LAYOUTS if f"`{layout.options}`" not in text]
     assert missing == []

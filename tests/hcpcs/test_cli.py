@@ -103,8 +103,8 @@ def test_status_names_the_version_and_the_releases_held(hcpcs: Hcpcs, sample: Ve
 
 
 def test_releases_lists_every_revision_and_which_stands(hcpcs: Hcpcs, sample: Version) -> None:
-    rows = answer(hcpcs, sample, "releases")["held"]
-    assert [(r["revision"], r["stands"]) for r in rows if r["release_id"] == "2025-10"] == [(1, False), (2, True)]
+    rows = answer(hcpcs, sample, "releases")["loaded"]
+    assert [(r["revision"], r["is_current"]) for r in rows if r["release_id"] == "2025-10"] == [(1, False), (2, True)]
     assert len(rows) == 9
 
 
@@ -154,7 +154,7 @@ def test_a_question_before_the_first_version_says_how_to_make_one(
 ) -> None:
     said = hcpcs(*question, "--outputs", tmp_path)
     assert said.status == 1
-    assert "holds no version yet" in said.err and "hcpcs refresh --from DIR" in said.err
+    assert "has no version yet" in said.err and "hcpcs refresh --from DIR" in said.err
 
 
 def test_status_before_the_first_version_is_no_error(hcpcs: Hcpcs, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_outputs_come_from_the_environment_unless_the_option_says_otherwise(
 
 def test_a_refresh_that_finds_nothing_new_says_so(hcpcs: Hcpcs, own_sample: Outputs, sample: Version) -> None:
     said = hcpcs("refresh", "--sample", "--outputs", own_sample.folder)
-    assert said.status == 0 and f"nothing new: version {sample.id} stands" in said.out
+    assert said.status == 0 and f"nothing new: version {sample.id} is current" in said.out
     asked = json.loads(hcpcs("refresh", "--sample", "--json", "--outputs", own_sample.folder).out)
     assert (asked["version"], asked["is_new"], asked["new_zips"]) == (sample.id, False, 0)
 

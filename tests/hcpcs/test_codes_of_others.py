@@ -63,7 +63,8 @@ def test_what_is_cut_off_a_code_is_stated(hcpcs, sample, typed):
 )
 def test_a_day_carries_a_caution_only_where_its_release_is_not_loaded(hcpcs, sample, day, caution):
     loaded = {
-        r["release_id"] for r in json.loads(hcpcs("releases", "--json", "--outputs", sample.outputs.folder).out)["held"]
+        r["release_id"]
+        for r in json.loads(hcpcs("releases", "--json", "--outputs", sample.outputs.folder).out)["loaded"]
     }
     assert {"2012-01", "2017-01", "2025-10"} <= loaded and "2018-01" not in loaded
     done = hcpcs("lookup", "J0570", "--on", day, "--outputs", sample.outputs.folder)

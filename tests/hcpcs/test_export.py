@@ -13,7 +13,7 @@ from conftest import Version
 
 from hcpcs.errors import HcpcsError
 from hcpcs.export.registry import ExportExists, export, formats
-from hcpcs.version import Version as PublishResult
+from hcpcs.version import Version as PublishedVersion
 from schemas.registry import contracts
 
 
@@ -103,10 +103,10 @@ def test_an_export_that_fails_or_is_refused_leaves_what_was_there(sample: Versio
         raise HcpcsError("refused")
 
     with pytest.raises(HcpcsError, match="refused"):
-        export(PublishResult(sample.folder), formats()["csv"], target, overwrite=True, check=refuse)
+        export(PublishedVersion(sample.folder), formats()["csv"], target, overwrite=True, check=refuse)
     assert sorted(p.name for p in target.iterdir()) == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["csv"]
 
 
 def write(folder: Path, form: str, target: Path, **options: bool) -> list[str]:
-    return export(PublishResult(folder), formats()[form], target, **options)
+    return export(PublishedVersion(folder), formats()[form], target, **options)

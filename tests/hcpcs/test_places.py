@@ -38,7 +38,7 @@ def test_an_installed_copy_keeps_outputs_in_the_users_folder_and_says_so(install
     assert done.returncode == 1
     first, second = done.stderr.splitlines()
     assert first == f"outputs are in {data / 'hcpcs'}; --outputs or HCPCS_OUTPUTS names another folder"
-    assert second.startswith(f"hcpcs: error: {data / 'hcpcs'} holds no version yet")
+    assert second.startswith(f"hcpcs: error: {data / 'hcpcs'} has no version yet")
     for named in ({"HCPCS_OUTPUTS": tmp_path / "mine"}, {}):
         option = () if named else ("--outputs", tmp_path / "mine")
         done = run("-m", "hcpcs.cli.main", "lookup", "J0570", *option, cwd=tmp_path, PYTHONPATH=installed, **named)

@@ -126,7 +126,7 @@ def test_what_cannot_be_used_is_one_error(sample: Version, tmp_path: Path) -> No
         version.classify([99213])
     with pytest.raises(ValueError, match="YYYY-MM-DD"):
         version.as_of("06/30/2018")
-    with pytest.raises(hcpcs.HcpcsError, match="holds no version yet"):
+    with pytest.raises(hcpcs.HcpcsError, match="has no version yet"):
         hcpcs.open(outputs=tmp_path)
 
 

@@ -36,13 +36,13 @@ from sources.curated.license_policy import load_license_policy
         ),
         *checked.specs(
             "staged_episodes",
-            {"codes_vanish_only_by_purge": "A code goes only by a purge that it was due for."},
+            {"codes_vanish_only_by_purge": "A code disappears only by a purge that was due."},
             blocking=False,
         ),
     ],
 )
 def staged_episodes(run_context: dg.ResourceParam[RunContext], staged_records: pl.DataFrame) -> checked.Results:
-    records = episodes_of_records(tables.standing(staged_records), load_episode_overrides())
+    records = episodes_of_records(tables.current(staged_records), load_episode_overrides())
     yield made(records)
     losses = release_losses(records)
     partial = run_context.not_accepted(partial_releases(losses))
@@ -76,7 +76,7 @@ def staged_episodes(run_context: dg.ResourceParam[RunContext], staged_records: p
         rules={
             "spans_do_not_overlap": "Spans of one code never overlap.",
             "every_record_in_one_span": "Exactly one span covers each record of each release.",
-            "spans_say_what_releases_say": "A span says what each release that it covers says, up to form.",
+            "spans_say_what_releases_say": "A span has the content of each release it covers (ignoring case, spaces).",
         },
     ),
 )
@@ -98,14 +98,14 @@ def hcpcs_history(staged_episodes: pl.DataFrame) -> checked.Results:
 
 @dg.asset(
     **shown.asset("staged_states", "pipeline.transforms.history"),
-    check_specs=checked.specs("staged_states", {"one_current_episode": "Every code has exactly one current meaning."}),
+    check_specs=checked.specs("staged_states", {"one_current_episode": "Every code has exactly one current episode."}),
 )
 def staged_states(staged_episodes: pl.DataFrame, hcpcs_history: pl.DataFrame) -> checked.Results:
     states = history.latest_states(staged_episodes, hcpcs_history)
     yield made(states)
     without = history.codes_without_one_current_episode(states)
     yield checked.result(
-        "staged_states", "one_current_episode", without, "codes without one current meaning", states.height
+        "staged_states", "one_current_episode", without, "codes without exactly one current episode", states.height
     )
 
 
@@ -114,8 +114,8 @@ def staged_states(staged_episodes: pl.DataFrame, hcpcs_history: pl.DataFrame) ->
     ins={"staged_episodes": dg.AssetIn(metadata={"lazy": True})},  # of its thirty columns four are needed
 )
 def hcpcs_changes(staged_records: pl.DataFrame, staged_episodes: pl.LazyFrame) -> checked.Results:
-    standing = staged_episodes.select("kind", "code", "release_id", "episode").collect()
-    changes = changes_between_releases(with_current_episodes(staged_records, standing))
+    current = staged_episodes.select("kind", "code", "release_id", "episode").collect()
+    changes = changes_between_releases(with_current_episodes(staged_records, current))
     yield from checked.published("hcpcs_changes", tables.flagged_changes(changes, load_license_policy()))
 
 

@@ -7,27 +7,27 @@ from pipeline.orchestration.assets import checked
 from pipeline.transforms import published_tables as tables
 from pipeline.transforms.corrections import corrections_in_records
 from sources.curated.license_policy import load_license_policy
+from sources.side_files.kinds import SIDE_TABLES
 
 
-@dg.asset(**checked.asset("hcpcs_transactions", __name__))
-def hcpcs_transactions(staged_transactions: pl.DataFrame) -> checked.Results:
-    yield from _side_table("hcpcs_transactions", staged_transactions)
+def _side_asset(name: str) -> dg.AssetsDefinition:
+    """The published table of a kind of side file whose rows are not compared with records."""
+    table = f"hcpcs_{name}"
+
+    @dg.asset(**checked.asset(table, __name__), ins={"rows": dg.AssetIn(f"staged_{name}")})
+    def side_table(rows: pl.DataFrame) -> checked.Results:
+        yield from _side_table(table, rows)
+
+    return side_table
 
 
 @dg.asset(**checked.asset("hcpcs_corrections", __name__))
 def hcpcs_corrections(staged_corrections: pl.DataFrame, staged_records: pl.DataFrame) -> checked.Results:
-    against_records = corrections_in_records(staged_corrections, tables.standing(staged_records))
+    against_records = corrections_in_records(staged_corrections, tables.current(staged_records))
     yield from _side_table("hcpcs_corrections", against_records)
 
 
-@dg.asset(**checked.asset("hcpcs_unlisted_codes", __name__))
-def hcpcs_unlisted_codes(staged_unlisted_codes: pl.DataFrame) -> checked.Results:
-    yield from _side_table("hcpcs_unlisted_codes", staged_unlisted_codes)
-
-
-@dg.asset(**checked.asset("hcpcs_notes", __name__))
-def hcpcs_notes(staged_notes: pl.DataFrame) -> checked.Results:
-    yield from _side_table("hcpcs_notes", staged_notes)
+SIDE_ASSETS = [_side_asset(name) for name in SIDE_TABLES.values() if name != "corrections"]
 
 
 def _side_table(table: str, rows: pl.DataFrame) -> checked.Results:

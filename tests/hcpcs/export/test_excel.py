@@ -16,7 +16,7 @@ from engines import engines_python
 
 from hcpcs.errors import HcpcsError
 from hcpcs.export.registry import export, formats
-from hcpcs.version import Version as Published
+from hcpcs.version import Version as PublishResult
 
 READ = """
 import json, sys, openpyxl
@@ -99,7 +99,7 @@ def test_texts_that_look_like_formulas_numbers_and_links_stay_texts_and_the_long
 ) -> None:
     odd = ["=1+1", "00", "5E1", "https://example.org", "-2", "@x", "+1", "\t=1", "_x0041_", "x" * 40_000]
     give_rows(monkeypatch, "data_dictionary", pyarrow.table({"odd": odd}))
-    export(Published(sample.folder), formats()["excel"], tmp_path / "odd.xlsx")
+    export(PublishResult(sample.folder), formats()["excel"], tmp_path / "odd.xlsx")
     book = read(tmp_path / "odd.xlsx")
     assert [row[0] for row in book["data_dictionary"]["rows"]] == ["odd", *odd[:-1], "x" * 32_767]
     assert book["data_dictionary"]["types"] == ["s"]
@@ -112,14 +112,14 @@ def test_more_rows_than_a_sheet_takes_is_an_error_that_names_the_table(
 ) -> None:
     give_rows(monkeypatch, "data_dictionary", pyarrow.table({"x": pyarrow.nulls(1_048_576, pyarrow.string())}))
     with pytest.raises(HcpcsError, match=r"data_dictionary has 1,048,576 rows.*1,048,575.*--csv"):
-        export(Published(sample.folder), formats()["excel"], tmp_path / "odd.xlsx")
+        export(PublishResult(sample.folder), formats()["excel"], tmp_path / "odd.xlsx")
     assert list(tmp_path.iterdir()) == []
 
 
 def give_rows(monkeypatch: pytest.MonkeyPatch, name: str, rows: pyarrow.Table) -> None:
     """A version has other rows in one table."""
-    table = Published.table
-    monkeypatch.setattr(Published, "table", lambda self, n, *rest: rows if n == name else table(self, n, *rest))
+    table = PublishResult.table
+    monkeypatch.setattr(PublishResult, "table", lambda self, n, *rest: rows if n == name else table(self, n, *rest))
 
 
 def test_without_xlsxwriter_the_error_names_the_extra(

@@ -68,5 +68,5 @@ def test_equal_versions_give_equal_bytes_with_a_notice(
 
 def newest_records(version: Version) -> pl.DataFrame:
     records = version.open("hcpcs_release_records")
-    standing = version.open("hcpcs_releases").filter("stands")["release_id"].max()
-    return records.filter(pl.col("release_id") == standing)
+    current = version.open("hcpcs_releases").filter("is_current")["release_id"].max()
+    return records.filter(pl.col("release_id") == current)

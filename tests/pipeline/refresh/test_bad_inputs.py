@@ -42,7 +42,7 @@ REFUSED_RELEASES = {
     "two_different_code_files": [bad_inputs.TEXT, "HCPC2019_CONTR_ANWEB_v2.txt", "two different code files"],
     "record_id_five": ["line 4 of", bad_inputs.TEXT, "record id 5 is none of 3, 4, 7, 8"],
     "continuation_without_record": ["line 2 of", bad_inputs.TEXT, "A0080 follows no record"],
-    "same_code_twice": ["line 5 of", bad_inputs.TEXT, "V5364 stands on lines 4, 5 with different content"],
+    "same_code_twice": ["line 5 of", bad_inputs.TEXT, "V5364 is on lines 4, 5 with different content"],
     "impossible_date": ["line 1 of", bad_inputs.TEXT, "'20190231'"],
     "dates_out_of_order": ["line 4 of", bad_inputs.TEXT, "V5364", "2018-12-31", "2019-01-01"],
     "workbook_without_header": [bad_inputs.WORKBOOK, "header", "HCPC"],
@@ -233,7 +233,7 @@ def test_one_zip_offered_under_two_releases_is_refused(
     before = published(outputs)
     said = hcpcs("refresh", "--from", tmp_path / "offered", "--outputs", outputs.folder)
     assert said.status == 1
-    assert "2020-01/hcpcs.zip holds the same bytes as a zip that is offered as 2019-01" in said.err
+    assert "2020-01/hcpcs.zip has the same bytes as a zip that is offered as 2019-01" in said.err
     assert published(outputs) == before
 
 
@@ -250,7 +250,7 @@ def test_a_held_zip_moves_to_another_release_only_on_the_callers_word(
     before = published(outputs)
     said = hcpcs("refresh", "--from", paths["2020-01"].parent, "--outputs", outputs.folder)
     assert said.status == 1
-    assert "2020-01/hcpcs.zip holds the same bytes as a zip that is held as 2019-01" in said.err
+    assert "2020-01/hcpcs.zip has the same bytes as a zip that is loaded as 2019-01" in said.err
     assert "--release 2020-01" in said.err
     assert published(outputs) == before
     said = hcpcs("refresh", "--from", paths["2020-01"].parent, "--release", "2020-01", "--outputs", outputs.folder)

@@ -188,7 +188,7 @@ def test_releases_and_postings_that_come_late_make_versions_of_the_newest_releas
     # The quarter posted again with another text: a revision that stands in the tables; the old one is kept.
     fourth = build(OCTOBER_AGAIN)
     assert fourth.id == "2025.10.4"
-    assert fourth.open("hcpcs_releases").select("release_id", "revision", "stands").rows() == [
+    assert fourth.open("hcpcs_releases").select("release_id", "revision", "is_current").rows() == [
         ("2025-01", 1, True),
         ("2025-10", 1, False),
         ("2025-10", 2, True),

@@ -217,7 +217,7 @@ def test_two_processes_at_once_publish_one_version(
     outputs = undisturbed.copy(tmp_path / "outputs")
     asked: tuple[object, ...] = ("--site", server.url)
     told = _both_at_once(outputs, asked, asked)
-    assert sorted("nothing new: version 2026.10.1 stands" in out for out in told) == [False, True]
+    assert sorted("nothing new: version 2026.10.1 is current" in out for out in told) == [False, True]
     assert all_versions(outputs) == ["2026.07.1", "2026.10.1"]
     assert content_of(outputs) == undisturbed.content
 

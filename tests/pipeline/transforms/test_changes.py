@@ -360,7 +360,7 @@ def test_records_of_older_revisions_take_the_episode_of_the_one_that_stands():
         record("2017-01", added="2017-01-01", revision=2),
         record("2017-01", code="Z0002"),
     ).drop("episode")
-    standing = pl.DataFrame(
+    current = pl.DataFrame(
         {
             "kind": ["procedure", "procedure"],
             "code": ["Z0001", "Z0001"],
@@ -368,7 +368,7 @@ def test_records_of_older_revisions_take_the_episode_of_the_one_that_stands():
             "episode": pl.Series([1, 2], dtype=pl.Int32),
         }
     )
-    found = with_current_episodes(records, standing).filter(pl.col("code") != FILLER)
+    found = with_current_episodes(records, current).filter(pl.col("code") != FILLER)
     assert found.select("code", "release_id", "revision", "episode").rows() == [
         ("Z0001", "2016-01", 1, 1),
         ("Z0001", "2017-01", 1, 2),

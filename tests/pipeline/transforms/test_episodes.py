@@ -237,7 +237,7 @@ def test_the_curated_overrides_are_sound():
         ("modifier,CS,2020-4,new_episode,why,where", "line 3: release '2020-4'"),
         ("modifier,CS,2020-04,split,why,where", "line 3: decision 'split'"),
         ("modifier,CS,2020-04,same,,where", "line 3: reason ''"),
-        ("procedure,Z0001,2020-04,same,why,where", "line 3: procedure Z0001 of 2020-04 stands twice"),
+        ("procedure,Z0001,2020-04,same,why,where", "line 3: procedure Z0001 of 2020-04 appears twice"),
     ],
 )
 def test_a_broken_override_is_refused_with_file_and_line(tmp_path, line, message):

@@ -149,7 +149,7 @@ def test_licenses_are_the_columns_own(graph: rdflib.Graph) -> None:
 
 
 def test_releases_are_a_series_with_their_members(sample: Version, graph: rdflib.Graph) -> None:
-    standing = [r for r in sample.content["releases"] if r["stands"]]
+    current = [r for r in sample.content["releases"] if r["is_current"]]
     rows = asked(
         graph,
         """select ?id ?revision ?day ?sha256 where {
@@ -159,10 +159,10 @@ def test_releases_are_a_series_with_their_members(sample: Version, graph: rdflib
     )
     assert {(i, int(r), day, sha.hex()) for i, r, day, sha in rows} == {
         (r["release_id"], r["revision"], dt.date.fromisoformat(r["release_id"] + "-01"), m["sha256"])
-        for r in standing
+        for r in current
         for m in r["members"]
     }
-    ids = [r["release_id"] for r in standing]
+    ids = [r["release_id"] for r in current]
     before = "select ?id ?old where { ?r dcterms:identifier ?id ; dcat:prev [ dcterms:identifier ?old ] }"
     assert sorted(asked(graph, before)) == list(zip(ids[1:], ids[:-1], strict=True))
     ends = "select ?a ?b where { ?s dcat:first [ dcterms:identifier ?a ] ; dcat:last [ dcterms:identifier ?b ] }"
@@ -175,7 +175,7 @@ def test_what_a_table_is_derived_from_is_what_lineage_says(sample: Version, grap
     found: dict[str, set[str]] = {table: set() for table in contracts()}
     for table, origin in asked(graph, question):
         found[table].add(origin)
-    releases = {r["release_id"] for r in sample.content["releases"] if r["stands"]}
+    releases = {r["release_id"] for r in sample.content["releases"] if r["is_current"]}
     for table, origins in found.items():
         fields = {f.source for c in lineage.columns(table) for f in lineage.source_fields(table, c)}
         of_zips = any(s.startswith("cms_") and s != "cms_record_layout" for s in fields)

@@ -73,10 +73,10 @@ def test_licenses_lie_beside_and_sources_are_the_standing_releases(sample: Versi
     package = descriptor(sample, "datapackage.json")
     for license_ in [*package["licenses"], *(x for r in package["resources"] for x in r["licenses"])]:
         assert license_["path"] in sample.content["files"]
-    standing = [r for r in sample.content["releases"] if r["stands"]]
-    assert len(package["sources"]) == len(standing)
+    current = [r for r in sample.content["releases"] if r["is_current"]]
+    assert len(package["sources"]) == len(current)
     derived = descriptor(sample, "croissant.json")["prov:wasDerivedFrom"]
-    assert {d["sha256"] for d in derived} == {m["sha256"] for r in standing for m in r["members"]}
+    assert {d["sha256"] for d in derived} == {m["sha256"] for r in current for m in r["members"]}
 
 
 def test_descriptors_are_pure_functions_of_the_content(sample: Version) -> None:

@@ -59,7 +59,7 @@ def _publish(outputs: Outputs, frames: dict[str, pl.DataFrame], content: dict[st
 def test_a_version_differs_in_nothing_from_itself(sample: Version) -> None:
     same = diff(sample.folder, sample.folder)
     assert same.is_same
-    assert "nothing differs" in same.as_text()
+    assert "no differences" in same.as_text()
     assert same.codes == ()
 
 

@@ -322,7 +322,7 @@ def test_two_publishers_do_not_overwrite_each_other(
         return first_the_other
 
     monkeypatch.setattr(ObjectStore, "swap", publish_in_between(newest))
-    with pytest.raises(VersionExists, match="newer version meanwhile"):
+    with pytest.raises(VersionExists, match="newer version in the meantime"):
         publish_to(newer, target)
     assert pointed_at(target) == "2099.01.2"
     assert objects_below(target, "latest") == files_below(newest)

@@ -66,9 +66,9 @@ def test_a_consolidated_list_is_read_by_its_heading(tmp_path: Path) -> None:
 
 def test_a_zip_and_a_folder_give_their_files_of_descriptors(tmp_path: Path) -> None:
     paths = written(tmp_path / "disk", LONGULT=LONG, SHORTU=SHORT, README="nothing")
-    with zipfile.ZipFile(tmp_path / "disk.zip", "w") as packed:
+    with zipfile.ZipFile(tmp_path / "disk.zip", "w") as compressed:
         for path in paths:
-            packed.write(path, f"some folder/{path.name}")
+            compressed.write(path, f"some folder/{path.name}")
     assert read_cpt_files([tmp_path / "disk"]).codes.equals(read_cpt_files([tmp_path / "disk.zip"]).codes)
 
 
@@ -88,10 +88,10 @@ def test_a_file_of_unknown_name_is_told_by_the_length_of_its_descriptors(tmp_pat
         ("LONGULT", LONG + "D0120\tSample\n", "line 6: 'D0120' is no CPT code"),
         ("LONGULT", LONG + "what is this\n", "line 6: not a code and a descriptor"),
         ("LONGULT", LONG + "99214\t\n", "line 6: 99214 has no descriptor"),
-        ("LONGULT", LONG + "99213\tSample: other words\n", "line 6: 99213 stands on line 4 with other words"),
+        ("LONGULT", LONG + "99213\tSample: other words\n", "line 6: 99213 is on line 4 with other text"),
         ("LONGULT", LONG + "99214\tSample\tSAMPLE\n", "line 6: more than a code and a descriptor"),
         ("SHORTU", LONG, "SHORTU.txt: line 4: the short descriptor of 99213 has 38 characters, not 28 at most"),
-        ("codes", HEADING, "line 1: no code stands under the heading"),
+        ("codes", HEADING, "line 1: there is no code under the heading"),
         ("codes", LIST + "3\t99214\tSample\n", "line 8: 3 columns"),
         ("codes", LIST.replace("20240101", "20241301"), "line 5: '20241301' is no day"),
         ("codes", "PK\0\0\0", "codes.txt: not a text"),

@@ -319,7 +319,7 @@ def test_a_key_that_stands_twice_is_refused(copy: Callable[[str], Copy], name: s
     file = copy(name)
     file.rows.append(dict(file.rows[0]))
     refusal = file.refusal()
-    assert any(line.startswith(f"{name}:{len(file.rows) + 1}: ") and "stands on line 2" in line for line in refusal)
+    assert any(line.startswith(f"{name}:{len(file.rows) + 1}: ") and "is on line 2" in line for line in refusal)
 
 
 def test_a_span_that_ends_before_it_begins_is_refused(copy: Callable[[str], Copy]) -> None:

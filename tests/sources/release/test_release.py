@@ -164,7 +164,7 @@ def test_two_zips_with_different_code_files_are_two_revisions(read) -> None:  # 
     second = posting("2025-10", *RECORDS[:2], record("V5364", long_description="Sample: said anew"), version="_v4")
     for postings in ((first, second), (second, first)):
         release = read(*postings)
-        assert release.revisions.select("revision", "stands").rows() == [(1, False), (2, True)]
+        assert release.revisions.select("revision", "is_current").rows() == [(1, False), (2, True)]
         newest = release.records.filter(revision=2, code="V5364")["long_description"].item()
         assert newest == "Sample: said anew"
 

@@ -121,7 +121,7 @@ def test_a_first_fetch_takes_releases_newest_first_and_side_files_after_theirs(s
     assert [f.path.parent.name for f in report.fetched] == ["2026-07", "2026-04", "2026-04"]
     assert [f.address for f in report.fetched] == [server.root + path for path in (JULY, APRIL, NOC)]
     assert sorted(holder.held()) == ["2026-04", "2026-07"]
-    assert report.address_of(report.fetched[0].path) == server.root + JULY
+    assert report.url_of(report.fetched[0].path) == server.root + JULY
     assert json.loads(json.dumps(report.summary()))["fetched"][0]["release_id"] == "2026-07"
     assert "fetched 2026-04, 2026-07" in report.words()
 
@@ -264,7 +264,7 @@ def test_a_side_file_of_a_release_that_is_not_there_waits(server, holder):
     server.list_links([LINKS[0], LINKS[2]])
     report = holder.fetch()
     assert names(report) == ["2026-07/july-2026-alpha-numeric-hcpcs-file.zip"]
-    assert report.left == {server.root + NOC: "waits until 2026-04 is held"} and not report.refused
+    assert report.left == {server.root + NOC: "not fetched until 2026-04 is loaded"} and not report.refused
 
 
 def test_an_unclear_link_is_reported_and_not_fetched(server, holder):
