@@ -4,7 +4,7 @@ OUTPUTS ?= outputs
 BIN := .venv/bin
 HCPCS := $(BIN)/hcpcs
 
-.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz subsets derived bench bench-annotate engines spark lock lowest clean
+.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz subsets derived bench bench-annotate engines spark lock lowest newest clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -108,5 +108,12 @@ lowest: setup ## refresh the sample on the oldest libraries that pyproject.toml 
 	.venv-lowest/bin/hcpcs catalog --outputs .venv-lowest/outputs
 	.venv-lowest/bin/hcpcs export --duckdb .venv-lowest/outputs/sample.duckdb --outputs .venv-lowest/outputs
 
+newest: setup ## a short run of the tests on Python 3.13, where the machine has it, at the locked releases
+	python3.13 -m venv --clear .venv-newest
+	$(BIN)/uv pip install --quiet --python .venv-newest/bin/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python .venv-newest/bin/python --no-deps --no-build-isolation --editable .
+	.venv-newest/bin/python -m pytest -q -p no:cacheprovider -m "not slow" tests/schemas tests/hcpcs/test_answers.py \
+	  tests/pipeline/versions/test_verify.py
+
 clean: ## remove what these commands made, but no outputs
-	rm -rf .venv .venv-bench .venv-engines .venv-lowest
+	rm -rf .venv .venv-bench .venv-engines .venv-lowest .venv-newest

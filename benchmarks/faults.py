@@ -1,12 +1,15 @@
-"""`hcpcs refresh` killed at any moment, two at once in half of the rounds: what is left, and what the next run makes.
+"""`hcpcs refresh` and Dagster's job killed at any moment: what is left, and what the next run makes.
 
     python -m benchmarks.faults [--rounds 200] [--seed 1] [--keep DIR]
 
 A round offers something new (the sample's zips one by one, then more quarters and re-posts made up in its likeness) to
 the command in a process of its own, and ends it with SIGKILL: at a moment drawn evenly over the time that such a run
-takes, or, in every fifth round, as soon as a file changes that the next step follows. What stands on the disk is then
-held against what must hold; the next run, with the same offer or with none, must end well and mend everything. A life
-of 20 rounds shares one folder of outputs; at its end the version must be that of one undisturbed run on the same zips.
+takes, or, in every fifth round, as soon as a file changes that the next step follows. In half of the rounds it is
+Dagster's job `refresh` that is killed, as the user interface runs it, after a release was excluded, or included again,
+so that it has something to publish. In half of the rounds a second run writes beside the first. What is on the disk is
+then held against what must hold; the next run, with the same offer or with none, must end well and mend everything. A
+life of 20 rounds shares one folder of outputs; at its end the version must be that of one undisturbed run on the same
+zips.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from hcpcs.errors import HcpcsError
 from hcpcs.files import file_sha256
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
+from pipeline.refresh.exclusions import exclude, include
 from pipeline.versions.store import all_versions, read_manifest
 from pipeline.versions.verify import verify
 from sources.archive.archive import Archive
@@ -86,18 +90,40 @@ def _write(folder: Path, given: list[Offer]) -> Path:
 # --- a run -----------------------------------------------------------------------------------------------------------
 
 
-class Run:
-    """`hcpcs refresh` in a process of its own, which believes that a person looks at its progress."""
+#: The job as a run of the user interface has it: definitions, instance and lock of its own.
+_DAGSTERS_JOB = """
+import sys
+from pathlib import Path
+import dagster as dg
+from hcpcs.paths import Outputs
+from pipeline.definitions import build_definitions
+outputs = Outputs(Path(sys.argv[1]))
+definitions = build_definitions(outputs=outputs.folder)
+nodes = definitions.resolve_asset_graph().asset_nodes
+built = [n.key for n in nodes if n.group_name not in ("source", "staged")]
+quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+with dg.DagsterInstance.from_config(str(outputs.dagster_home)) as instance:
+    job = definitions.resolve_job_def("refresh")
+    job.execute_in_process(instance=instance, asset_selection=built, run_config=quiet)
+"""
 
-    def __init__(self, outputs: Outputs, *arguments: object) -> None:
+
+class Run:
+    """`hcpcs refresh`, or Dagster's job, in a process of its own that writes its progress to a terminal."""
+
+    def __init__(self, outputs: Outputs, *arguments: object, by_dagster: bool = False) -> None:
         mine, its = os.openpty()
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("HCPCS_", "DAGSTER_"))}
         scratch = outputs.folder.with_name("tmp")
         scratch.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "hcpcs.cli.main", "refresh", *map(str, arguments)]
+        command += ["--outputs", str(outputs.folder)]
+        self.by_dagster = by_dagster
+        if by_dagster:
+            command = [sys.executable, "-c", _DAGSTERS_JOB, str(outputs.folder)]
         self.began, self.wall = time.perf_counter(), time.time()
         self._process = subprocess.Popen(
-            [*command, "--outputs", str(outputs.folder)],
+            command,
             cwd=REPOSITORY,
             env=kept | {"TMPDIR": str(scratch)},
             stdout=subprocess.DEVNULL,
@@ -168,6 +194,8 @@ _running: set[Run] = set()
 
 def phase_of(run: Run, outputs: Outputs, before: str | None) -> str:
     """Where a run was when it was killed: by its last words, and by what it had written."""
+    if run.by_dagster:
+        return "in Dagster's job" if latest_version(outputs) == before else "in Dagster's job, after latest.json"
     words = re.split(r"[\d(]", run.progress)[0].strip()
     if not words:
         return "starting"
@@ -188,7 +216,7 @@ def phase_of(run: Run, outputs: Outputs, before: str | None) -> str:
 
 def _predecessor(outputs: Outputs, version: str) -> str | None:
     with contextlib.suppress(OSError):  # the other writer swept it
-        predecessor: str | None = read_manifest(outputs.version(version))["build"]["predecessor"]
+        predecessor: str | None = read_manifest(outputs.version(version)).build.predecessor
         return predecessor
     return version
 
@@ -250,7 +278,7 @@ class Life:
                 if self.published:
                     yield "unreadable latest", "it is gone"
                 return
-            if read_manifest(self.outputs.version(version))["build"]["version"] != version:
+            if read_manifest(self.outputs.version(version)).build.version != version:
                 yield "unreadable latest", f"{version} is another"
             self.published.add(version)
         except (OSError, ValueError, KeyError) as error:
@@ -270,9 +298,10 @@ class Life:
 
     def _left_out(self) -> Iterator[tuple[str, str]]:
         latest = latest_version(self.outputs)
-        releases = read_manifest(self.outputs.version(latest))["content"]["releases"] if latest else []
-        stated = {(r["release_id"], m["sha256"]) for r in releases for m in r["members"]}
-        for held in Archive(self.outputs.archive).index().zips.values():
+        releases = read_manifest(self.outputs.version(latest)).content.releases if latest else []
+        stated = {(r.release_id, m.sha256) for r in releases for m in r.members}
+        index = Archive(self.outputs.archive).index()
+        for held in (z for z in index.zips.values() if z.release_id not in index.excluded):
             for member in held.members:
                 if (held.release_id, member.sha256) not in stated:
                     yield "lost releases", f"{held.release_id}: {member.name} is not in {latest}"
@@ -285,7 +314,7 @@ class Life:
         version, chain = latest_version(self.outputs), set()
         while version is not None and version in all_versions(self.outputs):
             chain.add(version)
-            version = read_manifest(self.outputs.version(version))["build"]["predecessor"]
+            version = read_manifest(self.outputs.version(version)).build.predecessor
         for orphan in set(all_versions(self.outputs)) - chain:
             yield "leftovers after sweep", f"the version {orphan}, which was never the latest"
         target = Path("versions") / (latest_version(self.outputs) or "")
@@ -312,6 +341,7 @@ class Told:
 
     rounds: int = 0
     racing: int = 0
+    by_dagster: int = 0
     kills: Counter[str] = field(default_factory=Counter)
     ended_before: int = 0
     runs: int = 0
@@ -379,7 +409,12 @@ class Faults:
         before = latest_version(outputs)
         is_same = self.chance.random() < 0.3
         shares = [waiting[::2], waiting[1::2]] if is_racing and not is_same else [waiting] * (1 + is_racing)
-        runs = [Run(outputs, "--from", _write(folder / f"offered-{n}", s)) for n, s in enumerate(shares)]
+        by_dagster = self._is_by_dagster(outputs)
+        if by_dagster:
+            self._toggle_exclusion(outputs)
+            shares = [waiting] * is_racing
+        runs = [Run(outputs, by_dagster=True)] * by_dagster
+        runs += [Run(outputs, "--from", _write(folder / f"offered-{n}", s)) for n, s in enumerate(shares)]
         moment = self.moments[self.told.rounds] * self.longest * 1.05
         if self.told.rounds % 5 == 4:
             self._wait_for_file(outputs, runs[0])
@@ -397,6 +432,19 @@ class Faults:
                 self._fault(where, "runs that failed", f"the other writer: {runs[1].said[-600:]}")
                 found.append("runs that failed")
         return found
+
+    def _is_by_dagster(self, outputs: Outputs) -> bool:
+        """Every second pair of rounds, once there is something that the job can build from."""
+        return self.told.rounds // 2 % 2 == 1 and len(Archive(outputs.archive).index().releases()) > 1
+
+    def _toggle_exclusion(self, outputs: Outputs) -> None:
+        """Exclude the oldest release, or include it again."""
+        index = Archive(outputs.archive).index()
+        if index.excluded:
+            include(outputs, next(iter(index.excluded)))
+        else:
+            exclude(outputs, min(index.releases()), "for this round")
+        self.told.by_dagster += 1
 
     def _kill(self, run: Run, outputs: Outputs, before: str | None, life: Life, where: str) -> list[str]:
         if run.is_running():
@@ -443,12 +491,16 @@ class Faults:
         return life.look_after_run(f"{where}, after the next run")
 
     def _compare_with_undisturbed(self, life: Life, given: list[Offer]) -> None:
+        if Archive(life.outputs.archive).index().excluded:
+            self._toggle_exclusion(life.outputs)
+            if Run(life.outputs, "--offline").end() != 0:
+                self._fault("the last run", "runs that failed", "it did not end well")
         folder = life.outputs.folder.parent
         other = Outputs(folder / "undisturbed")
         if Run(other, "--from", _write(folder / "all", given)).end() != 0:
             self._fault("an undisturbed run", "runs that failed", "it did not end well")
             return
-        contents = [read_manifest(o.version(latest_version(o) or ""))["content"] for o in (life.outputs, other)]
+        contents = [read_manifest(o.version(latest_version(o) or "")).content for o in (life.outputs, other)]
         if contents[0] != contents[1]:
             self._fault(folder.name, "versions unlike an undisturbed run's", str(latest_version(life.outputs)))
 
@@ -476,6 +528,7 @@ def print_table(told: Told) -> None:
     """Print what was done and found."""
     print("\n| what | number |\n|---|---:|")
     print(f"| rounds | {told.rounds} |\n| of them with two writers | {told.racing} |")
+    print(f"| of them with Dagster's job | {told.by_dagster} |")
     print(f"| kills | {told.kills.total()} |")
     for phase, count in sorted(told.kills.items(), key=lambda item: -item[1]):
         print(f"| … {phase} | {count} |")

@@ -271,8 +271,8 @@ class _Runs:
             return {i.number: Outcome("traceback", fault=f"{type(error).__name__}: {error}") for i in inputs}
         problems = verify(outputs.version(done.published.version)).problems
         fault = f"does not verify: {problems[0]}" if problems else ""
-        content = read_manifest(outputs.version(done.published.version))["content"]
-        releases = {r["release_id"] for r in content["releases"]}
+        content = read_manifest(outputs.version(done.published.version)).content
+        releases = {r.release_id for r in content.releases}
         outcomes = {}
         for one in inputs:
             zip_refused = done.refused.get(f"{one.release_id}/{one.name}")

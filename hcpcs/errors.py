@@ -6,6 +6,9 @@ Library code raises these; only the command line turns one into a line on stderr
 from __future__ import annotations
 
 import re
+from typing import TypeVar
+
+Present = TypeVar("Present")
 
 
 def in_one_line(error: BaseException) -> str:
@@ -25,3 +28,14 @@ def printable(text: str) -> str:
 
 class HcpcsError(Exception):
     """Something cannot be done with what was given; the message says what is wrong, where, and what helps."""
+
+
+class ProgramFault(Exception):
+    """This program broke a rule of its own; no data, file or service is at fault."""
+
+
+def present(value: Present | None) -> Present:
+    """The value, which is there by what was done before; raises ``ProgramFault`` if it is not."""
+    if value is None:
+        raise ProgramFault("a value is missing that an earlier step makes")
+    return value

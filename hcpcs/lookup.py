@@ -15,6 +15,7 @@ import pyarrow.parquet
 
 from hcpcs.annotate.parsing import read_code
 from hcpcs.errors import HcpcsError
+from hcpcs.manifest import tier_of
 from hcpcs.version_files import VERSION_ID, Rows, read_rows, read_table
 
 _SPAN_KEY = ["kind", "code", "episode", "span_number"]
@@ -233,7 +234,7 @@ def search(folder: Path, words: str) -> Rows:
     the episode, the words ``given``, and those ``searched``, which differ where the former had typos. Texts are
     compared without case, accents, punctuation, and spaces between numbers and units.
     """
-    table = pyarrow.parquet.read_table(folder / "open" / "hcpcs_history.parquet", columns=_SPAN)
+    table = pyarrow.parquet.read_table(folder / tier_of(folder) / "hcpcs_history.parquet", columns=_SPAN)
     typed = read_code(words).code
     texts = [_normal_form(table[c]) for c in ("short_description", "long_description")]
     given = _normal_form(pyarrow.array([words], pyarrow.string()))[0].as_py().split()

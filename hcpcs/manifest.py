@@ -1,7 +1,7 @@
-"""The manifest of a version: its parts, its seal, and what makes one unreadable. Versions are read here, not judged.
+"""The manifest of a version: typed records with one reader and one writer, its seal, and what makes one unreadable.
 
-``content`` alone decides whether a version is new; ``build`` tells how it came about; ``sha256`` seals both, so that
-an edit of the manifest itself is found like any other.
+``content`` alone decides whether a version is new; ``build`` states how it came about; ``sha256`` seals both, so that
+an edit of the manifest itself is found like any other. Versions are read here, not judged.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from hcpcs.errors import HcpcsError
 NAME = "manifest.json"
 #: Of all published tables together; docs/versioning.md says what raises it.
 SCHEMA_VERSION = "2.0"
+OPEN, RESTRICTED = "open", "restricted"
 
 
 class ManifestDamaged(HcpcsError):
@@ -27,61 +30,284 @@ class ManifestTooNew(HcpcsError):
     """A manifest was written with a newer schema than this program knows."""
 
 
+class TierRefused(HcpcsError):
+    """A version is of another tier than the one that was asked for."""
+
+
+def require_tier(tier: str, wanted: str | None, where: object) -> None:
+    """Raise ``TierRefused`` unless a version's tier is the one wanted; None takes either."""
+    if wanted is None or tier == wanted:
+        return
+    if tier == RESTRICTED:
+        raise TierRefused(
+            f"{where} is of the tier {RESTRICTED}: it has content of the AMA that may not be redistributed."
+            f" `hcpcs annotate` and `hcpcs export` read it with `--tier {RESTRICTED}`; `hcpcs verify` and `hcpcs diff`"
+            " take it as it is"
+        )
+    raise TierRefused(f"{where} is of the tier {tier}, not {wanted}; leave out `--tier`")
+
+
+def tier_of(folder: Path) -> str:
+    """The tier of the version in ``folder``, by where its tables are; its manifest is not read."""
+    return RESTRICTED if (folder / RESTRICTED).is_dir() else OPEN
+
+
 def json_bytes(value: Any) -> bytes:
     """JSON as every file of ours has it."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     return text.encode("utf-8", "backslashreplace")  # a file name that is no UTF-8 becomes a JSON escape
 
 
+@dataclass(frozen=True, slots=True)
+class VersionFile:
+    """A file of a version; of a table also its rows, and the hash of their values in order."""
+
+    sha256: str
+    bytes: int
+    rows: int | None = None
+    logical_sha256: str | None = None
+
+
+def file_entry(data: bytes) -> VersionFile:
+    """The entry of a file that holds ``data`` and is no table."""
+    return VersionFile(hashlib.sha256(data).hexdigest(), len(data))
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseMember:
+    """A member of CMS's zips that a version was made from."""
+
+    name: str
+    role: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRevision:
+    """A revision of a release that a version was made from; ``is_current`` is true of the one whose records count."""
+
+    release_id: str
+    revision: int
+    is_current: bool
+    members: tuple[ReleaseMember, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RestrictedPart:
+    """What the restricted tier states beside: the open version that it goes with, and the licensee's files."""
+
+    open_version: str
+    notice: str
+    licenses: tuple[str, ...]
+    cpt_files: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What decides whether a version is new: what it was made from, what it lacks and why, its files."""
+
+    schema_version: str
+    tier: str
+    is_sample: bool
+    newest_release: str
+    releases: tuple[ReleaseRevision, ...]
+    missing: Mapping[str, str]
+    excluded: Mapping[str, str]
+    accepted_losses: Mapping[str, str]
+    files: Mapping[str, VersionFile]
+    restricted: RestrictedPart | None = None
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The tables of the version, each with its file's name in it."""
+        return {Path(name).stem: name for name in self.files if name.endswith(".parquet")}
+
+    def rows(self, table: str) -> int:
+        """How many rows a table has."""
+        return self.files[self.tables[table]].rows or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How a version came about: when, by which code and libraries, after which version; files beside the content."""
+
+    version: str
+    predecessor: str | None
+    created_at: str
+    hcpcs: str
+    commit: str | None
+    python: str
+    libraries: Mapping[str, str]
+    files: Mapping[str, VersionFile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The manifest of a version."""
+
+    content: Content
+    build: Build
+
+    @property
+    def files(self) -> dict[str, VersionFile]:
+        """Every file of the version but the manifest itself, of both parts."""
+        return {**self.content.files, **self.build.files}
+
+    def as_json(self) -> dict[str, Any]:
+        """The manifest as JSON, with its seal."""
+        return sealed(_plain(self.content), _plain(self.build))
+
+    def to_json(self) -> bytes:
+        """The file's bytes."""
+        return json_bytes(self.as_json())
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> Manifest:
+        """The manifest that ``data`` holds, if it is as it was written.
+
+        Raises ``ManifestTooNew``, or ``ManifestDamaged`` with what is wrong; ``where`` names the version in messages.
+        """
+        try:
+            raw = json.loads(data)
+        except ValueError as error:
+            raise ManifestDamaged(f"{where}: {NAME} is not JSON: {error}") from None
+        try:
+            version = str(raw["content"]["schema_version"])
+            content, build, seal = raw["content"], raw["build"], raw.get("sha256")
+        except (LookupError, TypeError, AttributeError):
+            raise ManifestDamaged(f"{where}: {NAME} lacks `content`, `build` or the schema version") from None
+        if re.fullmatch(r"\d+\.\d+", version) is None:
+            raise ManifestDamaged(f"{where}: {NAME} names the schema version {version!r}, which is not of the form 1.0")
+        if schema_key(version) > schema_key(SCHEMA_VERSION):
+            raise ManifestTooNew(
+                f"{where}: made with schema {version}, newer than {SCHEMA_VERSION}, which this hcpcs knows;"
+                " install the newer hcpcs that made it"
+            )
+        if seal != _seal(content, build) or data != json_bytes(raw):
+            raise ManifestDamaged(f"{where}: {NAME} was edited: it does not match its checksum")
+        try:
+            manifest = cls(_content(content), _build(build))
+        except _Untyped as error:
+            raise ManifestDamaged(f"{where}: {NAME}: {error}") from None
+        for name in manifest.files:
+            if not _stays_inside(name):
+                raise ManifestDamaged(f"{where}: {NAME} names the file {name!r}, which is outside the version")
+        return manifest
+
+
 def sealed(content: dict[str, Any], build: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with its seal: the SHA-256 of both parts."""
+    """The two parts as JSON with their seal: the SHA-256 of both."""
     return {"content": content, "build": build, "sha256": _seal(content, build)}
-
-
-def file_entries(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every file of the version but the manifest itself, of both parts, with its sha256 and bytes."""
-    entries: dict[str, dict[str, Any]] = manifest["content"]["files"] | manifest["build"].get("files", {})
-    return entries
-
-
-def tables_of(manifest: dict[str, Any]) -> dict[str, str]:
-    """The tables of the version, each with its file's name in it."""
-    return {Path(name).stem: name for name in manifest["content"]["files"] if name.endswith(".parquet")}
-
-
-def load_manifest(data: bytes, where: str) -> dict[str, Any]:
-    """The manifest that ``data`` holds, if it is as it was written.
-
-    Raises ``ManifestTooNew``, or ``ManifestDamaged`` with what is wrong; ``where`` names the version in messages.
-    """
-    try:
-        manifest = json.loads(data)
-    except ValueError as error:
-        raise ManifestDamaged(f"{where}: {NAME} is not JSON: {error}") from None
-    try:
-        version = str(manifest["content"]["schema_version"])
-        content, build, seal = manifest["content"], manifest["build"], manifest.get("sha256")
-    except (KeyError, TypeError):
-        raise ManifestDamaged(f"{where}: {NAME} lacks `content`, `build` or the schema version") from None
-    if re.fullmatch(r"\d+\.\d+", version) is None:
-        raise ManifestDamaged(f"{where}: {NAME} names the schema version {version!r}, which is not of the form 1.0")
-    if schema_key(version) > schema_key(SCHEMA_VERSION):
-        raise ManifestTooNew(
-            f"{where}: made with schema {version}, newer than {SCHEMA_VERSION}, which this hcpcs knows;"
-            " install the newer hcpcs that made it"
-        )
-    if seal != _seal(content, build) or data != json_bytes(manifest):
-        raise ManifestDamaged(f"{where}: {NAME} was edited: it does not match its checksum")
-    for name in file_entries(manifest):
-        if not _stays_inside(name):
-            raise ManifestDamaged(f"{where}: {NAME} names the file {name!r}, which is outside the version")
-    loaded: dict[str, Any] = manifest
-    return loaded
 
 
 def schema_key(version: str) -> tuple[int, ...]:
     """A schema version as numbers, to be compared."""
     return tuple(int(part) for part in version.split("."))
+
+
+def _plain(part: Content | Build) -> dict[str, Any]:
+    """A part as JSON: figures that only tables have, and the restricted tier's part, are left out elsewhere."""
+    plain = asdict(part)
+    files = {n: {k: v for k, v in f.items() if v is not None} for n, f in plain.pop("files").items()}
+    if plain.get("restricted", ...) is None:
+        del plain["restricted"]
+    return plain | {"files": files}
+
+
+class _Untyped(Exception):
+    """A value of a manifest is of another type than this program writes."""
+
+
+_NEEDED: Any = object()
+
+
+class _Part:
+    """An object of the manifest, whose values are taken by type; ``path`` names it in messages."""
+
+    def __init__(self, raw: Any, path: str) -> None:
+        if not isinstance(raw, dict):
+            raise _Untyped(f"`{path}` is not an object")
+        self.raw, self.path = raw, path
+
+    def take(self, key: str, *types: type, default: Any = _NEEDED) -> Any:
+        """A value of one of ``types``; ``default`` where an older program did not write it."""
+        value = self.raw.get(key, default)
+        # A bool is an int to Python alone.
+        if value is _NEEDED or not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise _Untyped(f"`{self.path}.{key}` is {'missing' if value is _NEEDED else 'of another type'}")
+        return value
+
+    def parts(self, key: str) -> list[_Part]:
+        """A list of objects."""
+        return [_Part(one, f"{self.path}.{key}[{n}]") for n, one in enumerate(self.take(key, list, default=[]))]
+
+    def texts(self, key: str) -> dict[str, str]:
+        """An object of texts."""
+        part = _Part(self.take(key, dict, default={}), f"{self.path}.{key}")
+        return {name: part.take(name, str) for name in part.raw}
+
+    def files(self) -> dict[str, VersionFile]:
+        """The object ``files``."""
+        files = _Part(self.take("files", dict, default={}), f"{self.path}.files")
+        entries = {name: _Part(entry, f"{files.path}.{name}") for name, entry in files.raw.items()}
+        return {
+            name: VersionFile(
+                entry.take("sha256", str),
+                entry.take("bytes", int),
+                entry.take("rows", int, type(None), default=None),
+                entry.take("logical_sha256", str, type(None), default=None),
+            )
+            for name, entry in entries.items()
+        }
+
+
+def _content(raw: Any) -> Content:
+    part = _Part(raw, "content")
+    restricted = None
+    if part.raw.get("restricted") is not None:
+        own = _Part(part.raw["restricted"], "content.restricted")
+        licenses, cpt_files = own.take("licenses", list), own.take("cpt_files", list)
+        restricted = RestrictedPart(
+            own.take("open_version", str), own.take("notice", str), tuple(licenses), tuple(cpt_files)
+        )
+    return Content(
+        part.take("schema_version", str),
+        part.take("tier", str),
+        part.take("is_sample", bool),
+        part.take("newest_release", str),
+        tuple(
+            ReleaseRevision(
+                release.take("release_id", str),
+                release.take("revision", int),
+                release.take("is_current", bool),
+                tuple(
+                    ReleaseMember(m.take("name", str), m.take("role", str), m.take("sha256", str), m.take("bytes", int))
+                    for m in release.parts("members")
+                ),
+            )
+            for release in part.parts("releases")
+        ),
+        part.texts("missing"),
+        part.texts("excluded"),
+        part.texts("accepted_losses"),
+        part.files(),
+        restricted,
+    )
+
+
+def _build(raw: Any) -> Build:
+    part = _Part(raw, "build")
+    return Build(
+        part.take("version", str),
+        part.take("predecessor", str, type(None), default=None),
+        part.take("created_at", str),
+        part.take("hcpcs", str, default=""),
+        part.take("commit", str, type(None), default=None),
+        part.take("python", str, default=""),
+        part.texts("libraries"),
+        part.files(),
+    )
 
 
 def _stays_inside(name: str) -> bool:

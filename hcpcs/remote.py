@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hcpcs.errors import HcpcsError, in_one_line
-from hcpcs.manifest import NAME, file_entries, load_manifest
+from hcpcs.manifest import NAME, Manifest, VersionFile
 from hcpcs.version_files import LatestPointer, NothingPublished
 
 _LATEST = "latest.json"
@@ -52,18 +52,18 @@ def fetch_version(url: str, folder: Path) -> Path:
     if data is None:
         raise NothingPublished(f"{url} has no version: neither {NAME} nor a {_LATEST} that names one")
 
-    def fetch(item: tuple[str, dict[str, Any]]) -> None:
+    def fetch(item: tuple[str, VersionFile]) -> None:
         name, entry = item
         content = read(base + name)
-        if content is None or hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        if content is None or hashlib.sha256(content).hexdigest() != entry.sha256:
             what = "is missing" if content is None else "is not what the manifest states"
             raise HcpcsError(f"{url}: {base}{name} {what}; `hcpcs verify {url}` lists all damage")
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
-    manifest = load_manifest(data, url)
+    manifest = Manifest.from_json(data, url)
     (folder / NAME).write_bytes(data)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(fetch, file_entries(manifest).items()))
+        list(pool.map(fetch, manifest.files.items()))
     return folder

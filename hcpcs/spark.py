@@ -37,8 +37,8 @@ def annotate(
 ) -> DataFrame:
     """Add ``columns`` to the claims ``df``, and ``<name>_status`` for each of ``modifiers``; a lazy frame, like ``df``.
 
-    ``version``: folder or address of a published version, read on the driver. Dates must be dates or time stamps,
-    codes text or whole numbers. Raises ``UnusableColumn`` for others.
+    ``version``: folder or URL of a published version, or a published target; read on the driver. Dates must be dates
+    or time stamps, codes text or whole numbers. Raises ``UnusableColumn`` for others.
     """
     from pyspark.sql import functions as F  # noqa: N812
 

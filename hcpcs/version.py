@@ -17,7 +17,7 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from hcpcs.errors import HcpcsError
-from hcpcs.manifest import NAME, load_manifest, tables_of
+from hcpcs.manifest import NAME, OPEN, Manifest, require_tier, tier_of
 from hcpcs.paths import Outputs
 from hcpcs.version_files import VERSION_ID, FileDamaged, LatestPointer, NothingPublished, Rows, read_parquet
 
@@ -33,23 +33,23 @@ class Version:
     fetched_into: Any = field(default=None, repr=False, compare=False)
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """The manifest, checked against its seal; raises ``ManifestDamaged``."""
         if not (self.folder / NAME).is_file():
             raise HcpcsError(
                 f"{self.folder} is not a version: it has no {NAME}; `hcpcs versions` lists the published versions"
             )
-        return load_manifest((self.folder / NAME).read_bytes(), str(self.folder))
+        return Manifest.from_json((self.folder / NAME).read_bytes(), str(self.folder))
 
     @property
     def id(self) -> str:
         """The version's id, such as 2025.10.1."""
-        return str(self.manifest["build"]["version"])
+        return self.manifest.build.version
 
     @cached_property
     def paths(self) -> dict[str, Path]:
         """The Parquet file of every published table."""
-        return {table: self.folder / name for table, name in tables_of(self.manifest).items()}
+        return {table: self.folder / name for table, name in self.manifest.content.tables.items()}
 
     def table(self, name: str, columns: list[str] | None = None) -> pyarrow.Table:
         """A published table, sorted by its key; raises ``HcpcsError`` for a table that the version does not have."""
@@ -174,7 +174,9 @@ def open_version(outputs: Outputs, named: str | None = None) -> Version:
     from hcpcs.remote import fetch_version
 
     scratch = tempfile.TemporaryDirectory(prefix="hcpcs-version-")
-    return Version(fetch_version(named, Path(scratch.name)), scratch)
+    folder = fetch_version(named, Path(scratch.name))
+    require_tier(tier_of(folder), OPEN, named)
+    return Version(folder, scratch)
 
 
 def day_of(day: date | str) -> date:
@@ -217,20 +219,23 @@ def refused_findings(outputs: Outputs) -> dict[str, Rows]:
 
 
 @contextmanager
-def found_version(outputs: Outputs, named: str | None = None) -> Iterator[Path]:
+def found_version(outputs: Outputs, named: str | None = None, tier: str | None = OPEN) -> Iterator[Path]:
     """The folder of the version that ``named`` names, fetched into a temporary folder where it is a URL.
 
     ``named`` is a version's id, ``latest``, the folder of a version, a folder of outputs, a published target, or the
     URL of a version or target (``file://``, ``s3://``, ``gs://``, ``az://``, ``https://``); by default the latest
-    version of ``outputs``. Raises ``NothingPublished`` where there is none.
+    version of ``outputs``. Raises ``NothingPublished`` where there is none, ``TierRefused`` for one of another
+    ``tier`` than the one wanted (None: either).
     """
     if named is not None and is_remote(named):
         from hcpcs.remote import fetch_version
 
         with tempfile.TemporaryDirectory(prefix="hcpcs-version-") as scratch:
-            yield fetch_version(named, Path(scratch))
+            folder = fetch_version(named, Path(scratch))
+            require_tier(tier_of(folder), tier, named)
+            yield folder
     else:
-        yield version_folder(outputs, named)
+        yield version_folder(outputs, named, tier)
 
 
 def is_remote(named: str) -> bool:
@@ -238,8 +243,8 @@ def is_remote(named: str) -> bool:
     return "://" in named and not named.startswith("file://")
 
 
-def version_folder(outputs: Outputs, named: str | None = None) -> Path:
-    """The folder of a version on this machine, named as for ``found_version``; raises ``NothingPublished``."""
+def version_folder(outputs: Outputs, named: str | None = None, tier: str | None = OPEN) -> Path:
+    """The folder of a version on this machine, named and refused as for ``found_version``."""
     if named is None or named == "latest":
         chosen = latest_version(outputs)
         if chosen is None:
@@ -262,4 +267,5 @@ def version_folder(outputs: Outputs, named: str | None = None) -> Path:
             f"{named} is not a version: neither an id such as 2025.10.1 nor a folder with {NAME} or latest.json;"
             " `hcpcs versions` lists the published versions"
         )
+    require_tier(tier_of(place), tier, place)
     return place

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet
 
 from hcpcs.errors import HcpcsError, in_one_line
-from hcpcs.manifest import json_bytes
+from hcpcs.manifest import json_bytes, tier_of
 
 Rows = list[dict[str, Any]]
 
@@ -69,7 +69,7 @@ def read_table(
     folder: Path, table: str, where: Sequence[tuple[str, str, Any]] | None = None, columns: list[str] | None = None
 ) -> pyarrow.Table:
     """What ``read_rows`` reads, as Arrow; raises ``FileDamaged``."""
-    path = folder / "open" / f"{table}.parquet"
+    path = folder / tier_of(folder) / f"{table}.parquet"
     return read_parquet(path, filters=list(where) if where else None, columns=columns)
 
 

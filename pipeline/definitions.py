@@ -24,7 +24,7 @@ from pipeline.orchestration.sensors import (
     build_site_sensor,
 )
 from pipeline.refresh.notify import Notice, Notifier
-from pipeline.refresh.refresh import refresh, refused_summary, write_run_summary
+from pipeline.refresh.refresh import refresh, refused_summary
 from pipeline.versions.publish import sweep
 from pipeline.versions.writer import only_writer
 from sources.site.polling import Poller, Site
@@ -54,14 +54,19 @@ def build_definitions(
         with notifier.of_failure(layout, tell):
             done = refresh(layout, site=site, dagster_home=dagster_home, tell=tell, openlineage=openlineage)
         notifier.send_of(done, tell)
-        return done.summary()
+        return done.summary().as_json()
+
+    reported: set[str] = set()
 
     @dg.failure_hook
     def report_failure(context: dg.HookContext) -> None:
+        if context.run_id in reported:  # several steps may fail for one cause: one notice a run
+            return
+        reported.add(context.run_id)
         error = context.op_exception or Exception(f"the step {context.step_key} failed")
         summary = refused_summary(layout, error)
-        write_run_summary(layout, summary)
-        notifier.send(Notice("refused", summary["error"], summary["version"], summary), context.log.warning)
+        summary.write(layout)
+        notifier.send(Notice("refused", summary.error or "", summary.version, summary.as_json()), context.log.warning)
 
     @dg.resource(description="What the run loads: the releases of the archive. The run holds the lock of the writer.")
     def context_of_archive(context: dg.InitResourceContext) -> Iterator[RunContext]:

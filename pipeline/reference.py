@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from hcpcs.cli.main import cli
+from hcpcs.errors import present
 from schemas.registry import contracts
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -42,8 +43,7 @@ def tables_page() -> str:
 
 def _commands(group: click.Group, context: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
     for name in sorted(group.list_commands(context)):
-        command = group.get_command(context, name)
-        assert command is not None
+        command = present(group.get_command(context, name))
         # A fixed width, so that the page does not depend on a terminal.
         inner = click.Context(command, info_name=name, parent=context, terminal_width=100, max_content_width=100)
         yield inner.command_path, command, inner

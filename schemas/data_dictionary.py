@@ -21,7 +21,7 @@ class DataDictionary(pa.DataFrameModel):
     nullable: bool = column("Whether it may be null.", source=DERIVED, license_id=LICENSE_CC0)
     description: str = column("What it means.", source=DERIVED, license_id=LICENSE_CC0)
     source: str = column(
-        "Where CMS or another publisher states it; empty where this project makes it.",
+        "Where CMS, another publisher or a curated file states it, or what this project derives it from; never empty.",
         source=DERIVED,
         license_id=LICENSE_CC0,
     )

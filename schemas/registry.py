@@ -29,6 +29,14 @@ def contracts() -> dict[str, Contract]:
     return found
 
 
+@cache
+def restricted_contracts() -> dict[str, Contract]:
+    """The contracts of the restricted tier: those of the published tables, and of the licensee's own."""
+    from schemas.restricted.cpt_codes import CptCodes
+
+    return contracts() | {"cpt_codes": Contract("cpt_codes", CptCodes)}
+
+
 def contract(table: str) -> Contract:
     """The contract of one table; raises ``KeyError`` for a table that is not published."""
     return contracts()[table]

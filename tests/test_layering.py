@@ -136,6 +136,31 @@ def test_the_environment_is_read_in_definitions_and_the_command_line_alone() -> 
     assert {place(p) for p in MODULES if reads(p)} <= READS_ENVIRONMENT
 
 
+def test_nothing_is_validated_by_assert() -> None:
+    """`python -O` takes assertions out; what must hold is an error of its own."""
+    asserting = [f"{place(p)}:{n.lineno}" for p in MODULES for n in ast.walk(tree(p)) if isinstance(n, ast.Assert)]
+    assert asserting == []
+
+
+def test_every_public_error_is_a_refusal_with_one_base() -> None:
+    """What the command line prints as one line derives from HcpcsError, so that no refusal ends in a traceback."""
+    bases: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                bases[node.name] = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+
+    def is_error(name: str) -> bool:
+        return name in ("Exception", "BaseException") or any(is_error(base) for base in bases.get(name, ()))
+
+    def is_refusal(name: str) -> bool:
+        return name == "HcpcsError" or any(is_refusal(base) for base in bases.get(name, ()))
+
+    others = {name for name in bases if is_error(name) and not is_refusal(name) and not name.startswith("_")}
+    # A fault of this program's own, and the end that a signal asks for.
+    assert others == {"ProgramFault", "Interrupted"}
+
+
 def test_only_the_command_line_prints_and_exits() -> None:
     def speaks(path: Path) -> bool:
         return any(

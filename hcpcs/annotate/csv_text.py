@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.fs
 
-from hcpcs.errors import HcpcsError
+from hcpcs.errors import HcpcsError, present
 
 _BLOCK = 16 << 20
 #: A record that is longer is taken for a quotation mark that was never closed.
@@ -402,8 +402,7 @@ def find_dialect(filesystem: pyarrow.fs.FileSystem, path: str, options: TextOpti
         rank = (len(columns) > 1, share == 1.0, share, len(columns))
         if best is None or rank > best[0]:
             best = rank, found
-    assert best is not None
-    return _checked_names(path, best[1], number)
+    return _checked_names(path, present(best)[1], number)
 
 
 def _candidates(header: bytes) -> str:

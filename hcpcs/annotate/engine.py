@@ -11,6 +11,7 @@ import difflib
 import fnmatch
 import json
 import os
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -54,7 +55,9 @@ from hcpcs.annotate.parsing import RULES, modifier_pattern, read_codes, texts_of
 from hcpcs.annotate.redaction import ShiftedLines, blanked, judges_of, published_answers
 from hcpcs.annotate.summary import Tally, summary_of
 from hcpcs.annotate.values import NULL_WORDS, UnusableColumn, is_nothing, is_text
-from hcpcs.errors import HcpcsError
+from hcpcs.errors import HcpcsError, present
+from hcpcs.manifest import NAME, OPEN, Manifest, require_tier
+from hcpcs.version_files import LatestPointer
 
 #: Columns that tell what was read from a line, and no answer; they may be asked for like the others.
 LINE_COLUMNS = ("normalized_code", "appended_modifiers")
@@ -128,15 +131,17 @@ def annotate(
     nulls: Sequence[str] = (),
     text: TextOptions = TextOptions(),
     threads: int | None = None,
+    tier: str = OPEN,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Write ``claims`` to ``out`` as Parquet with ``columns`` added, and return the summary; without ``out`` only that.
 
-    ``claims``: Parquet or CSV; a file, folder, glob, or address in object storage. ``version``: the folder or address
-    of a published version. ``code``: a column, or names or patterns of several; each of several gets columns named
-    after it, as in ``<name>_status``. ``on``: a day for all lines, instead of ``date``. ``modifiers``: names or
-    patterns of columns; each gets a column ``<name>_status``. ``redact``: description columns to blank where the code
-    is not known to be CMS's on that day (of several codes any), or ``COLUMN=JUDGE`` where that code or modifier is not.
+    ``claims``: Parquet or CSV; a file, folder, glob, or URL in object storage. ``version``: the folder or URL of a
+    published version, of the ``tier`` named. ``code``: a column, or names or patterns of several; each of several gets
+    columns named after it, as in ``<name>_status``. ``on``: a day for all lines, instead of ``date``. ``modifiers``:
+    names or patterns of columns; each gets a column ``<name>_status``. ``redact``: description columns to blank where
+    the code is not known to be CMS's on that day (of several codes any), or ``COLUMN=JUDGE`` where that code or
+    modifier is not.
     ``amount``: a number to add up by status in the summary. ``date_formats``: forms as in ``DD.MM.YYYY``, for one
     column as ``COLUMN=FORM``. ``decimal``: the decimal mark of amounts. ``nulls``: words that stand for nothing besides
     the usual ones. ``text``: what is stated about CSV instead of found. Raises
@@ -145,7 +150,7 @@ def annotate(
     found = open_claims(claims, text)
     if claims_out := Path(out) if out is not None else None:
         _check_place(claims_out)
-    tables = open_version(version, columns)
+    tables = open_version(version, columns, tier)
     request = checked_request(
         found.schema,
         code=code,
@@ -207,19 +212,40 @@ def _check_place(out: Path) -> None:
         raise OutputRefused(f"{out}: OUT is a local file or folder; copy it to where it shall be")
 
 
-def open_version(version: str | Path, columns: Sequence[str]) -> VersionTables:
-    """The tables of the version in a folder or at an address; raises ``HcpcsError`` where there is none."""
+def open_version(version: str | Path, columns: Sequence[str], tier: str = OPEN) -> VersionTables:
+    """The tables of the version in a folder or at a URL, which may also be a published target: then of its newest.
+
+    Raises ``HcpcsError`` where there is none, ``TierRefused`` for one of another tier.
+    """
     text = str(version)
+    if text.startswith(("http://", "https://")):
+        from hcpcs.remote import fetch_version
+
+        with tempfile.TemporaryDirectory(prefix="hcpcs-version-") as scratch:
+            return open_version(fetch_version(text, Path(scratch)), columns, tier)
     if "://" in text:
         filesystem, folder = pyarrow.fs.FileSystem.from_uri(text.rstrip("/"))
     else:
         filesystem, folder = pyarrow.fs.LocalFileSystem(), Path(text).absolute().as_posix()
-    try:
-        with filesystem.open_input_stream(f"{folder}/manifest.json") as stream:
-            name: str = json.loads(stream.read())["build"]["version"]
-    except FileNotFoundError:
-        raise HcpcsError(f"{version} is not a published version: it has no manifest.json") from None
-    return read_version(folder, name, filesystem, [c for c in columns if c not in LINE_COLUMNS])
+
+    def read(name: str) -> bytes | None:
+        try:
+            with filesystem.open_input_stream(f"{folder}/{name}") as stream:
+                data: bytes = stream.read()
+                return data
+        except FileNotFoundError:
+            return None
+
+    data = read(NAME)
+    if data is None and (pointer := read("latest.json")) is not None:
+        folder += f"/{LatestPointer.from_json(pointer, f'{text}/latest.json').path}"
+        data = read(NAME)
+    if data is None:
+        raise HcpcsError(f"{version} is not a published version: it has no {NAME}")
+    manifest = Manifest.from_json(data, text)
+    require_tier(manifest.content.tier, tier, version)
+    asked = [c for c in columns if c not in LINE_COLUMNS]
+    return read_version(f"{folder}/{tier}", manifest.build.version, filesystem, asked)
 
 
 def known_modifiers(tables: VersionTables) -> list[str]:
@@ -446,8 +472,7 @@ class Annotator:
         if self.request.on is not None:
             day = (self.request.on - dt.date(1970, 1, 1)).days
             return np.full(claims.num_rows, day, np.int32), np.ones(claims.num_rows, bool)
-        assert self.request.date is not None
-        days, dated = self._days_of(self.request.date, claims, tally)
+        days, dated = self._days_of(present(self.request.date), claims, tally)
         if self.request.date_else is not None and not dated.all():
             other, also = self._days_of(self.request.date_else, claims, tally)
             days, dated = np.where(dated, days, other), dated | also
@@ -665,8 +690,7 @@ def _run(
     ahead = workers if one_file else 4 * workers
     for done in _in_order(work, cut, workers, ahead):
         for table in done:
-            assert output is not None
-            output.append(table)
+            present(output).append(table)
 
 
 def _let_freed_memory_be_used_again() -> None:

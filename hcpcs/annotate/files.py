@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from hcpcs.annotate.csv_text import Block, ClaimsUnreadable, Dialect, TextOptions, blocks, find_dialect, kind_of_bytes
 from hcpcs.annotate.lake import live_files, tables_in
 from hcpcs.annotate.values import is_text
-from hcpcs.errors import HcpcsError
+from hcpcs.errors import HcpcsError, present
 
 #: What a part may weigh in memory, about, and the most lines it may have.
 _PART_BYTES = 48 << 20
@@ -139,8 +139,7 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
             schema = own
         _check_alike(found.names[0], schema, name, own)
         files.append(ClaimFile(path, name, groups))
-    assert schema is not None
-    return Claims(text, filesystem, tuple(files), schema, is_csv=False, left_out=found.left_out)
+    return Claims(text, filesystem, tuple(files), present(schema), is_csv=False, left_out=found.left_out)
 
 
 def _parquet_metadata(filesystem: pyarrow.fs.FileSystem, path: str) -> pq.FileMetaData:
@@ -410,16 +409,14 @@ def _open_csv(place: str, filesystem: pyarrow.fs.FileSystem, base: str, found: _
             header = schema
         _check_alike(found.names[0], header, name, schema)
         files.append(ClaimFile(path, name, dialect=dialect))
-    assert header is not None
-    return Claims(place, filesystem, tuple(files), header, is_csv=True, left_out=found.left_out)
+    return Claims(place, filesystem, tuple(files), present(header), is_csv=True, left_out=found.left_out)
 
 
 def _csv_blocks(claims: Claims, file: ClaimFile) -> Iterator[Block | None]:
     """The blocks of a file; ``None`` for a file without records."""
-    assert file.dialect is not None
     any_block = False
     with _reading(file.path):
-        for block in blocks(claims.filesystem, file.path, file.dialect):
+        for block in blocks(claims.filesystem, file.path, present(file.dialect)):
             any_block = True
             yield block
     if not any_block:

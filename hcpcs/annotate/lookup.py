@@ -89,12 +89,12 @@ class VersionTables:
 def read_version(
     folder: str, version: str, filesystem: pyarrow.fs.FileSystem | None = None, columns: Sequence[str] = ()
 ) -> VersionTables:
-    """Read the tables of the version in ``folder``: what is always needed, and ``columns``.
+    """Read the tables of the version that are in ``folder``: what is always needed, and ``columns``.
 
     Raises ``UnusableColumn`` for a column that none of them has.
     """
     fs = filesystem or pyarrow.fs.LocalFileSystem()
-    paths = {name: f"{folder}/open/{name}.parquet" for name in ("hcpcs_validity", "hcpcs_history", "code_systems")}
+    paths = {name: f"{folder}/{name}.parquet" for name in ("hcpcs_validity", "hcpcs_history", "code_systems")}
     for name, path in paths.items():
         if fs.get_file_info(path).type == pyarrow.fs.FileType.NotFound:
             raise HcpcsError(

@@ -27,7 +27,7 @@ from hcpcs.annotate.parsing import (
     modifier_pattern,
 )
 from hcpcs.annotate.values import NULL_WORDS
-from hcpcs.errors import HcpcsError
+from hcpcs.errors import HcpcsError, present
 from hcpcs.sql.dialects import file, identifier, published_table, require_dialect
 
 #: Dialects that are offered, with what sqlglot calls them.
@@ -83,8 +83,8 @@ def annotate_sql(dialect: str, names: SqlNames | None = None) -> str:
     places[_CLAIMS] = _claims(dialect, names.claims)
     for table in list(statement.find_all(sqlglot.exp.Table)):
         if table.name in places:
-            named = sqlglot.parse_one(f"select * from {places[table.name]}", read=dialect).find(sqlglot.exp.Table)
-            assert named is not None
+            source = sqlglot.parse_one(f"select * from {places[table.name]}", read=dialect)
+            named = present(source.find(sqlglot.exp.Table))
             # Spark gives a path no name of its own.
             alias = table.args.get("alias") or sqlglot.exp.TableAlias(this=sqlglot.exp.to_identifier(table.name))
             named.set("alias", alias)

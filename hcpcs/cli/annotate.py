@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from hcpcs.cli.console import Progress, json_option, outputs_option, print_json, print_table, version_of, version_option
+from hcpcs.cli.console import (
+    Progress,
+    json_option,
+    outputs_option,
+    print_json,
+    print_table,
+    tier_option,
+    version_of,
+    version_option,
+)
 from hcpcs.paths import Outputs
 
 _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semicolon": ";", "\\x01": "\x01"}
@@ -38,6 +47,7 @@ _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semic
 @click.option("--encoding", help="Encoding of text, as in cp1252; by default UTF-8, or UTF-16 with its mark.")
 @click.option("--skip-lines", type=click.IntRange(0), default=0, help="Lines before the names of the columns.")
 @version_option
+@tier_option
 @json_option
 @outputs_option
 def annotate_command(
@@ -46,6 +56,7 @@ def annotate_command(
     out: Path | None,
     columns: str | None,
     version: str | None,
+    tier: str,
     as_json: bool,
     delimiter: str | None,
     quote: str | None,
@@ -63,7 +74,7 @@ def annotate_command(
     from hcpcs.annotate.engine import annotate
     from hcpcs.annotate.summary import summary_tables
 
-    place = version_of(outputs, version)
+    place = version_of(outputs, version, tier)
     if columns:
         options["columns"] = [c.strip() for c in columns.split(",")]
     if (options["date"] is None) == (options["on"] is None) or (options["on"] and options["date_else"]):
@@ -71,7 +82,7 @@ def annotate_command(
     options["on"] = options["on"].date() if options["on"] else None
     text = TextOptions(_NAMED_DELIMITERS.get(delimiter or "", delimiter), quote, escape, encoding, skip_lines)
     with Progress(quiet=as_json) as tell:
-        summary = annotate(claims, out, text=text, version=place, tell=tell, **options)
+        summary = annotate(claims, out, text=text, version=place, tier=tier, tell=tell, **options)
     if as_json:
         print_json(summary)
         return

@@ -13,6 +13,7 @@ import click
 
 from hcpcs.cli.process import CLEAR_LINE
 from hcpcs.errors import HcpcsError
+from hcpcs.manifest import OPEN, RESTRICTED
 from hcpcs.paths import Outputs, default_outputs, is_clone
 
 _WIDEST_VALUE = 300
@@ -54,14 +55,24 @@ version_option = click.option(
     help="A version's id, 'latest', its folder, a folder of outputs, a published target, or the URL of one;"
     " by default the latest.",
 )
+tier_option = click.option(
+    "--tier",
+    type=click.Choice([OPEN, RESTRICTED]),
+    default=OPEN,
+    show_default=True,
+    help=f"Tier of the version; `{RESTRICTED}` says that you read the AMA's content under a license of your own.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
-def version_of(outputs: Outputs, named: str | None) -> Path:
-    """The folder of the version that a command is given; what is fetched for it goes when the command ends."""
+def version_of(outputs: Outputs, named: str | None, tier: str | None = OPEN) -> Path:
+    """The folder of the version that a command is given; what is fetched for it goes when the command ends.
+
+    Raises ``TierRefused`` for a version of another tier than the one wanted; None takes either.
+    """
     from hcpcs.version import found_version
 
-    return click.get_current_context().with_resource(found_version(outputs, named))
+    return click.get_current_context().with_resource(found_version(outputs, named, tier))
 
 
 class Progress:

@@ -32,7 +32,7 @@ def write_duckdb(version: Version, file: Path, options: Mapping[str, str]) -> li
             for statement in comments_sql("duckdb", table, path):
                 database.execute(statement)
         database.execute(views_sql("duckdb"))
-        manifest = json.dumps(version.manifest, ensure_ascii=False)
+        manifest = json.dumps(version.manifest.as_json(), ensure_ascii=False)
         database.execute("create table version_manifest as select ?::json as manifest", [manifest])
     return [*version.paths, "version_manifest"]
 

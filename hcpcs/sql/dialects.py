@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pyarrow as pa
 
 from hcpcs.errors import HcpcsError
+from hcpcs.manifest import OPEN, require_tier, tier_of
 
 _NAME = re.compile(r'"(?:[^"]|"")+"|`[^`"]+`|[^"`.\'();]+')
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -73,10 +75,11 @@ def file(dialect: str, path: str) -> str:
 def published_table(dialect: str, table: str, schema: str | None = None, folder: str | None = None) -> str:
     """A published table: by its name, in ``schema`` if one is given, or its file in the version's ``folder``.
 
-    Raises ``HcpcsError`` for a folder that the engine does not read.
+    Raises ``HcpcsError`` for a folder that the engine does not read, ``TierRefused`` for one of the restricted tier.
     """
     if folder is None:
         return f"{identifier(dialect, schema)}.{table}" if schema else table
     if dialect not in _READS_FILES:
         raise HcpcsError(f"{dialect} reads tables, not folders: load the version's tables, and name their --schema")
-    return file(dialect, f"{folder}/open/{table}.parquet")
+    require_tier(tier_of(Path(folder)), OPEN, folder)
+    return file(dialect, f"{folder}/{OPEN}/{table}.parquet")

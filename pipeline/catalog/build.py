@@ -81,7 +81,7 @@ def write_site(held: Held, folder: Path, *, tell: Callable[[str], None] = lambda
     """Write all pages into the empty or new ``folder``, unchecked; returns what was written."""
     folder.mkdir(parents=True)
     latest = held.latest
-    site = Site(folder, version=latest.version, is_sample=latest.is_sample, newest=latest.content["newest_release"])
+    site = Site(folder, version=latest.version, is_sample=latest.is_sample, newest=latest.content.newest_release)
     for path in sorted(STATIC.iterdir()):
         site.asset(f"static/{path.name}", path)
     for page in PAGES:

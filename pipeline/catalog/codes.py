@@ -320,7 +320,7 @@ def labels(version: HeldVersion) -> dict[str, Any]:
         "licenses": dict(version.frame("licenses").select("license_id", "name").iter_rows()),
         "releases": [list(r) for r in current.select("release_id", "effective_date").iter_rows()],
         "gaps": uncertain_days(version),
-        "due": days_due(version.content["newest_release"]),
+        "due": days_due(version.content.newest_release),
         "life": LIFE,
         "content": CONTENT_COLUMNS,
         "shard": _SHARD,

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pyarrow.parquet
 
 from hcpcs.errors import HcpcsError
-from hcpcs.manifest import NAME, load_manifest, tables_of
+from hcpcs.manifest import NAME, Build, Content, Manifest
 from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
 from pipeline.versions.store import all_versions
@@ -57,45 +56,43 @@ class HeldVersion:
     """A published version, read as its pages ask for it; a frame that was read stays in memory."""
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     _frames: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @property
     def version(self) -> str:
         """The version's id."""
-        return str(self.manifest["build"]["version"])
+        return self.build.version
 
     @property
-    def content(self) -> dict[str, Any]:
+    def content(self) -> Content:
         """What the version is made of, as its manifest states it."""
-        content: dict[str, Any] = self.manifest["content"]
-        return content
+        return self.manifest.content
 
     @property
-    def build(self) -> dict[str, Any]:
+    def build(self) -> Build:
         """How the version came about, as its manifest states it."""
-        build: dict[str, Any] = self.manifest["build"]
-        return build
+        return self.manifest.build
 
     @property
     def is_sample(self) -> bool:
         """Whether the version is of the made-up sample."""
-        return bool(self.content["is_sample"])
+        return self.content.is_sample
 
     @property
     def releases(self) -> list[str]:
         """Ids of the releases in it, oldest first."""
-        return sorted({r["release_id"] for r in self.content["releases"] if r["is_current"]})
+        return sorted({r.release_id for r in self.content.releases if r.is_current})
 
     @property
     def files(self) -> dict[str, str]:
         """The tables, each with its file's name in the version's folder."""
-        return tables_of(self.manifest)
+        return self.content.tables
 
     def rows(self, table: str) -> int | None:
         """How many rows a table has; None where the version has no such table."""
         file = self.files.get(table)
-        return None if file is None else int(self.content["files"][file]["rows"])
+        return None if file is None else self.content.rows(table)
 
     def frame(self, table: str) -> pl.DataFrame:
         """A table, whole; raises ``KeyError`` where the version has none such, ``SourceError`` where it is damaged."""
@@ -130,8 +127,8 @@ class HeldVersion:
                 name,
                 file,
                 _description(self.folder / file),
-                self.content["files"][file]["rows"],
-                self.content["files"][file]["bytes"],
+                self.content.rows(name),
+                self.content.files[file].bytes,
                 tuple(columns.get(name, ())),
             )
             for name, file in sorted(self.files.items())
@@ -160,9 +157,9 @@ def read_held(outputs: Outputs) -> Held:
     """
     folder = version_folder(outputs)
     latest = HeldVersion(folder, _manifest(folder))
-    for name, entry in latest.content["files"].items():
+    for name, entry in latest.content.files.items():
         path = folder / name
-        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+        if not path.is_file() or path.stat().st_size != entry.bytes:
             raise SourceError(
                 f"{folder.name}: {name} is missing or has other bytes than were published; `hcpcs verify` tells more"
             )
@@ -177,8 +174,8 @@ def read_held(outputs: Outputs) -> Held:
     return Held(outputs, latest, tuple(others))
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    return load_manifest((folder / NAME).read_bytes(), folder.name)
+def _manifest(folder: Path) -> Manifest:
+    return Manifest.from_json((folder / NAME).read_bytes(), folder.name)
 
 
 def _description(file: Path) -> str:

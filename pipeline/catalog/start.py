@@ -43,7 +43,7 @@ def write(site: Site, held: Held) -> None:
         "start.html",
         "Start",
         scripts=("static/freshness.js",),
-        due=" ".join(map(str, days_due(version.content["newest_release"]))),
+        due=" ".join(map(str, days_due(version.content.newest_release))),
         held=version,
         codes=_codes(version),
         marks=marks,
@@ -83,7 +83,7 @@ def polars_snippet() -> str:
 
 def timeline(version: HeldVersion) -> list[Mark]:
     """Every release from the first to the newest: those held or refused, and by CMS's calendar those not held."""
-    held, refused = set(version.releases), set(version.content["missing"])
+    held, refused = set(version.releases), set(version.content.missing)
     releases = sorted(held | refused)
     expected = {releases[0]}
     while (following := next_release(max(expected))) < releases[-1]:
@@ -108,7 +108,7 @@ def gaps(marks: Sequence[Mark]) -> list[tuple[str, str, int]]:
 
 def last_changes(version: HeldVersion) -> dict[str, Any]:
     """What the newest release changed against the one before: counts by kind of change, and the two releases."""
-    newest = version.content["newest_release"]
+    newest = version.content.newest_release
     changes = version.frame("hcpcs_changes").filter(
         pl.col("release_id") == newest, pl.col("previous_release_id") != newest
     )
@@ -160,7 +160,7 @@ def _versions(held: Held) -> list[dict[str, Any]]:
         rows.append(
             {
                 "version": version.version,
-                "created": version.build["created_at"],
+                "created": version.build.created_at,
                 "releases": len(version.releases),
                 "new": sorted(set(version.releases) - set(before.releases)) if before else [],
                 "gone": sorted(set(before.releases) - set(version.releases)) if before else [],

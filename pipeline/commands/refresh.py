@@ -173,7 +173,7 @@ def refresh_command(
 def _print_refreshed(outputs: Outputs, done: RefreshResult, as_json: bool) -> None:
     published = done.published
     if as_json:
-        print_json(done.summary())
+        print_json(done.summary().as_json())
         return
     click.echo(done.words())
     for address, why in (done.fetched.unclear if done.fetched else {}).items():
@@ -235,15 +235,15 @@ def status_command(outputs: Outputs, checks: bool, as_json: bool) -> None:
     version = latest_version(outputs)
     index = Archive(outputs.archive).index()
     manifest = read_manifest(outputs.version(version)) if version else None
-    stated = {r["release_id"] for r in manifest["content"]["releases"]} if manifest else set()
+    stated = {r.release_id for r in manifest.content.releases} if manifest else set()
     held = sorted(index.releases() or stated)  # a copy may come without its archive
     damaged = Archive(outputs.archive).damaged(index)
     fresh = published_freshness(outputs, datetime.now(UTC).date())
     status = {
         "outputs": str(outputs.folder),
         "version": version,
-        "published_at": manifest["build"]["created_at"] if manifest else None,
-        "is_sample": manifest["content"]["is_sample"] if manifest else None,
+        "published_at": manifest.build.created_at if manifest else None,
+        "is_sample": manifest.content.is_sample if manifest else None,
         "newest_release": held[-1] if held else None,
         "releases_held": held,
         "freshness": fresh.summary(),

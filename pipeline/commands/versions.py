@@ -36,16 +36,16 @@ def versions_command(outputs: Outputs, as_json: bool) -> None:
     rows = []
     for version in all_versions(outputs):
         manifest = read_manifest(outputs.version(version))
-        content, build = manifest["content"], manifest["build"]
+        content = manifest.content
         rows.append(
             {
                 "version": version,
                 "is_latest": version == latest,
-                "published_at": build["created_at"],
-                "releases": len({r["release_id"] for r in content["releases"]}),
-                "rows": sum(f.get("rows", 0) for f in content["files"].values()),
-                "bytes": sum(f["bytes"] for f in content["files"].values()),
-                "missing": sorted(content["missing"]),
+                "published_at": manifest.build.created_at,
+                "releases": len({r.release_id for r in content.releases}),
+                "rows": sum(f.rows or 0 for f in content.files.values()),
+                "bytes": sum(f.bytes for f in content.files.values()),
+                "missing": sorted(content.missing),
             }
         )
     if as_json:
@@ -74,7 +74,7 @@ def verify_command(context: click.Context, outputs: Outputs, which: str | None, 
     from hcpcs.version import is_remote, version_folder
     from pipeline.versions.verify import verify
 
-    report = verify(which if which is not None and is_remote(which) else version_folder(outputs, which))
+    report = verify(which if which is not None and is_remote(which) else version_folder(outputs, which, None))
     if as_json:
         print_json(report.as_json())
     elif report.ok:
@@ -151,7 +151,7 @@ def diff_command(outputs: Outputs, before: str, after: str | None, markdown: boo
     """
     from pipeline.versions.diff import diff
 
-    found = diff(version_of(outputs, before), version_of(outputs, after))
+    found = diff(version_of(outputs, before, None), version_of(outputs, after, None))
     if as_json:
         print_json(found.as_json())
     else:

@@ -17,6 +17,7 @@ from pipeline.orchestration.assets import codes, history, records, reference, si
 from pipeline.orchestration.io_manager import ParquetIOManager
 from pipeline.orchestration.openlineage import build_openlineage_resource
 from pipeline.orchestration.openlineage_settings import OpenLineageSettings
+from pipeline.orchestration.staged_tables import StagedTables
 from pipeline.versions.freshness import published_freshness
 
 
@@ -35,11 +36,10 @@ def assemble(
     layout = Outputs(outputs)
 
     @dg.io_manager(required_resource_keys={"run_context", "openlineage"})
-    def io_of_reported_runs(_: dg.InitResourceContext) -> ParquetIOManager:
+    def io_of_reported_runs(context: dg.InitResourceContext) -> ParquetIOManager:
         # Every step reads or writes tables, so that every run is the one that writes, and is reported.
-        return ParquetIOManager(
-            folder=str(layout.work), catalog=str(layout.folder / "catalog"), latest=str(layout.latest_link)
-        )
+        staged_tables = StagedTables(layout, context.resources.run_context)
+        return ParquetIOManager(layout.work, layout.folder / "catalog", layout.latest_link, staged_tables)
 
     assets = dg.load_assets_from_modules([staged, records, side_files, history, codes, reference, version])
     refresh = dg.define_asset_job(

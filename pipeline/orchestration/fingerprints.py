@@ -88,13 +88,13 @@ def release_fingerprint(zips: Iterable[ArchivedZip]) -> str:
     return _hash([members, sorted(z.sha256 for z in zips), made_by])
 
 
-def staged_fingerprint(zips: Iterable[ArchivedZip], files: Iterable[Path]) -> str | None:
-    """What one release's staged tables were made from, and their bytes; None where one of ``files`` is missing.
+def staged_fingerprint(zips: Iterable[ArchivedZip], file: Path) -> str | None:
+    """What a staged table of one release was made from, and its bytes; None where ``file`` is missing.
 
     Differs for a table that was cut, changed, or replaced by one of an earlier or a refused run.
     """
     try:
-        return _hash([release_fingerprint(zips), [file_sha256(path) for path in files]])
+        return _hash([release_fingerprint(zips), file_sha256(file)])
     except FileNotFoundError:
         return None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
+from pipeline.orchestration.staged_tables import StagedTables
 from pipeline.versions.parquet import write_work_table
 from schemas.registry import contracts
 
@@ -42,21 +43,23 @@ def made(frames: pl.DataFrame | Mapping[str, pl.DataFrame], output_name: str | N
     return dg.Output(Made(by_release), output_name=output_name or "result", data_version=version)
 
 
-class ParquetIOManager(dg.ConfigurableIOManager):
+@dataclass(frozen=True)
+class ParquetIOManager(dg.IOManager):
     """Keeps a table as ``<table>.parquet``, a partitioned one as ``<table>/<release>.parquet``.
 
-    A partitioned asset returns a frame per release; whoever takes it in gets all releases as one frame. ``catalog`` is
-    the folder of the catalog's pages, ``latest`` the one of the newest version: linked to, never looked into.
+    A partitioned asset returns a frame per release; whoever takes it in gets all releases as one frame, if each is as
+    ``staged`` noted it. ``catalog`` is the folder of the catalog's pages, ``latest`` the one of the newest version:
+    linked to, never looked into.
     """
 
-    folder: str
-    catalog: str
-    latest: str
+    folder: Path
+    catalog: Path
+    latest: Path
+    staged: StagedTables
 
     def path(self, table: str, release_id: str | None = None) -> Path:
         """Where a table, or one release of it, lies."""
-        base = Path(self.folder)
-        return base / f"{table}.parquet" if release_id is None else base / table / f"{release_id}.parquet"
+        return self.folder / (f"{table}.parquet" if release_id is None else f"{table}/{release_id}.parquet")
 
     def handle_output(self, context: dg.OutputContext, obj: Made) -> None:
         """Write a frame, or one for each release."""
@@ -66,6 +69,8 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             raise ValueError(f"{table}: requested releases {sorted(map(str, asked))}, got {sorted(map(str, frames))}")
         for release_id, frame in frames.items():
             write_work_table(self.path(table, release_id), frame)
+        if context.has_asset_partitions:
+            self.staged.note(table, context.asset_partition_keys)
         if None in frames:
             context.add_output_metadata(
                 {
@@ -79,14 +84,16 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         if table not in contracts():
             return {}
         return {
-            "published as": dg.MetadataValue.path(str(Path(self.latest) / "open" / f"{table}.parquet")),
-            "in the catalog": dg.MetadataValue.path(str(Path(self.catalog) / "tables" / f"{table}.html")),
+            "published as": dg.MetadataValue.path(str(self.latest / "open" / f"{table}.parquet")),
+            "in the catalog": dg.MetadataValue.path(str(self.catalog / "tables" / f"{table}.html")),
         }
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
         """Read a table; of a partitioned one all releases, in order. An input marked ``lazy`` is read when asked."""
         table = context.asset_key.path[-1]
-        keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else [None]
+        keys: list[str | None] = [None]
+        if context.has_asset_partitions:
+            keys = [*self.staged.releases(table)]
         scan = pl.scan_parquet([self.path(table, key) for key in keys])
         return scan if (context.definition_metadata or {}).get("lazy") else scan.collect()
 

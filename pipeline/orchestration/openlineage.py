@@ -298,14 +298,14 @@ class Datasets:
 
     def published(self, published: PublishResult, checks: Iterable[dg.AssetCheckEvaluation]) -> list[Event]:
         """The tables of a version, with all that is known of them."""
-        content = read_manifest(published.folder)["content"]
-        tier = content["tier"]
+        content = read_manifest(published.folder).content
+        tier = content.tier
         by_table: dict[str, list[dg.AssetCheckEvaluation]] = {}
         for check in checks:
             by_table.setdefault(check.asset_key.path[-1], []).append(check)
         found = []
         for table in published.rows:
-            entry = content["files"][f"{tier}/{table}.parquet"]
+            entry = content.files[f"{tier}/{table}.parquet"]
             path = published.folder / tier / f"{table}.parquet"
             latest = self._outputs.latest_link / tier / path.name
             stated = contracts()[table]
@@ -320,19 +320,17 @@ class Datasets:
                 "ownership": facet("OwnershipDatasetFacet", owners=_owners(stated)),
                 "dataQualityMetrics": facet(
                     "DataQualityMetricsDatasetFacet",
-                    rowCount=entry["rows"],
-                    bytes=entry["bytes"],
+                    rowCount=entry.rows,
+                    bytes=entry.bytes,
                     fileCount=1,
                     columnMetrics=_null_counts(path, stated),
                 ),
                 "dataQualityAssertions": facet(
                     "DataQualityAssertionsDatasetFacet", assertions=_assertions(stated, by_table.get(table, ()))
                 ),
-                "hcpcs_license": _license(stated, tier, entry["sha256"]),
+                "hcpcs_license": _license(stated, tier, entry.sha256),
             }
-            statistics = facet(
-                "OutputStatisticsOutputDatasetFacet", rowCount=entry["rows"], size=entry["bytes"], fileCount=1
-            )
+            statistics = facet("OutputStatisticsOutputDatasetFacet", rowCount=entry.rows, size=entry.bytes, fileCount=1)
             found.append(described | {"outputFacets": {"outputStatistics": statistics}})
         return found
 

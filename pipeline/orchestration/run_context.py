@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from hcpcs.errors import printable
+from hcpcs.manifest import ReleaseMember, ReleaseRevision
 from hcpcs.paths import Outputs
 from pipeline.transforms.license_flags import quotable
 from pipeline.versions.publish import PublishResult, publish
@@ -159,12 +160,9 @@ class RunContext:
         return self.published
 
 
-def _release_of_manifest(row: Mapping[str, Any]) -> dict[str, Any]:
+def _release_of_manifest(row: Mapping[str, Any]) -> ReleaseRevision:
     """A release and revision as the manifest names it: by its members' hashes."""
     members = zip(row["member_names"], row["member_roles"], row["member_sha256s"], row["member_bytes"], strict=True)
-    return {
-        "release_id": row["release_id"],
-        "revision": row["revision"],
-        "is_current": row["is_current"],
-        "members": [{"name": n, "role": r, "sha256": s, "bytes": b} for n, r, s, b in members],
-    }
+    return ReleaseRevision(
+        row["release_id"], row["revision"], row["is_current"], tuple(ReleaseMember(*member) for member in members)
+    )

@@ -77,7 +77,7 @@ class Notifier:
         """Send a notice of what a refresh did, unless that was nothing."""
         if done.is_new or done.refused or (done.fetched and done.fetched.refused):
             event: Event = "published" if done.is_new else "refused"
-            self.send(Notice(event, done.words(), done.published.version, done.summary()), warn)
+            self.send(Notice(event, done.words(), done.published.version, done.summary().as_json()), warn)
 
     @contextlib.contextmanager
     def of_failure(self, outputs: Outputs, warn: Callable[[str], None]) -> Iterator[None]:

@@ -6,15 +6,15 @@ The version's own manifest says which members it was made of; the zips that hold
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any
 
-from hcpcs.manifest import NAME, load_manifest
+from hcpcs.manifest import NAME, Content, Manifest
 from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
 from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
@@ -62,8 +62,8 @@ def rebuild(outputs: Outputs, version: str | None = None, into: Path | None = No
     the archive no longer holds every member, and whatever refreshing raises.
     """
     folder = version_folder(outputs, version)
-    manifest = load_manifest((folder / NAME).read_bytes(), str(folder))
-    content, build = manifest["content"], manifest["build"]
+    manifest = Manifest.from_json((folder / NAME).read_bytes(), str(folder))
+    content, build = manifest.content, manifest.build
     index = _index_of(content, Archive(outputs.archive).index())
     with _workshop(into) as workshop:
         again = Outputs(workshop)
@@ -74,27 +74,26 @@ def rebuild(outputs: Outputs, version: str | None = None, into: Path | None = No
         from pipeline.refresh.refresh import refresh
 
         done = refresh(again)
-        assert done.published is not None
-        made = load_manifest((done.published.folder / NAME).read_bytes(), str(done.published.folder))
-        outcome, differences = compare_contents(content, made["content"])
+        made = Manifest.from_json((done.published.folder / NAME).read_bytes(), str(done.published.folder))
+        outcome, differences = compare_contents(content, made.content)
         return RebuildResult(
-            build["version"],
+            build.version,
             outcome,
             tuple(differences),
-            _other_libraries(build.get("libraries", {})),
-            (build.get("commit"), made["build"].get("commit")),
+            _other_libraries(build.libraries),
+            (build.commit, made.build.commit),
             done.published.folder if into is not None else None,
         )
 
 
-def compare_contents(stated: dict[str, Any], made: dict[str, Any]) -> tuple[str, list[str]]:
+def compare_contents(stated: Content, made: Content) -> tuple[str, list[str]]:
     """The outcome, and every difference between the content that a manifest states and the one made again."""
     if stated == made:
         return IDENTICAL, []
-    keys = sorted((stated.keys() | made.keys()) - {"files"})
-    differences = [f"{key} is not the same" for key in keys if stated.get(key) != made.get(key)]
+    parts = sorted({f.name for f in fields(Content)} - {"files"})
+    differences = [f"{part} is not the same" for part in parts if getattr(stated, part) != getattr(made, part)]
     is_other = bool(differences)
-    before, after = stated["files"], made["files"]
+    before, after = stated.files, made.files
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         if old == new:
@@ -104,7 +103,7 @@ def compare_contents(stated: dict[str, Any], made: dict[str, Any]) -> tuple[str,
             is_other = True
         elif name in _DESCRIPTORS:
             differences.append(f"{name} names other hashes")
-        elif "logical_sha256" in old and old["logical_sha256"] == new.get("logical_sha256"):
+        elif old.logical_sha256 is not None and old.logical_sha256 == new.logical_sha256:
             differences.append(f"{name} has the same rows in other bytes")
         else:
             differences.append(f"{name} has other content")
@@ -112,12 +111,12 @@ def compare_contents(stated: dict[str, Any], made: dict[str, Any]) -> tuple[str,
     return (DIFFERENT if is_other else SAME_ROWS), differences
 
 
-def _index_of(content: dict[str, Any], held: ArchiveIndex) -> ArchiveIndex:
+def _index_of(content: Content, held: ArchiveIndex) -> ArchiveIndex:
     """The zips that a version was made of: of each release those whose members are all named by the manifest."""
     wanted: dict[str, dict[tuple[str, str], bool]] = {}
-    for release in content["releases"]:
-        members = wanted.setdefault(release["release_id"], {})
-        members |= {(m["name"], m["sha256"]): False for m in release["members"]}
+    for release in content.releases:
+        members = wanted.setdefault(release.release_id, {})
+        members |= {(m.name, m.sha256): False for m in release.members}
     zips: dict[str, ArchivedZip] = {}
     for sha, one in sorted(held.zips.items()):
         members = wanted.get(one.release_id, {})
@@ -131,7 +130,7 @@ def _index_of(content: dict[str, Any], held: ArchiveIndex) -> ArchiveIndex:
             f"the archive no longer has {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''};"
             " refresh --from a folder that has it, then rebuild"
         )
-    return ArchiveIndex(zips, dict(content["excluded"]), dict(content["missing"]), content.get("accepted_losses", {}))
+    return ArchiveIndex(zips, dict(content.excluded), dict(content.missing), dict(content.accepted_losses))
 
 
 @contextmanager
@@ -146,7 +145,7 @@ def _workshop(into: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _other_libraries(then: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:
+def _other_libraries(then: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
     now = {name: _installed(name) for name in then}
     return {name: (then[name], now[name]) for name in then if then[name] != now[name]}
 

@@ -13,26 +13,26 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from hcpcs.errors import HcpcsError, printable
-from hcpcs.files import write_atomically
-from hcpcs.manifest import json_bytes
+from hcpcs.errors import HcpcsError, present, printable
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version, refused_findings
 from hcpcs.version_files import FileDamaged
 from pipeline.lineage.columns import tables
-from pipeline.orchestration.fingerprints import build_fingerprint, staged_fingerprint
+from pipeline.orchestration.fingerprints import build_fingerprint
 from pipeline.orchestration.run_context import Progress, RefreshRefused, RunContext
+from pipeline.orchestration.staged_tables import StagedTables
 from pipeline.refresh.take_in import TakenIn, take_in
 from pipeline.versions.publish import FETCHING, PublishResult, sweep
 from pipeline.versions.store import (
+    RunSummary,
     is_intact,
     mend_small_files,
+    now_stated,
     read_manifest,
     read_state,
     write_json,
@@ -95,20 +95,21 @@ class RefreshResult:
     left: dict[str, str] = field(default_factory=dict)
     compressed: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def summary(self) -> dict[str, Any]:
-        """The same as JSON."""
-        return {
-            "version": self.published.version,
-            "is_new": self.is_new,
-            "folder": str(self.published.folder),
-            "rows": self.published.rows,
-            "new_zips": self.new_zips,
-            "read": list(self.read),
-            "refused": self.refused,
-            "not_loaded": self.left,
-            "compressed": {name: list(files) for name, files in self.compressed.items()},
-            "fetched": self.fetched.summary() if self.fetched else None,
-        }
+    def summary(self) -> RunSummary:
+        """The same as a run's summary."""
+        return RunSummary(
+            now_stated(),
+            self.published.version,
+            self.is_new,
+            folder=str(self.published.folder),
+            rows=self.published.rows,
+            new_zips=self.new_zips,
+            read=self.read,
+            refused=self.refused,
+            not_loaded=self.left,
+            compressed=self.compressed,
+            fetched=self.fetched.summary() if self.fetched else None,
+        )
 
     def words(self) -> str:
         """The same in one paragraph."""
@@ -215,9 +216,9 @@ def _refresh_alone(
             done = _refresh(outputs, offered, stated, skip_bad, accept_losses, report, home, tell, warn, openlineage)
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk is what it may have to tell of
-            write_run_summary(outputs, refused_summary(outputs, error))
+            refused_summary(outputs, error).write(outputs)
         raise
-    write_run_summary(outputs, done.summary())
+    done.summary().write(outputs)
     return done
 
 
@@ -238,17 +239,9 @@ def _fetch(outputs: Outputs, site: Site, addresses: Sequence[str], folder: Path,
     return fetch_new(site, held, folder, outputs.site_state, tell)
 
 
-def refused_summary(outputs: Outputs, error: BaseException) -> dict[str, Any]:
+def refused_summary(outputs: Outputs, error: BaseException) -> RunSummary:
     """What a run that failed leaves in ``runs/``: why, and the version that is the newest."""
-    return {"version": latest_version(outputs), "is_new": False, "error": str(error) or type(error).__name__}
-
-
-def write_run_summary(outputs: Outputs, done: Mapping[str, Any]) -> None:
-    """Keep what this run did beside the versions: when, from where, what was refused and why."""
-    now = datetime.now(UTC)
-    path = outputs.runs / f"{now:%Y%m%dT%H%M%S%fZ}.json"
-    content = {"at": now.isoformat(timespec="seconds"), **done}
-    write_atomically(path, json_bytes(content))
+    return RunSummary(now_stated(), latest_version(outputs), False, error=str(error) or type(error).__name__)
 
 
 def _refresh(
@@ -309,11 +302,10 @@ def _refresh(
         for line in _ways_out(held, new):
             error.add_note(line)
         raise
-    assert run_context.published is not None
+    published = present(run_context.published)
     _note_refused_findings(outputs, run_context)
     write_state(outputs, fingerprint=build_fingerprint(archive.index()))
     refused |= run_context.refused
-    published = run_context.published
     refusals = {k: printable(str(v)) for k, v in refused.items()}
     return RefreshResult(
         published, published.is_new, count, tuple(read), refusals, report, taken.left, taken.compressed
@@ -354,8 +346,8 @@ def _intact_latest(outputs: Outputs) -> PublishResult | None:
     if version is None or not is_intact(outputs.version(version)):
         return None
     folder = outputs.version(version)
-    files: dict[str, Any] = read_manifest(folder)["content"]["files"]
-    rows = {Path(name).stem: entry["rows"] for name, entry in files.items() if "rows" in entry}
+    content = read_manifest(folder).content
+    rows = {table: content.rows(table) for table in content.tables}
     return PublishResult(version, folder, False, rows)
 
 
@@ -363,7 +355,7 @@ def _run_job(
     outputs: Outputs, run_context: RunContext, home: Path, openlineage: OpenLineageSettings | None
 ) -> list[str]:
     """Run the job ``refresh`` on the persistent instance; returns the releases it read."""
-    stale = _stale(outputs, run_context)
+    stale = StagedTables(outputs, run_context).stale_releases()
     with run_context.reading_in_advance(stale):
         return _run_job_on(stale, outputs, run_context, home, openlineage)
 
@@ -405,13 +397,7 @@ def _run_job_on(
             _raise_cause(outputs, errors, result, run_context)
         for release_id in run_context.left_out:
             instance.delete_dynamic_partition("releases", release_id)
-            _forget(outputs, release_id)
-    fingerprints = {
-        r: staged_fingerprint(z, _staged(outputs, r))
-        for r, z in run_context.releases().items()
-        if r not in run_context.refused
-    }
-    write_state(outputs, releases=fingerprints)
+            StagedTables(outputs, run_context).forget(release_id)
     return [r for r in read if r not in run_context.refused]
 
 
@@ -423,26 +409,6 @@ def instance_partitions_of_archive(instance: dg.DagsterInstance, run_context: Ru
             instance.delete_dynamic_partition("releases", key)
 
 
-def _stale(outputs: Outputs, run_context: RunContext) -> list[str]:
-    """Releases whose staged tables are missing, damaged, or were made from other members or by other code."""
-    derived_from = read_state(outputs).releases
-    return [
-        release_id
-        for release_id, zips in run_context.releases().items()
-        if (derived_from.get(release_id) or "") != staged_fingerprint(zips, _staged(outputs, release_id))
-    ]
-
-
-def _staged(outputs: Outputs, release_id: str) -> list[Path]:
-    names = sorted(table.name for table in tables() if table.group == "staged")
-    return [outputs.work / name / f"{release_id}.parquet" for name in names]
-
-
-def _forget(outputs: Outputs, release_id: str) -> None:
-    for file in outputs.work.glob(f"staged_*/{release_id}.parquet"):
-        file.unlink()
-
-
 def _align_partitions(instance: dg.DagsterInstance, releases: list[str]) -> list[str]:
     """Make Dagster's partitions the releases to build from; returns them in the order of insertion."""
     known = list(instance.get_dynamic_partitions("releases"))
@@ -450,7 +416,8 @@ def _align_partitions(instance: dg.DagsterInstance, releases: list[str]) -> list
         instance.delete_dynamic_partition("releases", key)
     instance.add_dynamic_partitions("releases", [r for r in releases if r not in known])
     keys = list(instance.get_dynamic_partitions("releases"))
-    assert sorted(keys) == sorted(releases)
+    if sorted(keys) != sorted(releases):
+        raise HcpcsError("another program changed Dagster's partitions meanwhile; nothing was published, refresh again")
     return keys
 
 

@@ -6,14 +6,13 @@ number, no path. Addresses are relative to the file, so a version may be moved.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from hcpcs.manifest import json_bytes
+from hcpcs.manifest import Content, ReleaseRevision, VersionFile, file_entry, json_bytes
 from pipeline.lineage import columns as lineage
 from pipeline.versions.descriptors import (
     CMS_PAGE,
@@ -21,6 +20,7 @@ from pipeline.versions.descriptors import (
     current_releases,
     described_tables,
     release_title,
+    rows_hash,
     version_description,
     version_title,
 )
@@ -82,18 +82,18 @@ _CONTEXT: dict[str, Any] = {
 }
 
 
-def write_dcat(folder: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def write_dcat(folder: Path, content: Content) -> dict[str, VersionFile]:
     """Write the catalog of the version in ``folder``; returns its entry for the manifest's list of files.
 
     ``content`` is the manifest's content so far: the tables must be written and in its list of files.
     """
-    licenses = pl.read_parquet(folder / content["tier"] / "licenses.parquet")
+    licenses = pl.read_parquet(folder / content.tier / "licenses.parquet")
     data = json_bytes(dcat(content, licenses))
     (folder / DCAT).write_bytes(data)
-    return {DCAT: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}}
+    return {DCAT: file_entry(data)}
 
 
-def dcat(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, Any]:
+def dcat(content: Content, licenses: pl.DataFrame) -> dict[str, Any]:
     """The version as JSON-LD: a catalog, a dataset per table, the releases it was made of as a series, licenses.
 
     ``dcat:version`` tells contents apart; the number that a published version gets is no part of its content.
@@ -139,12 +139,12 @@ def dcat(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, Any]:
 
 
 def _table(
-    content: Mapping[str, Any],
-    releases: Sequence[Mapping[str, Any]],
+    content: Content,
+    releases: Sequence[ReleaseRevision],
     texts: Mapping[str, Mapping[str, Any]],
     table: str,
     file: str,
-    entry: Mapping[str, Any],
+    entry: VersionFile,
     contract: Contract,
 ) -> dict[str, Any]:
     """A table as a dataset, with its one distribution."""
@@ -185,8 +185,8 @@ def _table(
         "dcat:downloadURL": file,
         "dcat:mediaType": _PARQUET,
         "dcterms:conformsTo": _PARQUET_FORMAT,
-        "dcat:byteSize": entry["bytes"],
-        "spdx:checksum": _checksum(entry["sha256"]),
+        "dcat:byteSize": entry.bytes,
+        "spdx:checksum": _checksum(entry.sha256),
         "dcterms:license": texts[main]["text_file"],
     }
     if rights := _rights(contract, main):
@@ -219,13 +219,13 @@ def _rights(contract: Contract, main: str) -> str:
     return "; ".join(said)
 
 
-def _series(content: Mapping[str, Any], releases: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _series(content: Content, releases: Sequence[ReleaseRevision]) -> Iterator[dict[str, Any]]:
     """CMS's releases as a series: each one a dataset, its members as distributions, neighbors linked."""
-    publisher = _US if content["is_sample"] else _CMS
-    page = {} if content["is_sample"] else {"dcat:landingPage": CMS_PAGE}
+    publisher = _US if content.is_sample else _CMS
+    page = {} if content.is_sample else {"dcat:landingPage": CMS_PAGE}
     # A page: members lie in zips, and the address of a zip may lead to other bytes tomorrow.
-    access = {} if content["is_sample"] else {"dcat:accessURL": CMS_PAGE}
-    whose = "Made-up sample releases" if content["is_sample"] else "CMS's releases of HCPCS Level II"
+    access = {} if content.is_sample else {"dcat:accessURL": CMS_PAGE}
+    whose = "Made-up sample releases" if content.is_sample else "CMS's releases of HCPCS Level II"
     yield {
         "@id": _SERIES,
         "@type": "dcat:DatasetSeries",
@@ -236,29 +236,29 @@ def _series(content: Mapping[str, Any], releases: Sequence[Mapping[str, Any]]) -
         "dcat:first": _release_id(releases[0]),
         "dcat:last": _release_id(releases[-1]),
     } | page
-    before: Mapping[str, Any] | None = None
+    before: ReleaseRevision | None = None
     for release in releases:
         yield (
             {
                 "@id": _release_id(release),
                 "@type": ["dcat:Dataset", "prov:Entity"],
-                "dcterms:identifier": release["release_id"],
+                "dcterms:identifier": release.release_id,
                 "dcterms:title": release_title(release, content),
-                "dcterms:description": f"{release_title(release, content)}: {len(release['members'])} members.",
+                "dcterms:description": f"{release_title(release, content)}: {len(release.members)} members.",
                 "dcterms:publisher": publisher,
                 "dcterms:temporal": {"@type": "dcterms:PeriodOfTime", "dcat:startDate": _day(release)},
-                "dcat:version": str(release["revision"]),
+                "dcat:version": str(release.revision),
                 "dcat:inSeries": _SERIES,
                 "dcat:distribution": [
                     {
-                        "@id": f"cms/{release['release_id']}/{member['sha256']}",
+                        "@id": f"cms/{release.release_id}/{member.sha256}",
                         "@type": ["dcat:Distribution", "prov:Entity"],
-                        "dcterms:title": member["name"],
-                        "dcat:byteSize": member["bytes"],
-                        "spdx:checksum": _checksum(member["sha256"]),
+                        "dcterms:title": member.name,
+                        "dcat:byteSize": member.bytes,
+                        "spdx:checksum": _checksum(member.sha256),
                     }
                     | access
-                    for member in release["members"]
+                    for member in release.members
                 ],
             }
             | page
@@ -285,15 +285,14 @@ def _checksum(sha256: str) -> dict[str, str]:
     }
 
 
-def _version(content: Mapping[str, Any]) -> str:
+def _version(content: Content) -> str:
     """The newest release, and a hash of all rows."""
-    rows = [(name, entry["logical_sha256"]) for name, entry in sorted(content["files"].items()) if "rows" in entry]
-    return f"{content['newest_release']}+{hashlib.sha256(repr(rows).encode()).hexdigest()[:12]}"
+    return f"{content.newest_release}+{rows_hash(content)}"
 
 
-def _release_id(release: Mapping[str, Any]) -> str:
-    return f"#release-{release['release_id']}"
+def _release_id(release: ReleaseRevision) -> str:
+    return f"#release-{release.release_id}"
 
 
-def _day(release: Mapping[str, Any]) -> str:
-    return f"{release['release_id']}-01"
+def _day(release: ReleaseRevision) -> str:
+    return f"{release.release_id}-01"

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from hcpcs.manifest import SCHEMA_VERSION, json_bytes
+from hcpcs.manifest import SCHEMA_VERSION, Content, ReleaseRevision, VersionFile, file_entry, json_bytes
 from schemas.columns import LICENSE_CC0, LICENSE_CMS
 from schemas.contract import Column, Contract
 from schemas.registry import contracts
@@ -85,21 +85,21 @@ _CONTEXT: dict[str, Any] = {
 }
 
 
-def write_descriptors(folder: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def write_descriptors(folder: Path, content: Content) -> dict[str, VersionFile]:
     """Write both descriptors of the version in ``folder``; returns their entries for the manifest's list of files.
 
     ``content`` is the manifest's content so far: the tables must be written and in its list of files.
     """
-    licenses = pl.read_parquet(folder / content["tier"] / "licenses.parquet")
+    licenses = pl.read_parquet(folder / content.tier / "licenses.parquet")
     entries = {}
     for name, descriptor in ((CROISSANT, croissant(content, licenses)), (DATAPACKAGE, datapackage(content, licenses))):
         data = json_bytes(descriptor)
         (folder / name).write_bytes(data)
-        entries[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        entries[name] = file_entry(data)
     return entries
 
 
-def datapackage(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, Any]:
+def datapackage(content: Content, licenses: pl.DataFrame) -> dict[str, Any]:
     """The version as a Data Package 2.0: a resource per table, with schema, bytes, hash and licenses."""
     return {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
@@ -118,8 +118,8 @@ def datapackage(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str,
                 "format": "parquet",
                 "mediatype": "application/vnd.apache.parquet",
                 "description": contract.description,
-                "bytes": entry["bytes"],
-                "hash": f"sha256:{entry['sha256']}",
+                "bytes": entry.bytes,
+                "hash": f"sha256:{entry.sha256}",
                 "licenses": _frictionless_licenses(licenses, _licenses_of(contract)),
                 "schema": {
                     "$schema": "https://datapackage.org/profiles/2.0/tableschema.json",
@@ -132,10 +132,10 @@ def datapackage(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str,
     }
 
 
-def croissant(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, Any]:
+def croissant(content: Content, licenses: pl.DataFrame) -> dict[str, Any]:
     """The version as a Croissant 1.1 data set: a file object and a record set per table, licenses, provenance.
 
-    It names no version: the number that a version gets is no part of its content.
+    Its version is of the content: the number that a published version gets is no part of that.
     """
     address = dict(licenses.select("license_id", "source").iter_rows())
     return {
@@ -148,19 +148,21 @@ def croissant(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, A
         "url": CMS_PAGE,
         "license": [address[LICENSE_CMS], address[LICENSE_CC0]],
         "creator": {"@type": "sc:Organization", "name": "The makers of hcpcs"},
-        "datePublished": f"{content['newest_release']}-01",
+        "version": data_version(content),
+        "citeAs": _citation(content),
+        "datePublished": f"{content.newest_release}-01",
         "keywords": KEYWORDS,
         "inLanguage": "en",
         "isLiveDataset": False,
         "prov:wasDerivedFrom": [
             {
-                "@id": f"cms/{r['release_id']}/{m['sha256']}",
+                "@id": f"cms/{r.release_id}/{m.sha256}",
                 "@type": "prov:Entity",
-                "name": f"{release_title(r, content)}: {m['name']}",
-                "sha256": m["sha256"],
+                "name": f"{release_title(r, content)}: {m.name}",
+                "sha256": m.sha256,
             }
             for r in current_releases(content)
-            for m in r["members"]
+            for m in r.members
         ],
         "distribution": [
             {
@@ -170,9 +172,9 @@ def croissant(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, A
                 "description": contract.description,
                 "contentUrl": name,
                 # With a comma: five digits in a row are what the license gate looks for.
-                "contentSize": f"{entry['bytes'] / 1000:,.1f} kB",
+                "contentSize": f"{entry.bytes / 1000:,.1f} kB",
                 "encodingFormat": "application/x-parquet",
-                "sha256": entry["sha256"],
+                "sha256": entry.sha256,
             }
             for table, name, entry, contract in described_tables(content)
         ],
@@ -190,34 +192,56 @@ def croissant(content: Mapping[str, Any], licenses: pl.DataFrame) -> dict[str, A
     }
 
 
-def described_tables(content: Mapping[str, Any]) -> Iterable[tuple[str, str, Mapping[str, Any], Contract]]:
+def rows_hash(content: Content) -> str:
+    """A hash of all rows: it tells contents apart, and not how their files are encoded."""
+    rows = [(name, entry.logical_sha256) for name, entry in sorted(content.files.items()) if entry.rows is not None]
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
+
+
+def data_version(content: Content) -> str:
+    """The content's version as Semantic Versioning has it: the newest release, and a hash of all rows."""
+    year, month = content.newest_release.split("-")
+    return f"{int(year)}.{int(month)}.0+{rows_hash(content)}"
+
+
+def _citation(content: Content) -> str:
+    """How the data are cited, as BibTeX."""
+    author = "Made up" if content.is_sample else "Centers for Medicare \\& Medicaid Services"
+    return (
+        f"@misc{{hcpcs, author = {{{{{author}}}}}, title = {{{version_title(content)}}},"
+        f" year = {{{content.newest_release[:4]}}}, note = {{Made by hcpcs, data version {data_version(content)}}},"
+        f" url = {{{CMS_PAGE}}}}}"
+    )
+
+
+def described_tables(content: Content) -> Iterable[tuple[str, str, VersionFile, Contract]]:
     """The tables of the version, sorted: name, file, the file's entry in the manifest, contract."""
-    for name, entry in sorted(content["files"].items()):
+    for name, entry in sorted(content.files.items()):
         if name.endswith(".parquet"):
             yield Path(name).stem, name, entry, contracts()[Path(name).stem]
 
 
-def current_releases(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+def current_releases(content: Content) -> list[ReleaseRevision]:
     """The releases, each in the posting that stands."""
-    return [r for r in content["releases"] if r["is_current"]]
+    return [r for r in content.releases if r.is_current]
 
 
-def version_title(content: Mapping[str, Any]) -> str:
+def version_title(content: Content) -> str:
     """What the version is, in a line; a made-up sample says so."""
-    what = "made-up sample of HCPCS Level II" if content["is_sample"] else "HCPCS Level II"
-    return f"{what[0].upper()}{what[1:]}, releases to {content['newest_release']}, tier {content['tier']}"
+    what = "made-up sample of HCPCS Level II" if content.is_sample else "HCPCS Level II"
+    return f"{what[0].upper()}{what[1:]}, releases to {content.newest_release}, tier {content.tier}"
 
 
-def version_description(content: Mapping[str, Any]) -> str:
+def version_description(content: Content) -> str:
     """What the version holds, in a paragraph."""
-    text = _SAMPLE_DESCRIPTION if content["is_sample"] else _DESCRIPTION
+    text = _SAMPLE_DESCRIPTION if content.is_sample else _DESCRIPTION
     return f"{text} Schema version {SCHEMA_VERSION}."
 
 
-def release_title(release: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+def release_title(release: ReleaseRevision, content: Content) -> str:
     """A release and its posting, in a line."""
-    whose = "made-up sample release" if content["is_sample"] else "CMS HCPCS Level II release"
-    return f"{whose} {release['release_id']}, revision {release['revision']}"
+    whose = "made-up sample release" if content.is_sample else "CMS HCPCS Level II release"
+    return f"{whose} {release.release_id}, revision {release.revision}"
 
 
 def _licenses_of(contract: Contract) -> list[str]:

@@ -6,9 +6,8 @@ without codes that are not CMS's, since it is published itself.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import polars as pl
 import pyarrow.parquet
 
 from hcpcs.errors import HcpcsError
-from hcpcs.manifest import NAME, load_manifest, tables_of
+from hcpcs.manifest import NAME, Content, Manifest, VersionFile, file_entry
 from pipeline.versions.store import read_manifest
 from schemas.columns import LICENSE_CMS
 from sources.errors import SourceError
@@ -176,27 +175,27 @@ def diff(before: Path, after: Path) -> VersionDiff:
     return _diff(_side(before), _side(after))
 
 
-def changes_markdown(before: Path | None, folder: Path, content: Mapping[str, Any], version: str) -> str:
+def changes_markdown(before: Path | None, folder: Path, content: Content, version: str) -> str:
     """The text of ``CHANGES.md`` for the version being made in ``folder``; ``before`` is its predecessor's folder."""
     after = _Side(version, content, folder)
     if before is None:
         lines = [f"# Version {version}", "", "The first version: it has no predecessor to be compared with.", ""]
         lines += ["| table | rows |", "|---|--:|"]
-        lines += [f"| {t} | {content['files'][name]['rows']:,} |" for t, name in after.tables.items()]
+        lines += [f"| {t} | {content.rows(t):,} |" for t in after.tables]
         return "\n".join([*lines, ""])
     try:
         # Leniently: what became of the predecessor since must not keep a new version from being published.
-        previous = _Side(before.name, read_manifest(before)["content"], before)
+        previous = _Side(before.name, read_manifest(before).content, before)
         return _diff(previous, after).as_markdown()
     except (HcpcsError, OSError, ValueError, KeyError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return f"# Version {version}\n\nIts predecessor {before.name} is damaged and could not be compared with.\n"
 
 
-def write_changes(folder: Path, content: Mapping[str, Any], version: str, before: Path | None) -> dict[str, Any]:
+def write_changes(folder: Path, content: Content, version: str, before: Path | None) -> dict[str, VersionFile]:
     """Write ``CHANGES.md``; returns its entry for the list of files in the manifest's part ``build``."""
     data = changes_markdown(before, folder, content, version).encode()
     (folder / CHANGES).write_bytes(data)
-    return {CHANGES: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}}
+    return {CHANGES: file_entry(data)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +203,12 @@ class _Side:
     """One of the two versions: its name, its manifest's content, its folder."""
 
     version: str
-    content: Mapping[str, Any]
+    content: Content
     folder: Path
 
     @property
     def tables(self) -> dict[str, str]:
-        return tables_of({"content": self.content})
+        return self.content.tables
 
     def path(self, table: str) -> Path:
         return self.folder / self.tables[table]
@@ -217,13 +216,11 @@ class _Side:
     def read(self, table: str) -> pl.DataFrame:
         return pl.read_parquet(self.path(table))
 
-    def logical(self, table: str) -> str:
-        sha: str = self.content["files"][self.tables[table]]["logical_sha256"]
-        return sha
+    def logical(self, table: str) -> str | None:
+        return self.content.files[self.tables[table]].logical_sha256
 
     def rows(self, table: str) -> int:
-        rows: int = self.content["files"][self.tables[table]]["rows"]
-        return rows
+        return self.content.rows(table)
 
     def columns(self, table: str) -> dict[str, str]:
         schema = pyarrow.parquet.read_schema(self.path(table))
@@ -236,14 +233,14 @@ class _Side:
 
     @property
     def releases(self) -> list[str]:
-        return [f"{r['release_id']} posting {r['revision']}" for r in self.content["releases"]]
+        return [f"{r.release_id} posting {r.revision}" for r in self.content.releases]
 
 
 def _side(folder: Path) -> _Side:
     if not (folder / NAME).is_file():
         raise SourceError(f"{folder} is not a version: it has no {NAME}; `hcpcs versions` lists the published versions")
-    manifest = load_manifest((folder / NAME).read_bytes(), str(folder))
-    return _Side(manifest["build"]["version"], manifest["content"], folder)
+    manifest = Manifest.from_json((folder / NAME).read_bytes(), str(folder))
+    return _Side(manifest.build.version, manifest.content, folder)
 
 
 def _diff(before: _Side, after: _Side) -> VersionDiff:
@@ -276,8 +273,8 @@ def _diff(before: _Side, after: _Side) -> VersionDiff:
     return VersionDiff(
         before.version,
         after.version,
-        before.content["schema_version"],
-        after.content["schema_version"],
+        before.content.schema_version,
+        after.content.schema_version,
         tuple(t for t in after.tables if t not in before.tables),
         tuple(t for t in before.tables if t not in after.tables),
         tuple(r for r in after.releases if r not in before.releases),

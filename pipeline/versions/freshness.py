@@ -21,6 +21,6 @@ def published_freshness(outputs: Outputs, today: date) -> Freshness:
     version = latest_version(outputs)
     if version is None:
         return freshness(None, today)
-    content = read_manifest(outputs.version(version))["content"]
-    newest = max(release["release_id"] for release in content["releases"])
-    return sample_freshness(newest, today) if content["is_sample"] else freshness(newest, today)
+    content = read_manifest(outputs.version(version)).content
+    newest = max(release.release_id for release in content.releases)
+    return sample_freshness(newest, today) if content.is_sample else freshness(newest, today)

@@ -8,10 +8,9 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
@@ -88,7 +87,7 @@ def _freed(outputs: Outputs, going: list[str]) -> dict[str, int]:
     return freed
 
 
-def link_unchanged(folder: Path, before: Path, files: Mapping[str, Mapping[str, Any]]) -> int:
+def link_unchanged(folder: Path, before: Path, files: Iterable[str]) -> int:
     """Let files in ``folder`` that ``before`` has with the same bytes be the same file on the disk; returns how many.
 
     Where the file system knows no hard links, everything stays as it is.

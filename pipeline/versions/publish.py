@@ -10,19 +10,19 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import polars as pl
 
-from hcpcs.files import file_sha256
-from hcpcs.manifest import SCHEMA_VERSION, file_entries, sealed
+from hcpcs.files import file_sha256, write_atomically
+from hcpcs.manifest import NAME, SCHEMA_VERSION, Build, Content, Manifest, ReleaseRevision, VersionFile
+from hcpcs.manifest import OPEN as TIER
 from hcpcs.paths import Outputs
 from pipeline.transforms.license_flags import masked
 from pipeline.versions.dcat import write_dcat
@@ -39,18 +39,18 @@ from pipeline.versions.store import (
     read_state,
     set_latest,
     version_key,
-    write_json,
     write_state,
 )
 from schemas.registry import contract, enforce
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-TIER = "open"
 _PARTIAL = ".partial-"
 #: How the folders begin that a refresh downloads into.
 FETCHING = ".fetch-"
 #: Tables that are written at the same time: compressing and hashing hold no lock of Python's.
 _WRITERS = 2
+#: Rows of a table, and the hash of their values.
+TableFacts = tuple[int, str]
 _LIBRARIES = ("dagster", "fastexcel", "pandera", "polars", "pyarrow", "rapidfuzz")
 
 
@@ -69,7 +69,7 @@ def publish(
     tables: Mapping[str, pl.LazyFrame],
     *,
     policy: pl.DataFrame,
-    releases: list[dict[str, Any]],
+    releases: Sequence[ReleaseRevision],
     missing: Mapping[str, str],
     excluded: Mapping[str, str],
     is_sample: bool,
@@ -91,42 +91,42 @@ def publish(
         enforce(name, masked(name, tables[name].collect(), policy))
     partial = outputs.versions / f"{_PARTIAL}{os.getpid()}"
 
-    def write(name: str) -> dict[str, Any]:
+    def write(name: str) -> TableFacts:
         frame = masked(name, tables[name].collect(), policy).select(list(contract(name).polars_schema))
         write_published_table(partial / TIER / f"{name}.parquet", contract(name), frame, metadata)
-        return {"rows": frame.height, "logical_sha256": logical_sha256(frame)}
+        return frame.height, logical_sha256(frame)
 
     try:
         with ThreadPoolExecutor(_WRITERS) as pool:
             forbidden = pool.submit(withheld_texts, tables, policy)
             facts = dict(zip(sorted(tables), pool.map(write, sorted(tables)), strict=True))
         _copy_licenses(partial)
-        content = {
-            "schema_version": SCHEMA_VERSION,
-            "tier": TIER,
-            "is_sample": is_sample,
-            "newest_release": max(r["release_id"] for r in releases),
-            "releases": releases,
-            "missing": dict(sorted(missing.items())),
-            "excluded": dict(sorted(excluded.items())),
-            "accepted_losses": dict(sorted(accepted_losses.items())),
-            "files": _files(partial, facts),
-        }
-        content["files"] |= write_descriptors(partial, content) | write_dcat(partial, content)
+        files = files_of(partial, facts)
+        content = Content(
+            SCHEMA_VERSION,
+            TIER,
+            is_sample,
+            max(r.release_id for r in releases),
+            tuple(releases),
+            dict(sorted(missing.items())),
+            dict(sorted(excluded.items())),
+            dict(sorted(accepted_losses.items())),
+            files,
+        )
+        content = replace(content, files=files | write_descriptors(partial, content) | write_dcat(partial, content))
         previous = latest_version(outputs)
         kept = outputs.version(previous) if previous is not None else None
-        if previous is not None and kept is not None and is_intact(kept) and read_manifest(kept)["content"] == content:
+        if previous is not None and kept is not None and is_intact(kept) and read_manifest(kept).content == content:
             shutil.rmtree(partial)
             accepted()
             return PublishResult(previous, outputs.version(previous), False, _rows(facts))
-        version = _next_version(outputs, content["newest_release"])
+        version = _next_version(outputs, content.newest_release)
         before = outputs.version(previous) if previous else None
-        build = _build(version, previous) | {"files": write_changes(partial, content, version, before)}
-        manifest = sealed(content, build)
-        write_json(partial / "manifest.json", manifest)
+        manifest = Manifest(content, _build(version, previous, write_changes(partial, content, version, before)))
+        write_atomically(partial / NAME, manifest.to_json())
         if before is not None:
-            link_unchanged(partial, before, content["files"])
-        check_version(partial, policy, file_entries(manifest), forbidden_texts=forbidden.result())
+            link_unchanged(partial, before, content.files)
+        check_version(partial, policy, manifest.files, forbidden_texts=forbidden.result())
         _sync_folders(partial)
         accepted()
         partial.rename(outputs.version(version))
@@ -178,18 +178,18 @@ def _next_version(outputs: Outputs, newest_release: str) -> str:
     return version
 
 
-def _rows(facts: Mapping[str, dict[str, Any]]) -> dict[str, int]:
-    return {name: fact["rows"] for name, fact in facts.items()}
+def _rows(facts: Mapping[str, TableFacts]) -> dict[str, int]:
+    return {name: rows for name, (rows, _) in facts.items()}
 
 
-def _files(folder: Path, facts: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        entry: dict[str, Any] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
-        if path.suffix == ".parquet":
-            entry |= facts[path.stem]
-        files[path.relative_to(folder).as_posix()] = entry
-    return files
+def files_of(folder: Path, facts: Mapping[str, TableFacts]) -> dict[str, VersionFile]:
+    """The entries of a version's files as they lie in ``folder``; ``facts`` has rows and logical hash of its tables."""
+    return {
+        path.relative_to(folder).as_posix(): VersionFile(
+            file_sha256(path), path.stat().st_size, *(facts[path.stem] if path.suffix == ".parquet" else ())
+        )
+        for path in sorted(p for p in folder.rglob("*") if p.is_file())
+    }
 
 
 def _copy_licenses(partial: Path) -> None:
@@ -204,16 +204,17 @@ def licenses_folder() -> Path:
     return PACKAGE_ROOT / "LICENSES"
 
 
-def _build(version: str, previous: str | None) -> dict[str, Any]:
-    return {
-        "version": version,
-        "predecessor": previous,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hcpcs": library_version("hcpcs"),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "libraries": {name: library_version(name) for name in _LIBRARIES},
-    }
+def _build(version: str, previous: str | None, files: Mapping[str, VersionFile]) -> Build:
+    return Build(
+        version,
+        previous,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        library_version("hcpcs"),
+        _commit(),
+        platform.python_version(),
+        {name: library_version(name) for name in _LIBRARIES},
+        files,
+    )
 
 
 def _commit() -> str | None:

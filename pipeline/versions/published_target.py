@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hcpcs.manifest import NAME, ManifestDamaged, file_entries, load_manifest
+from hcpcs.manifest import NAME, Manifest, ManifestDamaged
 from pipeline.versions.object_store import ObjectStore, TargetRefused
 from pipeline.versions.store import version_key
 from sources.errors import SourceError
@@ -47,7 +47,7 @@ def fetched_version(url: str) -> Iterator[tuple[Path, list[tuple[str, str]]]]:
         folder = Path(scratch)
         (folder / NAME).write_bytes(data)
         try:
-            entries = file_entries(load_manifest(data, url))
+            entries = Manifest.from_json(data, url).files
         except ManifestDamaged:
             entries = {}  # for whoever reads the copy to report
         for name in entries:
@@ -68,7 +68,8 @@ def parsed_json(store: ObjectStore, path: str, data: bytes) -> dict[str, Any]:
         parsed: dict[str, Any] = json.loads(data)
         if path == LATEST:
             version_key(parsed["version"])
-            assert re.fullmatch(r"versions/\d{4}\.\d{2}\.\d+", parsed["path"])
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
+            if re.fullmatch(r"versions/\d{4}\.\d{2}\.\d+", parsed["path"]) is None:
+                raise ValueError(parsed["path"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise TargetRefused(f"{store.target}: {path} is not what hcpcs writes there") from None
     return parsed

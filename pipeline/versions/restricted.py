@@ -11,33 +11,31 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from hcpcs.files import file_sha256
-from hcpcs.manifest import SCHEMA_VERSION, sealed
+from hcpcs.files import write_atomically
+from hcpcs.manifest import NAME, Content, Manifest, RestrictedPart, VersionFile
+from hcpcs.manifest import RESTRICTED as TIER
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.transforms.classification import CLASS_COLUMNS, classify
 from pipeline.transforms.license_flags import masked
 from pipeline.versions.parquet import logical_sha256, write_published_table
-from pipeline.versions.publish import licenses_folder
-from pipeline.versions.store import read_manifest, write_json
+from pipeline.versions.publish import files_of, licenses_folder
+from pipeline.versions.store import read_manifest
 from schemas.columns import LICENSE_CPT
-from schemas.contract import Contract, enforce_contract
-from schemas.registry import contracts, enforce
-from schemas.restricted.cpt_codes import CptCodes
+from schemas.contract import enforce_contract
+from schemas.registry import contracts, enforce, restricted_contracts
 from sources.curated.cpt_files import CptCodeList, read_cpt_files
 from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError
 
-TIER = "restricted"
 #: What must be given with ``--accept``.
 ACCEPTANCE = "ama-cpt"
-CPT_CODES = Contract("cpt_codes", CptCodes)
+CPT_CODES = restricted_contracts()["cpt_codes"]
 _PARTIAL = ".partial-"
 
 TERMS = """\
@@ -120,7 +118,7 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> Restricted
     if open_version is None:
         raise RestrictedRefused(f"{outputs.folder} has no version yet; `hcpcs refresh --from DIR` publishes the first")
     manifest = read_manifest(outputs.version(open_version))
-    tables = _unmasked_tables(outputs, open_version, manifest["content"]["files"])
+    tables = _unmasked_tables(outputs, open_version, manifest.content.files)
     cpt = cpt_codes(request.cpt)
     request.folder.mkdir(parents=True, exist_ok=True)
     for leftover in request.folder.glob(f"{_PARTIAL}*"):
@@ -128,7 +126,7 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> Restricted
     partial = request.folder / f"{_PARTIAL}{os.getpid()}"
     metadata = {
         "tier": TIER,
-        "is_sample": json.dumps(manifest["content"]["is_sample"]),
+        "is_sample": json.dumps(manifest.content.is_sample),
         "notice": "Restricted: has content of the AMA; do not redistribute. See NOTICE.txt.",
     }
     try:
@@ -139,16 +137,17 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> Restricted
         (partial / "LICENSES").mkdir()
         for path in sorted(licenses_folder().glob("*.txt")):
             shutil.copyfile(path, partial / "LICENSES" / path.name)
-        rows = {name: frame.height for name, frame in [*tables.items(), ("cpt_codes", cpt)]}
-        content = {
-            "schema_version": SCHEMA_VERSION,
-            "tier": TIER,
-            "open_version": open_version,
-            "notice": NOTICE,
-            "licenses": sorted(path.name.removesuffix(".txt") for path in (partial / "LICENSES").iterdir()),
-            "cpt_files": [asdict(file) for file in request.cpt.files],
-            "files": _files(partial, rows),
-        }
+        written = tables | {"cpt_codes": cpt}
+        rows = {name: frame.height for name, frame in written.items()}
+        licenses = sorted(path.name.removesuffix(".txt") for path in (partial / "LICENSES").iterdir())
+        content = replace(
+            manifest.content,
+            tier=TIER,
+            files=files_of(partial, {n: (frame.height, logical_sha256(frame)) for n, frame in written.items()}),
+            restricted=RestrictedPart(
+                open_version, NOTICE, tuple(licenses), tuple(asdict(file) for file in request.cpt.files)
+            ),
+        )
         held = _held(request.folder, open_version)
         for version, known in held.items():
             if known == content:
@@ -156,8 +155,8 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> Restricted
                 return RestrictedVersion(version, request.folder / version, False, rows)
         number = max((int(v.rsplit("-r", 1)[1]) for v in held), default=0) + 1
         version = f"{open_version}-r{number}"
-        build = {name: value for name, value in manifest["build"].items() if name != "files"} | {"version": version}
-        write_json(partial / "manifest.json", sealed(content, build))
+        build = replace(manifest.build, version=version, files={})
+        write_atomically(partial / NAME, Manifest(content, build).to_json())
         partial.rename(request.folder / version)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -185,15 +184,16 @@ def cpt_codes(listed: CptCodeList) -> pl.DataFrame:
     ).sort("code")
 
 
-def _unmasked_tables(outputs: Outputs, version: str, files: Mapping[str, Mapping[str, Any]]) -> dict[str, pl.DataFrame]:
+def _unmasked_tables(outputs: Outputs, version: str, files: Mapping[str, VersionFile]) -> dict[str, pl.DataFrame]:
     """The whole tables that the version was made from: a failed refresh may have left newer ones in their place."""
     policy = load_license_policy()
     tables = {}
     for name in contracts():
-        stated = files.get(f"open/{name}.parquet", {}).get("logical_sha256")
+        stated = files.get(f"open/{name}.parquet")
         path = outputs.work / f"{name}.parquet"
         frame = enforce(name, pl.read_parquet(path)) if path.exists() else None
-        if frame is None or logical_sha256(enforce(name, masked(name, frame, policy))) != stated:
+        masked_sha256 = None if frame is None else logical_sha256(enforce(name, masked(name, frame, policy)))
+        if frame is None or stated is None or masked_sha256 != stated.logical_sha256:
             raise RestrictedRefused(
                 f"{path} is not the table that version {version} was made from; run `hcpcs refresh` first and correct"
                 " what it refuses"
@@ -202,17 +202,7 @@ def _unmasked_tables(outputs: Outputs, version: str, files: Mapping[str, Mapping
     return tables
 
 
-def _held(folder: Path, open_version: str) -> dict[str, dict[str, Any]]:
+def _held(folder: Path, open_version: str) -> dict[str, Content]:
     """The restricted versions of an open version that the folder holds, with their content."""
     names = [p.name for p in folder.iterdir() if re.fullmatch(re.escape(open_version) + r"-r\d+", p.name)]
-    return {name: read_manifest(folder / name)["content"] for name in sorted(names)}
-
-
-def _files(folder: Path, rows: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        entry: dict[str, Any] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
-        if path.suffix == ".parquet":
-            entry["rows"] = rows[path.stem]
-        files[path.relative_to(folder).as_posix()] = entry
-    return files
+    return {name: read_manifest(folder / name).content for name in sorted(names)}

@@ -6,12 +6,14 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hcpcs.files import file_sha256, write_atomically
-from hcpcs.manifest import NAME, ManifestDamaged, json_bytes, load_manifest
+from hcpcs.manifest import NAME, Manifest, ManifestDamaged, json_bytes
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version, refused_findings
 from hcpcs.version_files import VERSION_ID, FileDamaged, LatestPointer
@@ -29,24 +31,24 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """The manifest of the version in ``folder``; raises ``ManifestDamaged`` for a missing or edited one."""
     try:
         data = (folder / NAME).read_bytes()
     except FileNotFoundError:
         raise ManifestDamaged(f"{folder}: {NAME} is missing") from None
-    return load_manifest(data, str(folder))
+    return Manifest.from_json(data, str(folder))
 
 
 def is_intact(folder: Path) -> bool:
     """Whether the version in ``folder`` has all its files as they were published."""
     try:
-        files: dict[str, Any] = read_manifest(folder)["content"]["files"]
+        files = read_manifest(folder).content.files
     except ManifestDamaged:
         return False
     # Sizes first, which cost nothing.
-    return all((folder / n).is_file() and (folder / n).stat().st_size == f["bytes"] for n, f in files.items()) and all(
-        file_sha256(folder / n) == f["sha256"] for n, f in files.items()
+    return all((folder / n).is_file() and (folder / n).stat().st_size == f.bytes for n, f in files.items()) and all(
+        file_sha256(folder / n) == f.sha256 for n, f in files.items()
     )
 
 
@@ -100,12 +102,13 @@ def mend_latest_link(outputs: Outputs) -> None:
 class State:
     """``state.json``: what a run must know of earlier ones.
 
-    ``fingerprint`` is of the inputs and code of the last build, ``releases`` those of each staged release; ``builds``
-    has the newest number used for a newest release; ``publishing`` is a version that ``latest.json`` may not name yet.
+    ``fingerprint`` is of the inputs and code of the last build, ``staged`` those of each staged table and release;
+    ``builds`` has the newest number used for a newest release; ``publishing`` is a version that ``latest.json`` may not
+    name yet.
     """
 
     fingerprint: str | None = None
-    releases: dict[str, str] = field(default_factory=dict)
+    staged: dict[str, dict[str, str]] = field(default_factory=dict)
     builds: dict[str, int] = field(default_factory=dict)
     publishing: str | None = None
 
@@ -115,13 +118,64 @@ class State:
         try:
             raw = json.loads(data)
             state = cls(**{f.name: raw[f.name] for f in fields(cls) if f.name in raw})
-            texts = [state.fingerprint or "", state.publishing or "", *state.releases.values()]
+            texts = [
+                state.fingerprint or "",
+                state.publishing or "",
+                *(t for made in state.staged.values() for t in made.values()),
+            ]
             is_typed = all(isinstance(t, str) for t in texts) and all(isinstance(n, int) for n in state.builds.values())
         except (ValueError, TypeError, AttributeError):
             is_typed = False
         if not is_typed:
             raise FileDamaged("state.json is damaged")
         return state
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """``runs/<time>.json``: what one run did, or why it failed (``error``; then the rest is not stated)."""
+
+    at: str
+    version: str | None
+    is_new: bool
+    error: str | None = None
+    folder: str | None = None
+    rows: Mapping[str, int] | None = None
+    new_zips: int | None = None
+    read: tuple[str, ...] | None = None
+    refused: Mapping[str, str] | None = None
+    not_loaded: Mapping[str, str] | None = None
+    compressed: Mapping[str, tuple[str, ...]] | None = None
+    fetched: Mapping[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as JSON, with what is stated alone; a site that was not asked is stated."""
+        stated = {name: value for name, value in asdict(self).items() if value is not None}
+        return {"at": self.at, "version": self.version, "is_new": self.is_new} | (
+            stated if self.error is not None else stated | {"fetched": self.fetched}
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> RunSummary:
+        """The summary that ``data`` holds; raises ``FileDamaged`` for what is none."""
+        try:
+            raw = json.loads(data)
+            summary = cls(**{f.name: raw[f.name] for f in fields(cls) if f.name in raw})
+            is_typed = isinstance(summary.at, str) and isinstance(summary.version, str | None)
+        except (ValueError, TypeError):
+            is_typed = False
+        if not is_typed:
+            raise FileDamaged("the summary of a run is damaged")
+        return summary
+
+    def write(self, outputs: Outputs) -> None:
+        """Keep the summary beside the versions."""
+        write_json(outputs.runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.json", self.as_json())
+
+
+def now_stated() -> str:
+    """This moment, as summaries state it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def read_state(outputs: Outputs) -> State:
@@ -145,11 +199,11 @@ def _numbers_used(outputs: Outputs) -> dict[str, int]:
     """The newest number used for each newest release: by versions kept, and by the summaries of runs."""
     seen = set(all_versions(outputs))
     for path in outputs.runs.glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            seen.add(json.loads(path.read_bytes())["version"])
+        with contextlib.suppress(OSError, FileDamaged):
+            seen.add(RunSummary.from_json(path.read_bytes()).version or "")
     numbers: dict[str, int] = {}
     for version in seen:
-        if isinstance(version, str) and VERSION_ID.fullmatch(version):
+        if VERSION_ID.fullmatch(version):
             prefix, _, number = version.rpartition(".")
             numbers[prefix] = max(numbers.get(prefix, 0), int(number))
     return numbers

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hcpcs.manifest import NAME, ManifestDamaged, file_entries, json_bytes, load_manifest, tables_of
+from hcpcs.manifest import NAME, Manifest, ManifestDamaged, VersionFile, json_bytes
 from pipeline.versions.object_store import ObjectStore, TargetRefused
 from pipeline.versions.published_target import LATEST, parsed_json
 from pipeline.versions.store import version_key
@@ -59,11 +59,11 @@ def publish_to(folder: Path, target: str, *, tell: Progress = lambda text: None)
     """
     _refuse_damaged(folder)
     data = (folder / NAME).read_bytes()
-    manifest = load_manifest(data, str(folder))
-    version: str = manifest["build"]["version"]
+    manifest = Manifest.from_json(data, str(folder))
+    version = manifest.build.version
     store = ObjectStore(target)
     _refuse_outputs(store)
-    _keep_tiers_apart(store, manifest["content"]["tier"])
+    _keep_tiers_apart(store, manifest.content.tier)
     pointer, tag = store.read_tagged(LATEST)
     before = parsed_json(store, LATEST, pointer) if pointer is not None else None
     if before is not None and _is_newer(before, version):
@@ -71,18 +71,18 @@ def publish_to(folder: Path, target: str, *, tell: Progress = lambda text: None)
     base = f"versions/{version}"
     tell("sending the manifest")
     claimed = _claim(store, f"{base}/{NAME}", data, manifest)
-    entries = file_entries(load_manifest(claimed, f"{target}/{base}"))
-    mine, earlier = file_entries(manifest), _earlier_files(store, before)
+    entries = Manifest.from_json(claimed, f"{target}/{base}").files
+    mine, earlier = manifest.files, _earlier_files(store, before)
     sent = 0
     for number, (name, entry) in enumerate(sorted(entries.items()), 1):
         tell(f"sending {name} ({number} of {len(entries)})")
         path = f"{base}/{name}"
-        elsewhere = earlier.get(entry["sha256"])
+        elsewhere = earlier.get(entry.sha256)
         if _is_whole(store, path, entry):
             continue
         if elsewhere != path and store.copy(elsewhere, path) and _is_whole(store, path, entry):
             continue
-        if mine.get(name, {}).get("sha256") != entry["sha256"]:
+        if name not in mine or mine[name].sha256 != entry.sha256:
             raise VersionExists(
                 f"{target} has an unfinished {version} of another build: {name} differs; publish that build again, or"
                 f" remove {base} there"
@@ -122,7 +122,7 @@ def _refuse_outputs(store: ObjectStore) -> None:
             raise TargetRefused(f"{store.target} lies in {folder}, a folder of outputs: {_ELSEWHERE}")
 
 
-def _claim(store: ObjectStore, path: str, data: bytes, manifest: dict[str, Any]) -> bytes:
+def _claim(store: ObjectStore, path: str, data: bytes, manifest: Manifest) -> bytes:
     """Write the manifest where none lies; returns the one that stands there, which has the same content.
 
     Raises ``VersionExists`` where another version of that number lies.
@@ -133,24 +133,24 @@ def _claim(store: ObjectStore, path: str, data: bytes, manifest: dict[str, Any])
     if theirs == data:
         return data
     try:
-        content = load_manifest(theirs or b"", f"{store.target}/{path}")["content"]
+        content = Manifest.from_json(theirs or b"", f"{store.target}/{path}").content
     except ManifestDamaged:  # it claims nothing; ours takes its place unless another publisher was faster
         if store.swap(path, theirs, tag, data):
             return data
         return _claim(store, path, data, manifest)
-    if theirs is None or content != manifest["content"]:
+    if theirs is None or content != manifest.content:
         raise VersionExists(
-            f"{store.target} has another {manifest['build']['version']}; publish from the outputs that made that one,"
+            f"{store.target} has another {manifest.build.version}; publish from the outputs that made that one,"
             " or elsewhere"
         )
     return theirs
 
 
-def _is_whole(store: ObjectStore, path: str, entry: dict[str, Any]) -> bool:
+def _is_whole(store: ObjectStore, path: str, entry: VersionFile) -> bool:
     """Whether what lies at ``path`` is the file that the manifest's ``entry`` describes, by its hash."""
-    if store.size(path) != entry["bytes"]:
+    if store.size(path) != entry.bytes:
         return False
-    return hashlib.sha256(store.read(path) or b"").hexdigest() == entry["sha256"]
+    return hashlib.sha256(store.read(path) or b"").hexdigest() == entry.sha256
 
 
 def _earlier_files(store: ObjectStore, pointer: dict[str, Any] | None) -> dict[str, str]:
@@ -159,10 +159,10 @@ def _earlier_files(store: ObjectStore, pointer: dict[str, Any] | None) -> dict[s
     if pointer is None or held is None:
         return {}
     try:
-        entries = file_entries(load_manifest(held, f"{store.target}/{pointer['path']}"))
+        entries = Manifest.from_json(held, f"{store.target}/{pointer['path']}").files
     except SourceError:  # then everything is sent
         return {}
-    return {entry["sha256"]: f"{pointer['path']}/{name}" for name, entry in entries.items()}
+    return {entry.sha256: f"{pointer['path']}/{name}" for name, entry in entries.items()}
 
 
 def _put_latest(store: ObjectStore, base: str, data: bytes) -> None:
@@ -172,7 +172,7 @@ def _put_latest(store: ObjectStore, base: str, data: bytes) -> None:
     """
     if store.link(LATEST_FOLDER, base):
         return
-    names = file_entries(load_manifest(data, f"{store.target}/{base}"))
+    names = Manifest.from_json(data, f"{store.target}/{base}").files
     if store.read(f"{LATEST_FOLDER}/{NAME}") == data and all(
         _is_whole(store, f"{LATEST_FOLDER}/{name}", entry) for name, entry in names.items()
     ):
@@ -209,12 +209,13 @@ def _move_pointer(store: ObjectStore, version: str, wanted: bytes, seen: bytes |
 
 def _pointer(version: str, data: bytes) -> bytes:
     base = f"versions/{version}"
+    tables = Manifest.from_json(data, base).content.tables
     return json_bytes(
         {
             "version": version,
             "path": base,
             "manifest_sha256": hashlib.sha256(data).hexdigest(),
-            "tables": {table: f"{base}/{name}" for table, name in tables_of(load_manifest(data, base)).items()},
+            "tables": {table: f"{base}/{name}" for table, name in tables.items()},
         }
     )
 

@@ -17,14 +17,14 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet
 
-from hcpcs.manifest import NAME, SCHEMA_VERSION, ManifestDamaged, file_entries, load_manifest, tables_of
+from hcpcs.manifest import NAME, OPEN, SCHEMA_VERSION, Content, Manifest, ManifestDamaged, VersionFile
 from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
 from pipeline.versions.license_gate import inspect_version
 from pipeline.versions.parquet import logical_sha256
 from pipeline.versions.published_target import fetched_version
-from schemas.contract import ContractViolation
-from schemas.registry import contracts, enforce
+from schemas.contract import Contract, ContractViolation, enforce_contract
+from schemas.registry import contracts, restricted_contracts
 from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError
 
@@ -98,34 +98,34 @@ def _verify_folder(folder: Path, location: str, problems: list[Problem]) -> Veri
         raise SourceError(f"{location} is not a version: it has no {NAME}")
     checks = {"manifest": "checked"}
     try:
-        manifest = load_manifest((folder / NAME).read_bytes(), location)
+        manifest = Manifest.from_json((folder / NAME).read_bytes(), location)
     except ManifestDamaged as error:
         damage = Problem("manifest", NAME, str(error).removeprefix(f"{location}: "))
         return Verification(location, None, None, 0, 0, checks, (damage,))
-    content = manifest["content"]
+    content = manifest.content
     reported = {p.file for p in problems}
     whole: dict[str, bytes] = {}
-    for name, entry in file_entries(manifest).items():
+    for name, entry in manifest.files.items():
         if name not in reported:
             data, found = _check_file(folder / name, name, entry)
             problems += found
             if data is not None:
                 whole[name] = data
     problems += _extra_files(folder, manifest)
-    version = manifest["build"].get("version")
+    version = manifest.build.version
     if folder.parent.name == "versions" and folder.name != version:
         problems.append(Problem("manifest", NAME, f"is that of version {version}, in the folder of {folder.name}"))
     checks |= {"files": "checked", "hashes": "checked", "schema": "checked", "rows": "checked"}
-    tables = tables_of(manifest)
-    is_current = content["schema_version"] == SCHEMA_VERSION
+    tables = manifest.content.tables
+    is_current = content.schema_version == SCHEMA_VERSION
     if is_current:
         checks["contract"] = "checked"
         problems += [
-            Problem("contract", f"{content['tier']}/{t}.parquet", "the manifest lacks this table")
-            for t in sorted(contracts().keys() - tables.keys())
+            Problem("contract", f"{content.tier}/{t}.parquet", "the manifest lacks this table")
+            for t in sorted(_contracts(content).keys() - tables.keys())
         ]
     else:
-        checks["contract"] = f"not checked: of the older schema {content['schema_version']}"
+        checks["contract"] = f"not checked: of the older schema {content.schema_version}"
     frames: dict[str, pl.DataFrame] = {}
     with ThreadPoolExecutor(_WORKERS) as pool:
         gate = pool.submit(_gate_problems, folder, manifest, whole, bool(problems))
@@ -140,11 +140,13 @@ def _verify_folder(folder: Path, location: str, problems: list[Problem]) -> Veri
     if "hcpcs_releases" in frames and is_current:
         problems += _check_releases(frames["hcpcs_releases"], content)
     problems += gate.result()
-    checks["license_gate"] = "checked"
+    checks["license_gate"] = (
+        "checked" if content.tier == OPEN else f"not checked: the tier {content.tier} has what the gate refuses"
+    )
     return Verification(
         location,
         version,
-        content["schema_version"],
+        content.schema_version,
         len(whole),
         sum(f.height for f in frames.values()),
         checks,
@@ -152,25 +154,23 @@ def _verify_folder(folder: Path, location: str, problems: list[Problem]) -> Veri
     )
 
 
-def _check_file(path: Path, name: str, entry: dict[str, Any]) -> tuple[bytes | None, list[Problem]]:
-    """The bytes of a file that is as the manifest says, or what is wrong with it."""
+def _check_file(path: Path, name: str, entry: VersionFile) -> tuple[bytes | None, list[Problem]]:
+    """The bytes of a file that is as the manifest states, or what is wrong with it."""
     if path.is_symlink():
         return None, [Problem("files", name, "is a link and not a file")]
     if not path.is_file():
         return None, [Problem("files", name, "is missing")]
     data = path.read_bytes()
-    if len(data) != entry["bytes"]:
-        return None, [Problem("hashes", name, f"has {len(data):,} bytes, the manifest states {entry['bytes']:,}")]
+    if len(data) != entry.bytes:
+        return None, [Problem("hashes", name, f"has {len(data):,} bytes, the manifest states {entry.bytes:,}")]
     found = hashlib.sha256(data).hexdigest()
-    if found != entry["sha256"]:
-        return None, [
-            Problem("hashes", name, f"its sha256 is {found[:12]}…, the manifest states {entry['sha256'][:12]}…")
-        ]
+    if found != entry.sha256:
+        return None, [Problem("hashes", name, f"its sha256 is {found[:12]}…, the manifest states {entry.sha256[:12]}…")]
     return data, []
 
 
-def _extra_files(folder: Path, manifest: dict[str, Any]) -> Iterator[Problem]:
-    known = {NAME, *file_entries(manifest)}
+def _extra_files(folder: Path, manifest: Manifest) -> Iterator[Problem]:
+    known = {NAME, *manifest.files}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if (path.is_symlink() or not path.is_dir()) and name not in known:
@@ -178,49 +178,55 @@ def _extra_files(folder: Path, manifest: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _check_table(
-    table: str, name: str, data: bytes, content: dict[str, Any], is_current: bool
+    table: str, name: str, data: bytes, content: Content, is_current: bool
 ) -> tuple[pl.DataFrame | None, list[Problem]]:
     """Hold a whole file against the manifest's figures and, if the schema is this program's, the contract."""
-    entry = content["files"][name]
+    entry = content.files[name]
     try:
         schema = pyarrow.parquet.read_schema(io.BytesIO(data))
         frame = pl.read_parquet(data)
     except _UNREADABLE as error:
         return None, [Problem("schema", name, f"is not a Parquet file that can be read: {error}")]
     problems = [Problem("schema", name, what) for what in _schema_faults(table, schema, content, is_current)]
-    if frame.height != entry.get("rows"):
-        problems.append(Problem("rows", name, f"has {frame.height:,} rows, the manifest states {entry.get('rows')}"))
-    if logical_sha256(frame) != entry.get("logical_sha256"):
+    if frame.height != entry.rows:
+        problems.append(Problem("rows", name, f"has {frame.height:,} rows, the manifest states {entry.rows}"))
+    if logical_sha256(frame) != entry.logical_sha256:
         problems.append(Problem("rows", name, "its rows do not match the hash in the manifest"))
-    if is_current and table in contracts() and not problems:
+    stated = _contracts(content).get(table)
+    if is_current and stated is not None and not problems:
         try:
-            enforce(table, frame)
+            enforce_contract(stated, frame)
         except ContractViolation as error:
             problems.append(Problem("contract", name, str(error)))
     return frame, problems
 
 
-def _schema_faults(table: str, schema: Any, content: dict[str, Any], is_current: bool) -> Iterator[str]:
+def _schema_faults(table: str, schema: Any, content: Content, is_current: bool) -> Iterator[str]:
     stated = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
     expected = {
         "hcpcs.table": table,
-        "hcpcs.tier": content["tier"],
-        "hcpcs.schema_version": content["schema_version"],
-        "hcpcs.is_sample": str(content["is_sample"]).lower(),
+        "hcpcs.tier": content.tier,
+        "hcpcs.schema_version": content.schema_version,
+        "hcpcs.is_sample": str(content.is_sample).lower(),
     }
     for key, value in expected.items():
         if stated.get(key) != value:
             yield f"its metadata states {key} {stated.get(key)!r}, the manifest {value!r}"
     if not is_current:
         return
-    if table not in contracts():
+    contract = _contracts(content).get(table)
+    if contract is None:
         yield "no contract of this schema version has such a table"
-    elif not schema.equals(contracts()[table].arrow_schema(), check_metadata=False):
-        yield "its columns are not those of the contract: " + ", ".join(_unlike_columns(table, schema))
+    elif not schema.equals(contract.arrow_schema(), check_metadata=False):
+        yield "its columns are not those of the contract: " + ", ".join(_unlike_columns(contract, schema))
 
 
-def _unlike_columns(table: str, schema: Any) -> Iterator[str]:
-    wanted = contracts()[table].arrow_schema()
+def _contracts(content: Content) -> Mapping[str, Contract]:
+    return contracts() if content.tier == OPEN else restricted_contracts()
+
+
+def _unlike_columns(contract: Contract, schema: Any) -> Iterator[str]:
+    wanted = contract.arrow_schema()
     for name in dict.fromkeys([*wanted.names, *schema.names]):
         if name not in schema.names:
             yield f"{name} is missing"
@@ -232,20 +238,23 @@ def _unlike_columns(table: str, schema: Any) -> Iterator[str]:
         yield "in another order"
 
 
-def _check_releases(frame: pl.DataFrame, content: dict[str, Any]) -> Iterator[Problem]:
+def _check_releases(frame: pl.DataFrame, content: Content) -> Iterator[Problem]:
     """The releases that the manifest names are those that the tables speak of."""
-    stated = [(r["release_id"], r["revision"], [m["sha256"] for m in r["members"]]) for r in content["releases"]]
+    stated = [(r.release_id, r.revision, [m.sha256 for m in r.members]) for r in content.releases]
     held = list(frame.select("release_id", "revision", "member_sha256s").iter_rows())
     if stated != held:
         yield Problem("rows", NAME, "its releases and members are not those of the table hcpcs_releases")
-    elif content["newest_release"] != max(release for release, *_ in stated):
-        yield Problem("rows", NAME, f"{content['newest_release']} is not the newest of its releases")
+    elif content.newest_release != max(release for release, *_ in stated):
+        yield Problem("rows", NAME, f"{content.newest_release} is not the newest of its releases")
 
 
-def _gate_problems(
-    folder: Path, manifest: dict[str, Any], whole: Mapping[str, bytes], is_damaged: bool
-) -> list[Problem]:
-    """What the license gate finds in the files that are whole; a damaged table may bring its reader down."""
+def _gate_problems(folder: Path, manifest: Manifest, whole: Mapping[str, bytes], is_damaged: bool) -> list[Problem]:
+    """What the license gate finds in the files that are whole; a damaged table may bring its reader down.
+
+    The restricted tier has by design what the gate refuses.
+    """
+    if manifest.content.tier != OPEN:
+        return []
     if is_damaged:
         with tempfile.TemporaryDirectory() as rest:
             for name, data in whole.items():
@@ -256,10 +265,10 @@ def _gate_problems(
     return _leaks(folder, manifest, whole)
 
 
-def _leaks(folder: Path, manifest: dict[str, Any], names: Iterable[str]) -> list[Problem]:
+def _leaks(folder: Path, manifest: Manifest, names: Iterable[str]) -> list[Problem]:
     try:
         report = inspect_version(folder, load_license_policy(), names)
     except _UNREADABLE as error:
-        return [Problem("license_gate", f"{manifest['content']['tier']}/", f"cannot be read: {error}")]
-    tables = tables_of(manifest)
+        return [Problem("license_gate", f"{manifest.content.tier}/", f"cannot be read: {error}")]
+    tables = manifest.content.tables
     return [Problem("license_gate", tables.get(leak.table, leak.table), str(leak)) for leak in report.leaks]

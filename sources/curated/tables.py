@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
+from hcpcs.errors import present
 from sources.code_file.record_layout import RECORD_FIELDS
 from sources.errors import CuratedFileError
 
@@ -533,8 +534,7 @@ _CODE = re.compile(r"([A-Z]?)([0-9]+)([A-Z]?)")
 
 def _ordinal(code: str) -> int:
     """A code's place among the codes of its shape: neighbors in a code system are neighbors here."""
-    match = _CODE.fullmatch(code)
-    assert match is not None, code  # its code system's pattern has been checked
+    match = present(_CODE.fullmatch(code))  # its code system's pattern has been checked
     letter, digits, _ = match.groups()
     return (ord(letter) - ord("A") if letter else 0) * 10 ** len(digits) + int(digits)
 

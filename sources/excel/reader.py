@@ -17,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from hcpcs.errors import in_one_line
+from hcpcs.errors import in_one_line, present
 from sources.errors import MemberError
 
 #: Bounds against damaged and crafted workbooks. CMS's largest has 450,000 cells and takes 0.2 s and 160 MB.
@@ -73,11 +73,11 @@ class _Reader:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._requests = Connection(os.dup(self._process.stdin.fileno()), readable=False)
-        self._answers = Connection(os.dup(self._process.stdout.fileno()), writable=False)
-        self._process.stdin.close()
-        self._process.stdout.close()
+        stdin, stdout = present(self._process.stdin), present(self._process.stdout)
+        self._requests = Connection(os.dup(stdin.fileno()), readable=False)
+        self._answers = Connection(os.dup(stdout.fileno()), writable=False)
+        stdin.close()
+        stdout.close()
         self.pid_of_owner = os.getpid()
 
     def ask(self, request: bytes) -> list[bytes]:

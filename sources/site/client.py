@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 import httpx
 import tenacity
 
+from hcpcs.errors import ProgramFault, present
 from hcpcs.files import file_sha256
 from sources.errors import SourceError, ZipRefused
 
@@ -473,9 +474,9 @@ def _storage(path: Path) -> Iterator[None]:
 
 
 def _failure(state: tenacity.RetryCallState) -> _TryAgain:
-    assert state.outcome is not None
-    error = state.outcome.exception()
-    assert isinstance(error, _TryAgain)
+    error = present(state.outcome).exception()
+    if not isinstance(error, _TryAgain):
+        raise ProgramFault("a request was tried again for an error that is final")
     return error
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from hcpcs.errors import present
 from sources.archive.archive import ArchiveIndex
 from sources.archive.zips import read_zip
 from sources.errors import SourceError
@@ -194,7 +195,6 @@ class _Run:
 
     def fetch(self, link: SiteLink, before: AskedFile | None) -> None:
         """Fetch one file and note what came of it."""
-        assert self.client is not None
         if link.kind == "side" and link.release_id in self.failed_releases:
             self.refused[link.address] = f"{link.name}: not fetched, its release {link.release_id} could not be had"
             return
@@ -203,7 +203,7 @@ class _Run:
         known = before.validators if before is not None and held is not None else Validators()
         target = self._target(link)
         try:
-            came = self.client.download(link.address, target, known)
+            came = present(self.client).download(link.address, target, known)
             twin = held.sha256 if came.path is None and held is not None else self._twin(link, came)
         except StorageFull:
             raise
@@ -223,10 +223,17 @@ class _Run:
             self.unchanged[link.address] = "not changed" if came.path is None else "the same members again"
             self.asked[link.address] = AskedFile(_now(), "held", link.text, twin, seen.etag, seen.last_modified)
             return
-        assert came.path is not None and came.sha256 is not None
         is_revision = link.kind == "release" and link.release_id in releases_with_code(self.index)
         self.fetched.append(
-            FetchedZip(link.release_id or "", link.name, link.address, came.path, came.bytes, came.sha256, is_revision)
+            FetchedZip(
+                link.release_id or "",
+                link.name,
+                link.address,
+                present(came.path),
+                came.bytes,
+                present(came.sha256),
+                is_revision,
+            )
         )
         self.asked[link.address] = AskedFile(_now(), "fetched", link.text, came.sha256, seen.etag, seen.last_modified)
 
@@ -243,8 +250,7 @@ class _Run:
 
     def _twin(self, link: SiteLink, came: FetchResult) -> str | None:
         """The sha256 of a held zip with the same members; checks the zip, and its members where they are known."""
-        assert came.path is not None
-        members = read_zip(came.path)
+        members = read_zip(present(came.path))
         if (known := self.known.get(link.address)) is not None:
             check_members(link.name, known, members)
         if came.sha256 in self.index.zips:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from hcpcs.errors import present
 from hcpcs.files import write_atomically
 from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
 from sources.errors import SourceError
@@ -147,8 +148,7 @@ def poll(site: Site, index: ArchiveIndex, state_path: Path, tell: Progress = lam
 
 def _requested_again(client: SiteClient, link: SiteLink, before: AskedFile | None, index: ArchiveIndex) -> AskedFile:
     """Ask whether a held file is still the same, by what the server said of it, else by its size."""
-    held = archived_zip(link, before, index)
-    assert held is not None
+    held = present(archived_zip(link, before, index))
     known = before or AskedFile(_NEVER, "held", link.text, held.sha256)
     try:
         answer = client.ask(link.address, known.validators)

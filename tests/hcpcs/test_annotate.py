@@ -160,7 +160,7 @@ def test_other_columns_of_the_history_may_be_asked_for(tmp_path: Path, version: 
 
 
 def test_classes_of_codes_are_those_of_classify(version: Path) -> None:
-    lookup = Lookup(read_version(str(version), "v"))
+    lookup = Lookup(read_version(str(version / "open"), "v"))
     keys = np.random.default_rng(0).integers(0, 36 * 1000 * 36, 4000)
     texts = texts_of_keys(keys).to_pylist()
     for day in ("1990-01-01", "2018-12-31", "2019-06-01", "2020-12-31", "2021-01-01", "2025-03-01"):

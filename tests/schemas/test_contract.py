@@ -171,7 +171,14 @@ def test_parquet_schema_and_metadata_are_the_contracts(sample: Version, table: s
 
 
 def test_the_dictionary_has_a_row_for_every_column_of_every_table(sample: Version) -> None:
-    rows = sample.open("data_dictionary").select("table_name", "column_name").rows()
+    dictionary = sample.open("data_dictionary")
+    rows = dictionary.select("table_name", "column_name").rows()
+    assert dictionary.filter(pl.col("source").str.strip_chars() == "").is_empty()
+    assert dictionary["source"].null_count() == 0
+    stated = {(r["table_name"], r["column_name"]): r["source"] for r in dictionary.to_dicts()}
+    assert stated["hcpcs_codes", "code"] == "CMS record, positions 1-5"
+    assert stated["ambulance_locations", "letter"] == "sources/curated/ambulance_locations.csv, letter"
+    assert stated["hcpcs_codes", "license_id"].startswith("hcpcs: derived from ")
     assert set(rows) == {(name, c.name) for name, stated in contracts().items() for c in stated.columns}
     assert len(rows) == len(set(rows))
 

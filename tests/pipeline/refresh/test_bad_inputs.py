@@ -12,13 +12,12 @@ from typing import Any
 
 import bad_inputs
 import pytest
-from conftest import Said, published
+from conftest import Said, manifest_of, published
 from made_up import posting, record
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.refresh.refresh import refresh
-from pipeline.versions.store import read_manifest
 from sources.sample.writer import anweb_text, release_zip
 
 ZIP = bad_inputs.NAME.rsplit("/", 1)[-1]
@@ -103,7 +102,7 @@ def test_bad_input_is_refused_with_where_what_and_what_next_and_nothing_changes(
 def newest_content(outputs: Outputs) -> dict[str, Any]:
     version = latest_version(outputs)
     assert version is not None
-    content: dict[str, Any] = read_manifest(outputs.version(version))["content"]
+    content: dict[str, Any] = manifest_of(outputs.version(version))["content"]
     return content
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Said
+from conftest import Said, manifest_of
 from made_up import posting, record
 from site_server import PAGE, SiteServer, html_with_200, status
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.refresh.refresh import refresh
-from pipeline.versions.store import read_manifest
 from sources.sample.writer import release_zip
 from sources.site.client import FetchLimits
 from sources.site.polling import Site
@@ -67,7 +66,7 @@ def releases(folder: Path) -> set[str]:
     outputs = Outputs(folder / "outputs")
     version = latest_version(outputs)
     assert version is not None
-    content: dict[str, Any] = read_manifest(outputs.version(version))["content"]
+    content: dict[str, Any] = manifest_of(outputs.version(version))["content"]
     return {r["release_id"] for r in content["releases"]}
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Said
+from conftest import Said, manifest_of
 from made_up import posting, record
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
-from pipeline.versions.store import read_manifest
 from sources.archive.archive import Archive
 from sources.sample.writer import processing_notes, release_zip
 
@@ -59,7 +58,7 @@ def refreshed(hcpcs: Callable[..., Said], outputs: Outputs) -> Callable[..., Sai
 def content(outputs: Outputs) -> dict[str, Any]:
     version = latest_version(outputs)
     assert version is not None
-    found: dict[str, Any] = read_manifest(outputs.version(version))["content"]
+    found: dict[str, Any] = manifest_of(outputs.version(version))["content"]
     return found
 
 

@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 import pyarrow.parquet
 import pytest
-from conftest import Version, persistent_instance, published
+from conftest import Version, content_of, manifest_of, persistent_instance, published
 from filelock import FileLock
 from made_up import Posting, posting, record
 
@@ -23,7 +23,7 @@ from hcpcs.version import latest_version
 from pipeline.refresh.refresh import refresh
 from pipeline.versions import publish as publishing
 from pipeline.versions import store as publish_state
-from pipeline.versions.store import all_versions, read_manifest
+from pipeline.versions.store import all_versions
 from pipeline.versions.writer import BeingWritten
 from schemas.registry import contracts
 from sources.archive.archive import Archive
@@ -135,7 +135,7 @@ def test_the_same_inputs_in_any_order_of_arrival_give_the_same_bytes(
         refresh(outputs, offered=offered)
     version = latest_version(outputs)
     assert version is not None
-    content = read_manifest(outputs.version(version))["content"]
+    content = manifest_of(outputs.version(version))["content"]
     assert content == sample.content
     for name in content["files"]:
         assert (outputs.version(version) / name).read_bytes() == (sample.folder / name).read_bytes()
@@ -262,14 +262,14 @@ def test_a_run_that_is_killed_leaves_the_latest_version_and_no_half_one(
 
 
 def _publish(outputs: Outputs, sample: Version, tables: dict[str, pl.LazyFrame]) -> publishing.PublishResult:
-    content = sample.content
+    content = content_of(sample.content)
     return publishing.publish(
         outputs,
         tables,
         policy=load_license_policy(),
-        releases=content["releases"],
-        missing=content["missing"],
-        excluded=content["excluded"],
+        releases=content.releases,
+        missing=content.missing,
+        excluded=content.excluded,
         is_sample=True,
     )
 

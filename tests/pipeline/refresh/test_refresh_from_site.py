@@ -7,14 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import published
+from conftest import manifest_of, published
 from made_up import posting, record
 from site_server import SiteServer, html_with_200, status
 
 from hcpcs.cli import main as command_line
 from hcpcs.paths import Outputs
 from pipeline.refresh.refresh import RefreshResult, refresh
-from pipeline.versions.store import read_manifest
 from sources.sample.writer import release_zip
 from sources.site.client import FetchFailed, FetchLimits
 from sources.site.polling import Site
@@ -50,7 +49,7 @@ def refreshed(server: SiteServer, outputs: Outputs) -> RefreshResult:
 
 def content(outputs: Outputs, version: str) -> dict:
     """The manifest's part that decides."""
-    return read_manifest(outputs.version(version))["content"]
+    return manifest_of(outputs.version(version))["content"]
 
 
 def test_a_refresh_from_the_site_gives_what_the_same_zips_give_from_a_folder(server, tmp_path):

@@ -13,12 +13,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import Said, published
+from conftest import Said, manifest_of, published
 from made_up import Posting, posting, record
 
 from hcpcs.paths import Outputs
 from pipeline.refresh.refresh import refresh
-from pipeline.versions.store import latest_version, read_manifest
+from pipeline.versions.store import latest_version
 from schemas.contract import ContractViolation
 
 RECORDS = (record("A1"), record("A0080"), record("V5364"))
@@ -37,7 +37,7 @@ def offered(folder: Path, *postings: Posting) -> Path:
 def contents(outputs: Outputs) -> dict[str, Any]:
     version = latest_version(outputs)
     assert version is not None
-    content: dict[str, Any] = read_manifest(outputs.version(version))["content"]
+    content: dict[str, Any] = manifest_of(outputs.version(version))["content"]
     return content
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyshacl
 import pytest
 import rdflib
-from conftest import Version
+from conftest import Version, content_of
 from rdflib import DCAT, DCTERMS, PROV, RDF, XSD
 
 from pipeline.lineage import columns as lineage
@@ -196,8 +196,8 @@ def test_time_covered_is_from_the_first_release_to_the_newest(sample: Version, g
 def test_it_is_a_pure_function_of_the_content_and_belongs_to_it(sample: Version) -> None:
     path = sample.folder / "dcat.jsonld"
     assert sample.content["files"]["dcat.jsonld"]["bytes"] == path.stat().st_size
-    made = dcat(sample.content, sample.open("licenses"))
-    assert made == dcat(sample.content, sample.open("licenses")) == json.loads(path.read_bytes())
+    made = dcat(content_of(sample.content), sample.open("licenses"))
+    assert made == dcat(content_of(sample.content), sample.open("licenses")) == json.loads(path.read_bytes())
     text = path.read_text("utf-8")
     assert sample.id not in text and str(sample.outputs.folder) not in text
     assert sample.manifest["build"]["created_at"][:16] not in text
@@ -205,7 +205,9 @@ def test_it_is_a_pure_function_of_the_content_and_belongs_to_it(sample: Version)
 
 def test_the_version_in_it_tells_contents_apart_and_not_encodings(sample: Version) -> None:
     def version(content: dict[str, Any]) -> str:
-        (catalog,) = [n for n in dcat(content, sample.open("licenses"))["@graph"] if n["@type"] == "dcat:Catalog"]
+        (catalog,) = [
+            n for n in dcat(content_of(content), sample.open("licenses"))["@graph"] if n["@type"] == "dcat:Catalog"
+        ]
         found: str = catalog["dcat:version"]
         return found
 
