@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -26,11 +27,11 @@ from same_work import do_once
 from warm_process import REPOSITORY, WarmProcess, warm_process
 
 from hcpcs.cli.main import main
+from hcpcs.manifest import Content, Manifest, json_bytes, sealed
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.catalog.build import write_catalog
 from pipeline.refresh.refresh import RefreshResult, refresh
-from pipeline.versions.store import read_manifest
 from sources.archive.zips import read_zip
 from sources.code_file.records import typed_records
 from sources.code_file.text import read_anweb_text
@@ -73,6 +74,23 @@ def no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """The manifest of the version in ``folder``, as JSON and unchecked."""
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
+    return manifest
+
+
+def content_of(content: dict[str, Any]) -> Content:
+    """The typed record of a manifest's part ``content``, as its reader makes it."""
+    build = {"version": "2000.01.1", "created_at": "2000-01-01T00:00:00+00:00"}
+    return Manifest.from_json(json_bytes(sealed(content, build)), "a test").content
+
+
+def files_of(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The entries of all files that a manifest names, as JSON."""
+    return {**manifest["content"]["files"], **manifest["build"].get("files", {})}
+
+
 @dataclass(frozen=True)
 class Version:
     """A published version, as tests look at it."""
@@ -94,7 +112,7 @@ class Version:
     @property
     def manifest(self) -> dict[str, Any]:
         """The version's manifest."""
-        return read_manifest(self.folder)
+        return manifest_of(self.folder)
 
     @property
     def content(self) -> dict[str, Any]:
@@ -125,14 +143,6 @@ def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path
             result.write_bytes(pickle.dumps(build(root / name)))
         made: Made = pickle.loads(result.read_bytes())
     return made
-
-
-def latest_content(outputs: Outputs) -> dict[str, Any]:
-    """The content of the latest version, as its manifest has it."""
-    version = latest_version(outputs)
-    assert version is not None
-    content: dict[str, Any] = read_manifest(outputs.version(version))["content"]
-    return content
 
 
 @pytest.fixture(scope="session")

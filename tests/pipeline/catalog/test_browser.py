@@ -64,8 +64,10 @@ def visit(browser: Browser, sample_catalog: Path) -> Iterator[Visit]:
 def reused(sample: Version) -> str:
     """A code that CMS used again, and whose latest meaning was reworded or set anew."""
     spans = sample.open("hcpcs_history").filter(pl.col("kind") == "procedure")
-    lives = spans.group_by("code").agg(pl.col("episode").max(), pl.len().alias("spans")).filter(pl.col("episode") > 1)
-    return str(lives.sort(["spans", "code"], descending=[True, False])["code"][0])
+    histories = (
+        spans.group_by("code").agg(pl.col("episode").max(), pl.len().alias("spans")).filter(pl.col("episode") > 1)
+    )
+    return str(histories.sort(["spans", "code"], descending=[True, False])["code"][0])
 
 
 @pytest.fixture(scope="module")

@@ -114,7 +114,7 @@ def test_the_command_says_what_it_wrote_and_how_to_open_it(own_sample: Outputs, 
 
 
 def test_before_the_first_version_there_is_nothing_to_show(tmp_path: Path, hcpcs):
-    with pytest.raises(NothingPublished, match="holds no version yet"):
+    with pytest.raises(NothingPublished, match="has no version yet"):
         write_catalog(Outputs(tmp_path))
     said = hcpcs("catalog", "--outputs", tmp_path)
     assert said.status == 1

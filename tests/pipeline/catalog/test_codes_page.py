@@ -23,7 +23,7 @@ def search(sample_catalog: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def lives(sample_catalog: Path) -> dict[tuple[str, str], dict[str, list[dict[str, Any]]]]:
+def histories(sample_catalog: Path) -> dict[tuple[str, str], dict[str, list[dict[str, Any]]]]:
     """Every life by its file's name and its code, with named columns."""
     others = ("search", "labels", "systems")
     found = (sample_catalog / "data" / "codes").glob("*.js")
@@ -37,8 +37,8 @@ def lives(sample_catalog: Path) -> dict[tuple[str, str], dict[str, list[dict[str
 
 def codes_with(search: dict[str, Any], word: str, when: str) -> set[str]:
     """Codes that the index has for a word, as the page reads it."""
-    packed = search[when].split(",")[search["words"].split(" ").index(word)]
-    places = accumulate(int(distance, 36) for distance in packed.split())
+    compressed = search[when].split(",")[search["words"].split(" ").index(word)]
+    places = accumulate(int(distance, 36) for distance in compressed.split())
     codes = search["codes"].split(" ")
     return {codes[place] for place in places}
 
@@ -52,25 +52,27 @@ _TEXTS = ("short_description", "long_description")
 
 
 def test_every_code_and_modifier_is_found_and_has_a_life(
-    search: dict[str, Any], lives: dict[tuple[str, str], Any], sample: Version
+    search: dict[str, Any], histories: dict[tuple[str, str], Any], sample: Version
 ) -> None:
     held = sample.open("hcpcs_history").select("kind", "code").unique()
     assert sorted(search["codes"].split(" ")) == sorted(held["code"])
-    assert set(lives) == {(shard_of(kind, code), code) for kind, code in held.iter_rows()}
+    assert set(histories) == {(shard_of(kind, code), code) for kind, code in held.iter_rows()}
     assert search["modifiers"] == held.filter(kind="modifier").height
 
 
-def test_a_life_has_every_meaning_and_span_of_the_history(lives: dict[tuple[str, str], Any], sample: Version) -> None:
+def test_a_life_has_every_meaning_and_span_of_the_history(
+    histories: dict[tuple[str, str], Any], sample: Version
+) -> None:
     told = {
         (code, s["episode"], s["valid_from"], s["valid_to"], s["short_description"])
-        for (_, code), life in lives.items()
+        for (_, code), life in histories.items()
         for s in life["spans"]
     }
     history = sample.open("hcpcs_history").select(
         "code", "episode", pl.col("valid_from", "valid_to").cast(pl.String), "short_description"
     )
     assert told == set(history.iter_rows())
-    assert all(sum(bool(m["is_current_episode"]) for m in life["meanings"]) == 1 for life in lives.values())
+    assert all(sum(bool(m["is_current_episode"]) for m in life["meanings"]) == 1 for life in histories.values())
 
 
 def test_a_word_leads_to_the_codes_that_have_it_now_and_to_those_that_had_it(
@@ -99,39 +101,39 @@ def test_no_number_of_another_owner_is_a_word_to_search_for(search: dict[str, An
 
 
 def test_a_withheld_text_is_in_neither_search_nor_life(
-    search: dict[str, Any], lives: dict[tuple[str, str], Any], sample: Version
+    search: dict[str, Any], histories: dict[tuple[str, str], Any], sample: Version
 ) -> None:
     withheld = sorted(sample.open("hcpcs_modifiers").filter(redistribution="withheld")["code"])
     assert search["withheld"].split(" ") == withheld
     for code in withheld:
         assert search["descriptions"].split("\n")[search["codes"].split(" ").index(code)] == ""
-        life = lives["modifiers", code]
+        life = histories["modifiers", code]
         assert all(span[text] is None for span in life["spans"] for text in _TEXTS)
         assert life["meanings"][0]["withheld_fields"] == list(_TEXTS)
 
 
-def test_a_target_of_another_owner_is_told_without_its_number(lives: dict[tuple[str, str], Any]) -> None:
-    of_others = [t for life in lives.values() for t in life.get("targets", []) if t["target_status"] == "not_ours"]
+def test_a_target_of_another_owner_is_told_without_its_number(histories: dict[tuple[str, str], Any]) -> None:
+    of_others = [t for life in histories.values() for t in life.get("targets", []) if t["target_status"] == "not_ours"]
     assert of_others
     assert {t["target"] for t in of_others} == {None}
     assert {t["target_system"] for t in of_others} <= {"CPT", "CDT"}
 
 
-def test_who_is_named_knows_by_whom(lives: dict[tuple[str, str], Any]) -> None:
+def test_who_is_named_knows_by_whom(histories: dict[tuple[str, str], Any]) -> None:
     named = {
         (code, t["target"])
-        for (_, code), life in lives.items()
+        for (_, code), life in histories.items()
         for t in life.get("targets", [])
         if t["target"] and t["target_episode"]
     }
-    naming = {(s["code"], code) for (_, code), life in lives.items() for s in life.get("sources", [])}
+    naming = {(s["code"], code) for (_, code), life in histories.items() for s in life.get("sources", [])}
     assert naming == named != set()
 
 
-def test_a_life_has_every_change_of_its_code(lives: dict[tuple[str, str], Any], sample: Version) -> None:
+def test_a_life_has_every_change_of_its_code(histories: dict[tuple[str, str], Any], sample: Version) -> None:
     keys = ("release_id", "change", "field", "agrees_with_cms")
     told = sorted(
-        (code, *(str(c[k]) for k in keys)) for (_, code), life in lives.items() for c in life.get("changes", [])
+        (code, *(str(c[k]) for k in keys)) for (_, code), life in histories.items() for c in life.get("changes", [])
     )
     changes = sample.open("hcpcs_changes").select("code", *keys)
     assert told == sorted((code, *map(str, row)) for code, *row in changes.iter_rows())

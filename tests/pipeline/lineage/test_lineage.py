@@ -174,10 +174,8 @@ def _asset_functions() -> dict[str, dg.AssetsDefinition]:
     made_by = (
         records.hcpcs_releases,
         records.hcpcs_release_records,
-        side_files.hcpcs_transactions,
         side_files.hcpcs_corrections,
-        side_files.hcpcs_unlisted_codes,
-        side_files.hcpcs_notes,
+        *side_files.SIDE_ASSETS,
         history.staged_episodes,
         history.hcpcs_changes,
         history.hcpcs_history,
@@ -202,12 +200,13 @@ def everything_from(staged: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """All tables made from the staged ones, by the assets' own functions, without Dagster."""
     frames = dict(staged)
     for made in dict.fromkeys(_asset_functions().values()):
+        tables = {name: key.to_user_string() for name, key in made.keys_by_input_name.items()}
         inputs = {name: of.dagster_type.typing_type for name, of in made.node_def.input_dict.items()}
         found = made(
             **{
-                name: frames[name].lazy() if kind is pl.LazyFrame else frames[name]
+                name: frames[tables[name]].lazy() if kind is pl.LazyFrame else frames[tables[name]]
                 for name, kind in inputs.items()
-                if name not in SOURCES
+                if tables[name] not in SOURCES
             },
             **dict.fromkeys(
                 made.required_resource_keys & {"run_context"}, _AnyReleases.of_archive(Outputs(Path("none")))

@@ -89,5 +89,5 @@ def test_an_unknown_code_and_an_archive_that_lost_or_changed_a_zip_are_told(
     with pytest.raises(ZipRefused, match="is missing: it was"):
         raw_lines(own_sample, code)
     (own_sample.archive / "index.json").unlink()
-    with pytest.raises(SourceError, match="does not hold"):
+    with pytest.raises(SourceError, match="no longer has"):
         raw_lines(own_sample, code)

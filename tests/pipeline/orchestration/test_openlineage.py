@@ -627,7 +627,7 @@ def test_settings_are_found_where_openlineages_client_looks(environment: pytest.
     assert of({}) == OpenLineageSettings()
     assert of({"OPENLINEAGE_URL": "http://x"}).sends and of({"OPENLINEAGE__TRANSPORT__TYPE": "http"}).sends
     missing = of({"OPENLINEAGE_CONFIG": "nowhere.yml"})
-    assert not missing.sends and missing.problem == "OPENLINEAGE_CONFIG names nowhere.yml, which is no file"
+    assert not missing.sends and missing.problem == "OPENLINEAGE_CONFIG names nowhere.yml, which is not a file"
     for place in (tmp_path / ".openlineage" / "openlineage.yml", tmp_path / "openlineage.yml"):
         place.parent.mkdir(exist_ok=True)
         place.write_text("transport: {type: console}\n", "utf-8")

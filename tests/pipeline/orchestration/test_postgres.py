@@ -8,12 +8,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy
-from conftest import REPOSITORY, Version, persistent_instance
+from conftest import REPOSITORY, Version, manifest_of, persistent_instance
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.refresh.refresh import StorageFailed, refresh
-from pipeline.versions.store import read_manifest
 
 
 def settings_of_the_documentation() -> str:
@@ -34,7 +33,7 @@ def test_a_refresh_on_postgresql_leaves_its_run_and_materializations_there(
     monkeypatch.setattr(dg.DagsterInstance, "from_config", staticmethod(persistent_instance))
     done = refresh(outputs, offered=sample_folder, dagster_home=home)
 
-    assert read_manifest(outputs.version(latest_version(outputs) or ""))["content"] == sample.content
+    assert manifest_of(outputs.version(latest_version(outputs) or ""))["content"] == sample.content
     assert not list(home.rglob("*.db")) and not outputs.dagster_home.exists()
     with dg.DagsterInstance.from_config(str(home)) as instance:
         (run,) = instance.get_runs()

@@ -53,7 +53,7 @@ def test_odd_file_names_are_reported_escaped_and_everything_else_is_loaded(tmp_p
         assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
         assert_plain(done.stdout, done.stderr)
         assert done.stdout.count(b"not HCPCS Level II") == 2
-    assert len(json.loads(done.stdout)["left"]) == 2
+    assert len(json.loads(done.stdout)["not_loaded"]) == 2
     index = json.loads((tmp_path / "outputs/archive/index.json").read_text())
     assert [z["name"] for z in index["zips"].values()] == ["janvier-\\udce9.zip"]
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from conftest import manifest_of
 
 from pipeline.refresh.exclusions import exclude, include
 from pipeline.refresh.refresh import refresh
-from pipeline.versions.store import read_manifest
 from sources.archive.archive import Archive
 from sources.errors import SourceError
 
 
 def releases_in(outputs, version):
     """Release and revision of each posting that a version was made of, and the manifest's exclusions."""
-    content = read_manifest(outputs.version(version))["content"]
+    content = manifest_of(outputs.version(version))["content"]
     return [(r["release_id"], r["revision"]) for r in content["releases"]], content["excluded"]
 
 

@@ -7,20 +7,27 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Said, latest_content
-from made_up import zip_of_codes
+from conftest import Said, manifest_of
+from made_up import posting, record
 from site_server import PAGE, SiteServer, html_with_200, status
 
 from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
 from pipeline.refresh.refresh import refresh
+from sources.sample.writer import release_zip
 from sources.site.client import FetchLimits
 from sources.site.polling import Site
 
 NAME = "{}-alpha-numeric-hcpcs-file.zip"
-CODES = ("A0001", "J1000")
 JULY = "/files/zip/july-2026-alpha-numeric-hcpcs-file.zip"
+
+
+def zip_of(release_id: str) -> bytes:
+    made = posting(release_id, record("A0001"), record("J1000"))
+    return release_zip(made.members, comment=b"")
 
 
 @pytest.fixture
@@ -28,7 +35,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[SiteServer]:
     monkeypatch.setattr("sources.site.polling.load_known_releases", lambda: ())
     monkeypatch.setattr("sources.site.polling.Site", functools.partial(Site, limits=FetchLimits(pause=0)))
     with SiteServer() as server:
-        server.put(JULY, zip_of_codes("2026-07", *CODES))
+        server.put(JULY, zip_of("2026-07"))
         yield server
 
 
@@ -36,7 +43,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[SiteServer]:
 def outputs_with_july(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("july")
     (folder / "in" / "2026-07").mkdir(parents=True)
-    (folder / "in" / "2026-07" / Path(JULY).name).write_bytes(zip_of_codes("2026-07", *CODES))
+    (folder / "in" / "2026-07" / Path(JULY).name).write_bytes(zip_of("2026-07"))
     refresh(Outputs(folder / "outputs"), offered=folder / "in")
     return folder / "outputs"
 
@@ -56,7 +63,11 @@ def refreshed(site: SiteServer, hcpcs: Callable[..., Said], tmp_path: Path) -> C
 
 
 def releases(folder: Path) -> set[str]:
-    return {r["release_id"] for r in latest_content(Outputs(folder / "outputs"))["releases"]}
+    outputs = Outputs(folder / "outputs")
+    version = latest_version(outputs)
+    assert version is not None
+    content: dict[str, Any] = manifest_of(outputs.version(version))["content"]
+    return {r["release_id"] for r in content["releases"]}
 
 
 #: Names and texts of links to a release, each to one of its own.
@@ -74,7 +85,7 @@ def test_a_link_whose_name_or_text_is_a_releases_is_followed(
 ) -> None:
     site.list_links([(JULY, "July 2026 file"), *LINKS.values()])
     for release_id, (href, _) in LINKS.items():
-        site.put(href, zip_of_codes(release_id, *CODES))
+        site.put(href, zip_of(release_id))
     done = refreshed()
     assert done.status == 0, done.err
     assert releases(tmp_path) == {"2026-07", *LINKS}
@@ -112,7 +123,7 @@ def test_a_release_behind_a_license_page_is_reported_and_never_followed(
 
 def test_a_pager_is_followed_within_bounds(site: SiteServer, refreshed: Callable[..., Said], tmp_path: Path) -> None:
     october = "/files/zip/october-2026-alpha-numeric-hcpcs-file.zip"
-    site.put(october, zip_of_codes("2026-10", *CODES))
+    site.put(october, zip_of("2026-10"))
     site.list_links([("?page=1", "Next"), ("?page=1", "Last"), ("?sort=desc", "Sort")])
     next_part = f'<a href="{JULY}">July 2026</a><a href="{october}">October 2026</a><a href="?page=0">First</a>'
     site._put(f"{PAGE}?page=1", next_part.encode(), "text/html")
@@ -132,7 +143,7 @@ def test_a_quarter_that_the_calendar_expects_and_the_page_lacks_is_reported(
     site: SiteServer, refreshed: Callable[..., Said]
 ) -> None:
     old = "/files/zip/july-2024-alpha-numeric-hcpcs-file.zip"
-    site.put(old, zip_of_codes("2024-07", *CODES))
+    site.put(old, zip_of("2024-07"))
     site.list_links([(old, "July 2024 file")])
     done = refreshed()
     assert done.status == 0 and "the page lists none after 2024-07" in done.out
@@ -175,8 +186,8 @@ def test_a_saved_page_without_releases_is_refused_by_name(refreshed: Callable[..
 def test_zips_that_are_named_are_fetched_and_no_page_is_asked_for(
     site: SiteServer, refreshed: Callable[..., Said], tmp_path: Path
 ) -> None:
-    site.put("/media/5", zip_of_codes("2026-04", *CODES))
-    site.put("/mirror/october-2026-alpha-numeric-hcpcs-file.zip", zip_of_codes("2026-10", *CODES))
+    site.put("/media/5", zip_of("2026-04"))
+    site.put("/mirror/october-2026-alpha-numeric-hcpcs-file.zip", zip_of("2026-10"))
     named = refreshed(
         "--zip", site.root + JULY, "--zip", site.root + "/mirror/october-2026-alpha-numeric-hcpcs-file.zip"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 from conftest import Said
 
@@ -61,6 +62,8 @@ def test_the_job_in_the_user_interface_reports_what_it_published(
     assert run_job(own_sample, "refresh", command)
     (notice,) = notices(tmp_path)
     assert (notice["event"], notice["version"]) == ("published", latest_version(own_sample))
+    releases = pl.read_parquet(own_sample.latest_link / "open" / "hcpcs_releases.parquet")["release_id"]
+    assert "2012-01" not in set(releases), "Dagster's partitions still have it"
     assert run_job(own_sample, "refresh", command)
     assert len(notices(tmp_path)) == 1  # nothing new
 
@@ -74,6 +77,33 @@ def test_the_job_in_the_user_interface_reports_a_failure_and_leaves_a_summary(
     assert (notice["event"], notice["version"]) == ("refused", latest_version(own_sample))
     assert "spans_do_not_overlap" in notice["text"]
     assert last_summary(own_sample)["error"] == notice["text"]
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut", "gone", "other code"])
+def test_the_job_in_the_user_interface_uses_no_staged_table_that_was_changed(
+    own_sample: Outputs, tmp_path: Path, command: str, hcpcs: Callable[..., Said], damage: str
+) -> None:
+    exclude(own_sample, "2012-01", "for the test")  # so that there is something to publish
+    before, path = latest_version(own_sample), own_sample.work / "staged_records" / "2019-01.parquet"
+    frame = pl.read_parquet(path)
+    if damage == "changed":
+        frame.with_columns(short_description=pl.lit("changed by hand")).write_parquet(path)
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "gone":
+        path.unlink()
+    else:
+        state = json.loads(own_sample.state.read_bytes())
+        state["staged"]["staged_records"]["2019-01"] = "of other code"
+        own_sample.state.write_text(json.dumps(state))
+    assert not run_job(own_sample, "refresh", command)
+    (notice,) = notices(tmp_path)
+    assert notice["event"] == "refused" and str(path) in notice["text"] and "hcpcs refresh --offline" in notice["text"]
+    assert latest_version(own_sample) == before
+    if damage == "changed":  # the command that the message names mends it, and the next run of the job goes through
+        assert hcpcs("refresh", "--offline", "--outputs", own_sample.folder).status == 0
+        assert pl.read_parquet(path).equals(frame) and latest_version(own_sample) != before
+        assert run_job(own_sample, "refresh", command)
 
 
 def test_the_job_of_sensor_and_schedule_reports_a_failure_and_leaves_a_summary(

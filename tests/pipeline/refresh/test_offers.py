@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Said, latest_content
+from conftest import Said, manifest_of
 from made_up import posting, record
 
 from hcpcs.paths import Outputs
+from hcpcs.version import latest_version
 from sources.archive.archive import Archive
 from sources.sample.writer import processing_notes, release_zip
 
@@ -23,18 +24,20 @@ OCTOBER = posting("2025-10", *RECORDS, record("J1000"), form="workbook")
 NOTES = {"proc_notes_OCT2025.txt": processing_notes({"0001": "Sample: a note"})}
 
 
-def packed(members: Mapping[str, bytes]) -> bytes:
+def compressed(members: Mapping[str, bytes]) -> bytes:
     return release_zip(members, comment=b"")
 
 
 def addendum_b() -> bytes:
     """A zip of another payment system, as it lies beside a release: codes, short words, a status; no HCPCS record."""
     rows = "HCPCS Code,Short Descriptor,SI,APC\r\nA0080,Sample ride,N,\r\nJ1000,Sample thing,K,9001\r\n"
-    return packed({"2025_January_Web_Addendum_B.csv": rows.encode(), "2025_January_Web_Addendum_B.pdf": b"%PDF-1.4"})
+    return compressed(
+        {"2025_January_Web_Addendum_B.csv": rows.encode(), "2025_January_Web_Addendum_B.pdf": b"%PDF-1.4"}
+    )
 
 
 def fee_schedule() -> bytes:
-    return packed(
+    return compressed(
         {"DMEPOS25_JAN.csv": b"HCPCS,Mod,JURIS,CATG,Ceiling\r\nA0080,,D,CR,10.00\r\n", "README.txt": b"DMEPOS"}
     )
 
@@ -52,10 +55,17 @@ def refreshed(hcpcs: Callable[..., Said], outputs: Outputs) -> Callable[..., Sai
     return call
 
 
+def content(outputs: Outputs) -> dict[str, Any]:
+    version = latest_version(outputs)
+    assert version is not None
+    found: dict[str, Any] = manifest_of(outputs.version(version))["content"]
+    return found
+
+
 def loaded(outputs: Outputs) -> dict[str, set[str]]:
     """The names of members by release, as the version states them."""
     found: dict[str, set[str]] = {}
-    for release in latest_content(outputs)["releases"]:
+    for release in content(outputs)["releases"]:
         found.setdefault(release["release_id"], set()).update(m["name"] for m in release["members"])
     return found
 
@@ -73,7 +83,7 @@ def test_zips_of_other_systems_are_left_with_the_reason_and_the_release_goes_in(
     refreshed: Callable[..., Said], outputs: Outputs, tmp_path: Path
 ) -> None:
     folder = tmp_path / "Downloads"
-    written(folder / JANUARY.name, packed(JANUARY.members))
+    written(folder / JANUARY.name, compressed(JANUARY.members))
     written(folder / "january-2025-opps-addendum-b.zip", addendum_b())
     written(folder / "dme25-a.zip", fee_schedule())
     written(folder / "photos.zip", b"PK\x03\x04 cut")
@@ -86,13 +96,13 @@ def test_zips_of_other_systems_are_left_with_the_reason_and_the_release_goes_in(
     assert len(list((outputs.archive / "zips").iterdir())) == 1
     again = refreshed(folder, "--json")
     assert again.status == 0 and json.loads(again.out)["is_new"] is False
-    assert set(json.loads(again.out)["left"]) == {"january-2025-opps-addendum-b.zip", "dme25-a.zip", "photos.zip"}
+    assert set(json.loads(again.out)["not_loaded"]) == {"january-2025-opps-addendum-b.zip", "dme25-a.zip", "photos.zip"}
 
 
 def test_a_zip_of_another_system_in_a_releases_folder_does_not_become_its_member(
     refreshed: Callable[..., Said], outputs: Outputs, tmp_path: Path
 ) -> None:
-    written(tmp_path / "in/2025-01/release.zip", packed(JANUARY.members))
+    written(tmp_path / "in/2025-01/release.zip", compressed(JANUARY.members))
     written(tmp_path / "in/2025-01/addendum_b.zip", addendum_b())
     done = refreshed(tmp_path / "in")
     assert done.status == 0, done.err
@@ -112,13 +122,13 @@ def test_a_folder_with_nothing_of_hcpcs_is_refused_with_each_reason(
 def test_a_side_zip_waits_until_its_release_comes(
     refreshed: Callable[..., Said], outputs: Outputs, tmp_path: Path
 ) -> None:
-    written(tmp_path / "in/2025-01/release.zip", packed(JANUARY.members))
-    written(tmp_path / "in/2025-10/october-2025-hcpcs-processing-notes.zip", packed(NOTES))
+    written(tmp_path / "in/2025-01/release.zip", compressed(JANUARY.members))
+    written(tmp_path / "in/2025-10/october-2025-hcpcs-processing-notes.zip", compressed(NOTES))
     first = refreshed(tmp_path / "in")
     assert first.status == 0, first.err
-    assert "october-2025-hcpcs-processing-notes.zip: waits until 2025-10 is loaded" in first.out
+    assert "october-2025-hcpcs-processing-notes.zip: not loaded until 2025-10 is" in first.out
     assert set(loaded(outputs)) == {"2025-01"}
-    written(tmp_path / "in/2025-10/release.zip", packed(OCTOBER.members))
+    written(tmp_path / "in/2025-10/release.zip", compressed(OCTOBER.members))
     assert refreshed(tmp_path / "in").status == 0
     assert loaded(outputs)["2025-10"] == {*OCTOBER.members, *NOTES}
 
@@ -134,7 +144,7 @@ def test_a_loose_code_file_is_taken_in(
     path = written(tmp_path / "Downloads" / name, data)
     done = refreshed(path)
     assert done.status == 0, done.err
-    assert f"packed {name} into " in done.out
+    assert f"compressed {name} into " in done.out
     assert loaded(outputs) == {"2025-01": {name}}
     kept = next((outputs.archive / "zips").iterdir()).read_bytes()
     assert zipfile.ZipFile(io.BytesIO(kept)).read(name) == data
@@ -154,15 +164,15 @@ def test_an_unpacked_folder_gives_what_its_zip_gives(
     written(tmp_path / "in/october-2025-alpha-numeric-hcpcs-file/shopping.txt", b"bread")
     assert refreshed(tmp_path / "in").status == 0
     other = Outputs(tmp_path / "other")
-    written(tmp_path / "zips/2025-10/release.zip", packed(members))
+    written(tmp_path / "zips/2025-10/release.zip", compressed(members))
     assert hcpcs("refresh", "--from", tmp_path / "zips", "--outputs", other.folder).status == 0
-    assert latest_content(outputs) == latest_content(other)
+    assert content(outputs) == content(other)
 
 
 def test_files_unpacked_beside_their_zip_change_nothing(
     refreshed: Callable[..., Said], outputs: Outputs, tmp_path: Path
 ) -> None:
-    written(tmp_path / "in/2025-01/release.zip", packed(JANUARY.members))
+    written(tmp_path / "in/2025-01/release.zip", compressed(JANUARY.members))
     for name, data in JANUARY.members.items():
         written(tmp_path / "in/2025-01" / name, data)
     assert refreshed(tmp_path / "in").status == 0
@@ -180,8 +190,8 @@ def test_loose_files_of_two_releases_in_one_folder_are_two_releases(
 
 
 def test_zips_in_a_zip_are_taken_in(refreshed: Callable[..., Said], outputs: Outputs, tmp_path: Path) -> None:
-    both = {"all/2025-01/a.zip": packed(JANUARY.members), f"all/{OCTOBER.name}": packed(OCTOBER.members)}
-    written(tmp_path / "in/everything.zip", packed(both))
+    both = {"all/2025-01/a.zip": compressed(JANUARY.members), f"all/{OCTOBER.name}": compressed(OCTOBER.members)}
+    written(tmp_path / "in/everything.zip", compressed(both))
     done = refreshed(tmp_path / "in")
     assert done.status == 0, done.err
     assert set(loaded(outputs)) == {"2025-01", "2025-10"}
@@ -192,7 +202,7 @@ def test_what_a_mac_adds_to_a_zip_is_no_member_and_no_finding(
     refreshed: Callable[..., Said], outputs: Outputs, tmp_path: Path, hcpcs: Callable[..., Said]
 ) -> None:
     junk = {f"__MACOSX/._{name}": b"\0\5\26\7 Mac" for name in JANUARY.members} | {".DS_Store": b"\0\0\0\1Bud1"}
-    written(tmp_path / "in/2025-01/a.zip", packed({**JANUARY.members, **junk}))
+    written(tmp_path / "in/2025-01/a.zip", compressed({**JANUARY.members, **junk}))
     assert refreshed(tmp_path / "in").status == 0
     assert loaded(outputs) == {"2025-01": set(JANUARY.members)}
     assert "MACOSX" not in hcpcs("findings", "2025-01", "--json", "--outputs", outputs.folder).out

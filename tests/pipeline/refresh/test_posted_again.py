@@ -57,7 +57,7 @@ def refreshed(hcpcs: Callable[..., Said], tmp_path: Path) -> Callable[..., Path]
 def revisions(tables: Path) -> list[tuple[Any, ...]]:
     """Revision, whether it is current, its form."""
     releases = pl.read_parquet(tables / "hcpcs_releases.parquet").sort("revision")
-    return releases.select("revision", "stands", "form").rows()
+    return releases.select("revision", "is_current", "form").rows()
 
 
 def words(tables: Path) -> str:

@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 import pyarrow.parquet
 import pytest
-from conftest import Version, persistent_instance, published
+from conftest import Version, content_of, manifest_of, persistent_instance, published
 from filelock import FileLock
 from made_up import Posting, posting, record
 
@@ -23,7 +23,7 @@ from hcpcs.version import latest_version
 from pipeline.refresh.refresh import refresh
 from pipeline.versions import publish as publishing
 from pipeline.versions import store as publish_state
-from pipeline.versions.store import all_versions, read_manifest
+from pipeline.versions.store import all_versions
 from pipeline.versions.writer import BeingWritten
 from schemas.registry import contracts
 from sources.archive.archive import Archive
@@ -135,7 +135,7 @@ def test_the_same_inputs_in_any_order_of_arrival_give_the_same_bytes(
         refresh(outputs, offered=offered)
     version = latest_version(outputs)
     assert version is not None
-    content = read_manifest(outputs.version(version))["content"]
+    content = manifest_of(outputs.version(version))["content"]
     assert content == sample.content
     for name in content["files"]:
         assert (outputs.version(version) / name).read_bytes() == (sample.folder / name).read_bytes()
@@ -188,7 +188,7 @@ def test_releases_and_postings_that_come_late_make_versions_of_the_newest_releas
     # The quarter posted again with another text: a revision that stands in the tables; the old one is kept.
     fourth = build(OCTOBER_AGAIN)
     assert fourth.id == "2025.10.4"
-    assert fourth.open("hcpcs_releases").select("release_id", "revision", "stands").rows() == [
+    assert fourth.open("hcpcs_releases").select("release_id", "revision", "is_current").rows() == [
         ("2025-01", 1, True),
         ("2025-10", 1, False),
         ("2025-10", 2, True),
@@ -262,14 +262,14 @@ def test_a_run_that_is_killed_leaves_the_latest_version_and_no_half_one(
 
 
 def _publish(outputs: Outputs, sample: Version, tables: dict[str, pl.LazyFrame]) -> publishing.PublishResult:
-    content = sample.content
+    content = content_of(sample.content)
     return publishing.publish(
         outputs,
         tables,
         policy=load_license_policy(),
-        releases=content["releases"],
-        missing=content["missing"],
-        excluded=content["excluded"],
+        releases=content.releases,
+        missing=content.missing,
+        excluded=content.excluded,
         is_sample=True,
     )
 

@@ -16,17 +16,18 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from conftest import REPOSITORY, missing, persistent_instance, published
+from conftest import REPOSITORY, manifest_of, missing, persistent_instance, published
 from filelock import FileLock
-from made_up import zip_of_codes
+from made_up import posting, record
 from site_server import SiteServer, hang_in_the_middle
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.orchestration.sensors import build_refresh_from_site_job, build_site_sensor
 from pipeline.refresh.refresh import refresh
-from pipeline.versions.store import all_versions, read_manifest, read_state
+from pipeline.versions.store import all_versions, read_state
 from sources.archive.archive import Archive
+from sources.sample.writer import release_zip
 from sources.site.client import FetchLimits
 from sources.site.polling import Poll, Site
 
@@ -98,6 +99,12 @@ def said(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+def zip_of(release_id: str, *codes: str) -> bytes:
+    """The bytes of a posting with these codes, without the sample's mark: no site is asked for the sample."""
+    made = posting(release_id, *(record(c) for c in codes))
+    return release_zip(made.members, date=made.date, comment=b"")
+
+
 def folder_of(root: Path, release_id: str, body: bytes) -> Path:
     """A folder of releases with this one in it."""
     path = root / release_id / f"{release_id}.zip"
@@ -110,13 +117,13 @@ def content_of(outputs: Outputs) -> bytes:
     """The latest version's content as bytes: what decides whether two versions are the same."""
     version = latest_version(outputs)
     assert version is not None
-    content = read_manifest(outputs.version(version))["content"]
+    content = manifest_of(outputs.version(version))["content"]
     for name in content["files"]:
         assert (outputs.version(version) / name).stat().st_size == content["files"][name]["bytes"]
     return json.dumps(content, ensure_ascii=False).encode()
 
 
-JULYS, OCTOBERS = zip_of_codes("2026-07", "A0001", "J1000"), zip_of_codes("2026-10", "A0001", "J1000", "J2000")
+JULYS, OCTOBERS = zip_of("2026-07", "A0001", "J1000"), zip_of("2026-10", "A0001", "J1000", "J2000")
 
 
 @dataclass(frozen=True)
@@ -210,7 +217,7 @@ def test_two_processes_at_once_publish_one_version(
     outputs = undisturbed.copy(tmp_path / "outputs")
     asked: tuple[object, ...] = ("--site", server.url)
     told = _both_at_once(outputs, asked, asked)
-    assert sorted("nothing new: version 2026.10.1 stands" in out for out in told) == [False, True]
+    assert sorted("nothing new: version 2026.10.1 is current" in out for out in told) == [False, True]
     assert all_versions(outputs) == ["2026.07.1", "2026.10.1"]
     assert content_of(outputs) == undisturbed.content
 
@@ -293,7 +300,7 @@ def test_killed_while_fetching_the_next_run_ends_as_if_nothing_had_been(
         ),
         pytest.param("pipeline.refresh.refresh:write_state", 1, id="before the state", marks=pytest.mark.slow),
         pytest.param(
-            "pipeline.refresh.refresh:write_run_summary", 1, id="before the run's summary", marks=pytest.mark.slow
+            "pipeline.versions.store:RunSummary.write", 1, id="before the run's summary", marks=pytest.mark.slow
         ),
     ],
 )
@@ -346,9 +353,7 @@ def test_a_run_that_died_with_its_machine_does_not_hold_up_the_sensor(monkeypatc
             "pipeline.versions.publish:write_published_table", 5, id="for a published table", marks=pytest.mark.slow
         ),
         pytest.param("pipeline.versions.publish:set_latest", 1, id="for latest.json"),
-        pytest.param(
-            "pipeline.refresh.refresh:write_run_summary", 1, id="for the run's summary", marks=pytest.mark.slow
-        ),
+        pytest.param("pipeline.versions.store:RunSummary.write", 1, id="for the run's summary", marks=pytest.mark.slow),
     ],
 )
 def test_without_room_on_the_disk_it_says_so_and_loses_nothing(

@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import published
-from made_up import zip_of_codes
+from conftest import manifest_of, published
+from made_up import posting, record
 from site_server import SiteServer, html_with_200, status
 
 from hcpcs.cli import main as command_line
 from hcpcs.paths import Outputs
 from pipeline.refresh.refresh import RefreshResult, refresh
-from pipeline.versions.store import read_manifest
+from sources.sample.writer import release_zip
 from sources.site.client import FetchFailed, FetchLimits
 from sources.site.polling import Site
 
@@ -24,10 +24,11 @@ OCTOBER = "/files/zip/october-2026-alpha-numeric-hcpcs-file.zip"
 
 
 def zip_of(folder: Path, release_id: str, *codes: str) -> bytes:
-    """The bytes of a posting with these codes, which is in the folder too."""
-    path = folder / release_id / f"{release_id}.zip"
+    """The bytes of a posting with these codes, without the sample's mark: no site is asked for the sample."""
+    made = posting(release_id, *(record(c) for c in codes))
+    path = folder / release_id / made.name
     path.parent.mkdir(parents=True)
-    path.write_bytes(zip_of_codes(release_id, *codes))
+    path.write_bytes(release_zip(made.members, date=made.date, comment=b""))
     return path.read_bytes()
 
 
@@ -48,7 +49,7 @@ def refreshed(server: SiteServer, outputs: Outputs) -> RefreshResult:
 
 def content(outputs: Outputs, version: str) -> dict:
     """The manifest's part that decides."""
-    return read_manifest(outputs.version(version))["content"]
+    return manifest_of(outputs.version(version))["content"]
 
 
 def test_a_refresh_from_the_site_gives_what_the_same_zips_give_from_a_folder(server, tmp_path):

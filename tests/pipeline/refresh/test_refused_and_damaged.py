@@ -13,12 +13,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import Said, latest_content, published
-from made_up import Posting, posting, record, zip_of_codes
-from site_server import SiteServer
+from conftest import Said, manifest_of, published
+from made_up import Posting, posting, record
 
 from hcpcs.paths import Outputs
 from pipeline.refresh.refresh import refresh
+from pipeline.versions.store import latest_version
 from schemas.contract import ContractViolation
 
 RECORDS = (record("A1"), record("A0080"), record("V5364"))
@@ -32,6 +32,13 @@ def offered(folder: Path, *postings: Posting) -> Path:
     for one in postings:
         one.write(folder)
     return folder
+
+
+def contents(outputs: Outputs) -> dict[str, Any]:
+    version = latest_version(outputs)
+    assert version is not None
+    content: dict[str, Any] = manifest_of(outputs.version(version))["content"]
+    return content
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     refresh(january, offered=offered(folder / "in", JANUARY))
     shutil.copytree(january.folder, both.folder, symlinks=True)
     refresh(both, offered=offered(folder / "more", OCTOBER))
-    return Undisturbed(january, latest_content(both))
+    return Undisturbed(january, contents(both))
 
 
 @pytest.fixture
@@ -129,7 +136,7 @@ def test_after_refusals_at_every_step_the_next_refresh_is_as_if_nothing_had_been
     good = offered(tmp_path / "good", OCTOBER)
     done = hcpcs("refresh", "--from", good, "--outputs", january.folder, "--json")
     assert done.status == 0, done.err
-    assert latest_content(january) == undisturbed.content
+    assert contents(january) == undisturbed.content
 
 
 def test_a_refused_build_names_what_was_offered_and_the_way_out(
@@ -144,7 +151,7 @@ def test_a_refused_build_names_what_was_offered_and_the_way_out(
     assert excluded.status == 0, excluded.err
     done = hcpcs("refresh", "--from", folder, "--outputs", january.folder)
     assert done.status == 0, done.err
-    assert {r["release_id"] for r in latest_content(january)["releases"]} == {"2025-01"}
+    assert {r["release_id"] for r in contents(january)["releases"]} == {"2025-01"}
 
 
 def test_a_refused_file_whose_name_looks_like_a_code_is_left_out_with_skip_bad(
@@ -154,8 +161,8 @@ def test_a_refused_file_whose_name_looks_like_a_code_is_left_out_with_skip_bad(
     (folder / "2025-10" / "99213.zip").write_bytes(b"no zip at all")
     done = hcpcs("refresh", "--from", folder, "--skip-bad", "--outputs", january.folder)
     assert done.status == 0, done.err
-    assert {r["release_id"] for r in latest_content(january)["releases"]} == {"2025-01", "2025-10"}
-    (missing,) = latest_content(january)["missing"]
+    assert {r["release_id"] for r in contents(january)["releases"]} == {"2025-01", "2025-10"}
+    (missing,) = contents(january)["missing"]
     assert "99213" not in missing
 
 
@@ -203,7 +210,7 @@ def test_a_damaged_staged_table_is_made_again(
     damage(january.work / table / "2025-01.parquet")
     done = hcpcs("refresh", "--from", offered(tmp_path / "in", OCTOBER), "--outputs", january.folder)
     assert done.status == 0, done.err
-    assert latest_content(january) == undisturbed.content
+    assert contents(january) == undisturbed.content
 
 
 def flip(path: Path) -> None:
@@ -232,18 +239,17 @@ def test_a_flipped_byte_in_the_archive_is_reported_and_the_good_zip_heals_it(
     assert json.loads(hcpcs("status", "--json", "--outputs", january.folder).out)["damaged"] == []
 
 
-JULY = "/files/zip/july-2026-alpha-numeric-hcpcs-file.zip"
-
-
 def test_a_lost_zip_is_fetched_anew_from_the_site(
     hcpcs: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from site_server import SiteServer
+    from test_refresh_from_site import JULY, zip_of
 
     monkeypatch.setattr("sources.site.polling.load_known_releases", lambda: ())
     outputs = Outputs(tmp_path / "outputs")
     with SiteServer() as site:
         site.list_links([(JULY, "July 2026 file")])
-        site.put(JULY, zip_of_codes("2026-07", "A0001"))
+        site.put(JULY, zip_of(tmp_path / "made", "2026-07", "A0001"))
         assert hcpcs("refresh", "--site", site.url, "--outputs", outputs.folder).status == 0
         (kept,) = (outputs.archive / "zips").glob("*.zip")
         flip(kept)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import Said, published
+from conftest import Said, manifest_of, published
 from made_up import Posting, posting, record
 
 from hcpcs.paths import Outputs
 from pipeline.refresh.refresh import refresh
 from pipeline.transforms.corrections import corrections_in_records
-from pipeline.versions.store import latest_version, read_manifest
+from pipeline.versions.store import latest_version
 from sources.sample.writer import SampleRecord
 
 DAY_AFTER = dt.date(2016, 7, 1)
@@ -91,7 +91,7 @@ def test_losses_are_accepted_once_and_for_all_later_refreshes_and_the_manifest_s
     refused_for_losses(hcpcs, outputs, tmp_path / "second", posting("2017-01", *ALL))
     accepted = hcpcs("refresh", "--from", tmp_path / "second", "--outputs", outputs.folder, "--accept-losses")
     assert (accepted.status, accepted.err) == (0, "")
-    (words,) = read_manifest(outputs.latest_link)["content"]["accepted_losses"].values()
+    (words,) = manifest_of(outputs.latest_link)["content"]["accepted_losses"].values()
     assert words.startswith("2017-01 lacks 12 of the 12 modifiers of 2016-01")
 
     # The release stays accepted beside the next one, which has the modifiers again.
@@ -111,8 +111,8 @@ def test_skip_bad_leaves_out_every_release_that_lacks_codes(hcpcs: Callable[...,
         one.write(tmp_path / "offered")
     outputs = Outputs(tmp_path / "outputs")
     said = hcpcs("refresh", "--from", tmp_path / "offered", "--outputs", outputs.folder, "--skip-bad")
-    assert said.status == 0 and "left out 2017-01: 2017-01 lacks" in said.out
-    content = read_manifest(outputs.latest_link)["content"]
+    assert said.status == 0 and "not loaded: 2017-01 lacks" in said.out
+    content = manifest_of(outputs.latest_link)["content"]
     assert [r["release_id"] for r in content["releases"]] == ["2016-01", "2019-01"]
     assert set(content["missing"]) == {"2017-01", "2018-01"}
 

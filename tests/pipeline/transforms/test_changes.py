@@ -353,23 +353,6 @@ def test_what_a_repost_leaves_out_has_vanished_however_old():
     assert found.select("code", "change").rows() == [("Z0001", "vanished")]
 
 
-def test_what_a_repost_leaves_out_is_not_purged_by_the_purge_that_comes_later():
-    old = {"end": "2010-12-31"}
-    found = changes_between_releases(
-        frame(
-            record("2016-01", **old),
-            record("2016-01", **old, revision=3),
-            *(record("2016-01", code="Z0002", revision=revision) for revision in (1, 2, 3)),
-            record("2017-01", code="Z0002"),
-        )
-    )
-    gone = found.filter(pl.col("change").is_in(["vanished", "purged"]))
-    assert gone.select("release_id", "revision", "change").rows() == [
-        ("2016-01", 2, "vanished"),
-        ("2017-01", 1, "purged"),
-    ]
-
-
 def test_records_of_older_revisions_take_the_episode_of_the_one_that_stands():
     records = frame(
         record("2016-01"),
@@ -377,7 +360,7 @@ def test_records_of_older_revisions_take_the_episode_of_the_one_that_stands():
         record("2017-01", added="2017-01-01", revision=2),
         record("2017-01", code="Z0002"),
     ).drop("episode")
-    standing = pl.DataFrame(
+    current = pl.DataFrame(
         {
             "kind": ["procedure", "procedure"],
             "code": ["Z0001", "Z0001"],
@@ -385,7 +368,7 @@ def test_records_of_older_revisions_take_the_episode_of_the_one_that_stands():
             "episode": pl.Series([1, 2], dtype=pl.Int32),
         }
     )
-    found = with_current_episodes(records, standing).filter(pl.col("code") != FILLER)
+    found = with_current_episodes(records, current).filter(pl.col("code") != FILLER)
     assert found.select("code", "release_id", "revision", "episode").rows() == [
         ("Z0001", "2016-01", 1, 1),
         ("Z0001", "2017-01", 1, 2),

@@ -88,8 +88,8 @@ def days(*records: dict[str, Any], held: tuple[str, ...] = ()) -> list[tuple[str
 
 
 def states(*records: dict[str, Any], held: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    lives = episodes_of_records(frame(*records, held=held))
-    return latest_states(lives, history_from_records(lives)).filter(pl.col("code") == "Z0001").rows(named=True)
+    histories = episodes_of_records(frame(*records, held=held))
+    return latest_states(histories, history_from_records(histories)).filter(pl.col("code") == "Z0001").rows(named=True)
 
 
 # --- where a span begins ---
@@ -338,16 +338,16 @@ def test_a_code_dropped_with_no_end_or_before_it_was_due_is_terminated():
 
 def test_one_old_code_missing_where_its_like_are_kept_is_no_purge():
     kept = [record(r, code=f"Z000{n}", end="2012-12-31") for r in ("2016-01", "2017-01") for n in (2, 3, 4)]
-    lives = episodes_of_records(frame(record("2016-01", end="2012-12-31"), *kept))
-    (row,) = vanished_codes(lives).rows(named=True)
+    histories = episodes_of_records(frame(record("2016-01", end="2012-12-31"), *kept))
+    (row,) = vanished_codes(histories).rows(named=True)
     assert (row["code"], row["reason"], row["severity"]) == ("Z0001", "ended_not_due", "warning")
 
 
 def test_a_purge_by_a_release_not_held_is_a_purge():
     """2017 and 2019 are held: codes ended in 2013 left with 2018, those ended in 2014 stayed."""
     kept = [record(r, code=f"Z000{n}", end="2014-12-31") for r in ("2017-01", "2019-01") for n in (2, 3)]
-    lives = episodes_of_records(frame(record("2017-01", end="2013-12-31"), *kept))
-    assert departures(lives)["is_purge"].to_list() == [True]
+    histories = episodes_of_records(frame(record("2017-01", end="2013-12-31"), *kept))
+    assert departures(histories)["is_purge"].to_list() == [True]
 
 
 def test_exactly_the_last_episode_is_current():
@@ -364,14 +364,14 @@ def test_a_latest_state_keeps_the_action_date_that_the_newest_release_leaves_bla
 
 
 def test_why_a_code_vanished_is_told():
-    lives = frame(
+    histories = frame(
         record("2012-01", code="Z0001"),
         record("2012-01", code="Z0002"),
         record("2017-01", code="Z0002"),
         record("2012-01", code="Z0003", end="2013-01-01"),
         held=("2016-01",),
     )
-    found = vanished_codes(episodes_of_records(lives)).select("code", "reason", "severity").rows()
+    found = vanished_codes(episodes_of_records(histories)).select("code", "reason", "severity").rows()
     assert found == [
         ("Z0001", "no_end_stated", "warning"),
         ("Z0002", "restored", "info"),
@@ -380,8 +380,8 @@ def test_why_a_code_vanished_is_told():
 
 
 def test_so_long_between_two_releases_a_code_may_have_ended_and_been_purged_unseen():
-    lives = episodes_of_records(frame(record("2012-01"), held=("2017-01",)))
-    assert vanished_codes(lives).select("reason", "severity").rows() == [("unseen_end", "info")]
+    histories = episodes_of_records(frame(record("2012-01"), held=("2017-01",)))
+    assert vanished_codes(histories).select("reason", "severity").rows() == [("unseen_end", "info")]
 
 
 # --- the checks can fail ---
@@ -389,8 +389,8 @@ def test_so_long_between_two_releases_a_code_may_have_ended_and_been_purged_unse
 
 @pytest.fixture
 def two_spans() -> tuple[pl.DataFrame, pl.DataFrame]:
-    lives = episodes_of_records(frame(record("2016-01"), record("2017-01", "Rubber duck, green")))
-    return lives, history_from_records(lives)
+    histories = episodes_of_records(frame(record("2016-01"), record("2017-01", "Rubber duck, green")))
+    return histories, history_from_records(histories)
 
 
 def test_overlapping_spans_are_found(two_spans):
@@ -402,24 +402,24 @@ def test_overlapping_spans_are_found(two_spans):
 
 
 def test_records_that_no_span_or_two_cover_are_found(two_spans):
-    lives, history = two_spans
-    assert uncovered_records(lives, history).is_empty()
+    histories, history = two_spans
+    assert uncovered_records(histories, history).is_empty()
     short = history.filter(~((pl.col("code") == "Z0001") & (pl.col("span_number") == 2)))
-    assert uncovered_records(lives, short).select("release_id", "spans").rows() == [("2017-01", 0)]
+    assert uncovered_records(histories, short).select("release_id", "spans").rows() == [("2017-01", 0)]
     twice = history.with_columns(last_release=pl.lit("2017-01"))
-    assert uncovered_records(lives, twice).select("release_id", "spans").rows() == [("2017-01", 2)]
+    assert uncovered_records(histories, twice).select("release_id", "spans").rows() == [("2017-01", 2)]
 
 
 def test_a_span_that_says_other_than_its_records_is_found(two_spans):
-    lives, history = two_spans
-    assert records_unlike_span(lives, history).is_empty()
+    histories, history = two_spans
+    assert records_unlike_span(histories, history).is_empty()
     wrong = history.with_columns(pl.lit("Tin whistle").alias("long_description"))
-    assert records_unlike_span(lives, wrong).filter(pl.col("code") == "Z0001").height == 2
+    assert records_unlike_span(histories, wrong).filter(pl.col("code") == "Z0001").height == 2
 
 
 def test_a_code_with_two_current_episodes_is_found(two_spans):
-    lives, history = two_spans
-    found = latest_states(lives, history)
+    histories, history = two_spans
+    found = latest_states(histories, history)
     assert codes_without_one_current_episode(found).is_empty()
     assert codes_without_one_current_episode(pl.concat([found, found])).height == 2
 
@@ -431,7 +431,7 @@ DAYS = st.integers(0, 40).map(lambda quarters: dt.date(2011 + quarters // 4, 1 +
 
 
 @st.composite
-def lives(draw: st.DrawFn) -> pl.DataFrame:
+def histories(draw: st.DrawFn) -> pl.DataFrame:
     rows = []
     for number in range(draw(st.integers(1, 4))):
         for release in RELEASES:
@@ -455,7 +455,7 @@ def lives(draw: st.DrawFn) -> pl.DataFrame:
 
 
 @settings(max_examples=200, deadline=None)
-@given(lives())
+@given(histories())
 def test_whatever_cms_states_spans_do_not_overlap_and_cover_every_record_once(records):
     numbered = episodes_of_records(records)
     history = history_from_records(numbered)
@@ -469,7 +469,7 @@ def test_whatever_cms_states_spans_do_not_overlap_and_cover_every_record_once(re
 
 
 @settings(max_examples=50, deadline=None)
-@given(lives(), st.randoms())
+@given(histories(), st.randoms())
 def test_the_order_in_which_records_arrive_changes_nothing(records, random):
     rows = records.rows()
     random.shuffle(rows)

@@ -56,7 +56,10 @@ def test_every_table_with_descriptions_masks_those_of_others() -> None:
         ("t,c,cites_cpt_or_cdt,keep,", "line 2: no reason"),
         ("t,c,because,keep,why", "line 2: condition 'because'"),
         ("t,c,cites_cpt_or_cdt,hide,why", "line 2: action 'hide'"),
-        ("t,c,cites_cpt_or_cdt,keep,why\nt,c,cites_cpt_or_cdt,mask,why", "line 3: t, c, cites_cpt_or_cdt stands twice"),
+        (
+            "t,c,cites_cpt_or_cdt,keep,why\nt,c,cites_cpt_or_cdt,mask,why",
+            "line 3: t, c, cites_cpt_or_cdt appears twice",
+        ),
     ],
 )
 def test_a_broken_policy_is_refused_with_its_line(tmp_path: Path, line: str, what: str) -> None:

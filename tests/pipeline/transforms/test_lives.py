@@ -46,7 +46,7 @@ class Meaning:
 
 
 @st.composite
-def lives(draw: st.DrawFn) -> list[Meaning]:
+def histories(draw: st.DrawFn) -> list[Meaning]:
     """One to three meanings, one after the other; each year's release sees at most one change."""
     meanings: list[Meaning] = []
     year = draw(st.integers(FIRST_YEAR, FIRST_YEAR + 3))
@@ -111,7 +111,7 @@ def released(lives_by_code: dict[str, list[Meaning]], *, as_text: bool) -> pl.Da
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(lives(), min_size=1, max_size=8), st.booleans())
+@given(st.lists(histories(), min_size=1, max_size=8), st.booleans())
 def test_lives_written_as_releases_are_read_back_as_they_were_made_up(made_up, as_text):
     by_code = {f"J{1000 + n}": life for n, life in enumerate(made_up)}
     # A code that never changes stands in every release, so that each year has one.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import Any
 
 import pyarrow.parquet
-from conftest import Version
+from conftest import Version, content_of
 from engines import engines_python
 
 from pipeline.versions.descriptors import croissant, datapackage
@@ -18,8 +19,9 @@ import json, sys
 import mlcroissant
 dataset = mlcroissant.Dataset(jsonld=sys.argv[1] + "/croissant.json")
 issues = dataset.metadata.ctx.issues
+about = {"version": dataset.metadata.version, "cite": dataset.metadata.cite_as, "warnings": sorted(issues.warnings)}
 code = next(iter(dataset.records("hcpcs_codes")))["hcpcs_codes/code"].decode()
-print(json.dumps({"errors": sorted(issues.errors), "sets": len(dataset.metadata.record_sets), "code": code}))
+print(json.dumps({"errors": sorted(issues.errors), "sets": len(dataset.metadata.record_sets), "code": code} | about))
 """
 _VALIDATE_DATAPACKAGE = """
 import json, sys
@@ -73,16 +75,17 @@ def test_licenses_lie_beside_and_sources_are_the_standing_releases(sample: Versi
     package = descriptor(sample, "datapackage.json")
     for license_ in [*package["licenses"], *(x for r in package["resources"] for x in r["licenses"])]:
         assert license_["path"] in sample.content["files"]
-    standing = [r for r in sample.content["releases"] if r["stands"]]
-    assert len(package["sources"]) == len(standing)
+    current = [r for r in sample.content["releases"] if r["is_current"]]
+    assert len(package["sources"]) == len(current)
     derived = descriptor(sample, "croissant.json")["prov:wasDerivedFrom"]
-    assert {d["sha256"] for d in derived} == {m["sha256"] for r in standing for m in r["members"]}
+    assert {d["sha256"] for d in derived} == {m["sha256"] for r in current for m in r["members"]}
 
 
 def test_descriptors_are_pure_functions_of_the_content(sample: Version) -> None:
     licenses = sample.open("licenses")
     for name, make in (("datapackage.json", datapackage), ("croissant.json", croissant)):
-        assert make(sample.content, licenses) == make(sample.content, licenses) == descriptor(sample, name)
+        content = content_of(sample.content)
+        assert make(content, licenses) == make(content, licenses) == descriptor(sample, name)
         text = (sample.folder / name).read_text("utf-8")
         assert sample.id not in text
         assert str(sample.outputs.folder) not in text
@@ -96,7 +99,12 @@ def test_the_sample_says_that_it_is_made_up(sample: Version) -> None:
 
 def test_croissants_own_validator_accepts_it_and_reads_a_table_by_it(sample: Version) -> None:
     report = validated(_VALIDATE_CROISSANT, sample, "mlcroissant")
+    about = {name: report.pop(name) for name in ("version", "cite", "warnings")}
     assert report == {"errors": [], "sets": len(contracts()), "code": sample.open("hcpcs_codes")["code"][0]}
+    assert about["warnings"] == []
+    # The newest release, and a hash that other rows change.
+    assert re.fullmatch(r"2025\.10\.0\+[0-9a-f]{12}", about["version"])
+    assert about["cite"].startswith("@misc{hcpcs, author = {{Made up}}") and about["version"] in about["cite"]
 
 
 def test_frictionless_own_validator_accepts_it(sample: Version) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet
 import pytest
-from conftest import Version
+from conftest import Version, content_of
 
-from hcpcs.manifest import SCHEMA_VERSION, ManifestDamaged, file_entries, json_bytes, load_manifest, sealed
+from hcpcs.manifest import SCHEMA_VERSION, Manifest, ManifestDamaged, json_bytes, sealed
 from hcpcs.paths import Outputs
 from pipeline.versions.diff import changes_markdown, diff
 from pipeline.versions.license_gate import check_version
@@ -48,7 +48,7 @@ def _publish(outputs: Outputs, frames: dict[str, pl.DataFrame], content: dict[st
         outputs,
         {name: frame.lazy() for name, frame in frames.items()},
         policy=load_license_policy(),
-        releases=content["releases"],
+        releases=content_of(content).releases,
         missing={},
         excluded={},
         is_sample=True,
@@ -59,7 +59,7 @@ def _publish(outputs: Outputs, frames: dict[str, pl.DataFrame], content: dict[st
 def test_a_version_differs_in_nothing_from_itself(sample: Version) -> None:
     same = diff(sample.folder, sample.folder)
     assert same.is_same
-    assert "nothing differs" in same.as_text()
+    assert "no differences" in same.as_text()
     assert same.codes == ()
 
 
@@ -132,7 +132,7 @@ def test_tables_columns_and_releases_are_compared(sample: Version, tmp_path: Pat
 
 def test_changes_md_of_a_first_version_lists_its_tables_and_belongs_to_build(sample: Version) -> None:
     text = (sample.folder / "CHANGES.md").read_text("utf-8")
-    assert text == changes_markdown(None, sample.folder, sample.content, sample.id)
+    assert text == changes_markdown(None, sample.folder, content_of(sample.content), sample.id)
     assert f"| hcpcs_codes | {sample.open('hcpcs_codes').height:,} |" in text
     assert "CHANGES.md" not in sample.content["files"]
     assert "CHANGES.md" in sample.manifest["build"]["files"]
@@ -162,8 +162,8 @@ def test_changes_md_names_codes_and_fields_but_gives_no_value_and_no_code_of_oth
     assert "- and 1 of other owners" in text
     for words in ("12345", "withheld words", "Cites"):
         assert words not in text
-    manifest = load_manifest((after / "manifest.json").read_bytes(), "after")
-    check_version(after, load_license_policy(), file_entries(manifest))
+    manifest = Manifest.from_json((after / "manifest.json").read_bytes(), "after")
+    check_version(after, load_license_policy(), manifest.files)
 
 
 def test_a_damaged_predecessor_keeps_nothing_from_being_published(
@@ -171,7 +171,7 @@ def test_a_damaged_predecessor_keeps_nothing_from_being_published(
 ) -> None:
     before, after = successor(hcpcs_modifiers=lambda f: f.slice(1))
     (before / "manifest.json").write_bytes(b"{")
-    text = changes_markdown(before, after, sample.content, "2099.01.1")
+    text = changes_markdown(before, after, content_of(sample.content), "2099.01.1")
     assert "damaged" in text
 
 

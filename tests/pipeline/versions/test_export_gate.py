@@ -20,7 +20,7 @@ import xlsxwriter
 from conftest import Said, Version
 
 from hcpcs.export.registry import ExportFormat, export, formats
-from hcpcs.version import Version as PublishResult
+from hcpcs.version import Version as PublishedVersion
 from pipeline.versions.export_gate import check_export
 from pipeline.versions.license_gate import LicenseLeak
 
@@ -87,7 +87,7 @@ FILES: dict[str, Write] = {
 
 
 def form_of(write: Write, text: str, name: str) -> ExportFormat:
-    def make(_: PublishResult, path: Path, options: object) -> list[str]:
+    def make(_: PublishedVersion, path: Path, options: object) -> list[str]:
         write(path, text)
         return [name]
 
@@ -99,7 +99,7 @@ def test_a_leak_in_any_kind_of_file_is_refused_and_the_destination_stays(
     sample: Version, tmp_path: Path, name: str
 ) -> None:
     target = tmp_path / "target"
-    version = PublishResult(sample.folder)
+    version = PublishedVersion(sample.folder)
     clean = form_of(FILES[name], PLAIN, name)
     export(version, clean, target, check=lambda path: check_export(path, clean))
     before = target.read_bytes()

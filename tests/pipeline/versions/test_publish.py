@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet
 import pytest
-from conftest import Version, published
+from conftest import Version, content_of, published
 
 from hcpcs.paths import Outputs
 from pipeline.versions import publish as publishing
@@ -38,8 +38,8 @@ def tables(sample: Version) -> dict[str, pl.LazyFrame]:
 def publish(
     outputs: Outputs, sample: Version, tables: Mapping[str, pl.LazyFrame], **changed: Any
 ) -> publishing.PublishResult:
-    content = sample.content
-    about = {name: content[name] for name in ("releases", "missing", "excluded", "is_sample")}
+    content = content_of(sample.content)
+    about = {name: getattr(content, name) for name in ("releases", "missing", "excluded", "is_sample")}
     return publishing.publish(outputs, tables, policy=load_license_policy(), **(about | changed))
 
 

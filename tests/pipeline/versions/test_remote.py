@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import json
 import os
 import random
@@ -12,18 +10,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY, Version
-from moto.server import ThreadedMotoServer
+from conftest import REPOSITORY, Version, files_of
+from servers import s3_server, served
 
-from hcpcs.manifest import file_entries, json_bytes, load_manifest, sealed
+from hcpcs.manifest import json_bytes, sealed
 from hcpcs.paths import Outputs
 from pipeline.versions.object_store import ObjectStore, TargetRefused
 from pipeline.versions.published_target import LATEST
@@ -34,39 +29,9 @@ from sources.errors import SourceError
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    """A server on the loopback address that speaks S3 and honors conditional writes; gives the URL of a bucket."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/bucket", method="PUT"))
-    stated = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "made-up",
-        "AWS_SECRET_ACCESS_KEY": "made-up",
-        "AWS_REGION": "us-east-1",
-        "AWS_ALLOW_HTTP": "true",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in stated.items():
-            patch.setenv(name, value)
-        yield "s3://bucket"
-    server.stop()
-
-
-class _SilentHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """A folder behind a plain web server on the loopback address; gives its URL."""
-    handler = functools.partial(_SilentHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    """The URL of a bucket."""
+    with s3_server() as server:
+        yield server.bucket
 
 
 @pytest.fixture(params=["s3", "folder"])
@@ -236,7 +201,7 @@ def is_whole(target: str) -> bool:
     store = ObjectStore(target)
     pointer = json.loads(store.read(LATEST) or b"{}")
     data = store.read(f"{pointer['path']}/manifest.json") or b""
-    entries = file_entries(load_manifest(data, target))
+    entries = files_of(json.loads(data))
     lying = {n: store.read(f"{pointer['path']}/{n}") or b"" for n in entries}
     return hashlib.sha256(data).hexdigest() == pointer["manifest_sha256"] and all(
         hashlib.sha256(lying[n]).hexdigest() == e["sha256"] for n, e in entries.items()
@@ -250,7 +215,7 @@ def rewritten(renamed: Callable[..., Path]) -> Callable[..., Path]:
     def make(version: str) -> Path:
         folder = renamed(version)
         manifest = json.loads((folder / "manifest.json").read_bytes())
-        for name, entry in file_entries(manifest).items():
+        for name, entry in files_of(manifest).items():
             with (folder / name).open("ab") as file:
                 file.write(version.encode())
             data = (folder / name).read_bytes()
@@ -266,7 +231,7 @@ def test_killed_at_any_point_the_pointers_version_is_whole_and_publishing_goes_o
     sample: Version, target: str, rewritten: Callable[..., Path]
 ) -> None:
     publish_to(sample.folder, target)
-    files = len(file_entries(sample.manifest))
+    files = len(files_of(sample.manifest))
     # The tier, the manifest, every file; in object storage all of them again for latest/, and the pointer.
     moments = {"amid the files": 5, "before the last file": files + 1}
     if "://" in target:
@@ -290,7 +255,7 @@ def test_killed_fifty_times_no_version_is_half(
 ) -> None:
     target = f"{s3}/{tmp_path.name}"
     publish_to(sample.folder, target)
-    files = len(file_entries(sample.manifest))
+    files = len(files_of(sample.manifest))
     rng, kills, number = random.Random(7), 0, 0
     while kills < 50:
         number += 1
@@ -322,7 +287,7 @@ def test_two_publishers_do_not_overwrite_each_other(
         return first_the_other
 
     monkeypatch.setattr(ObjectStore, "swap", publish_in_between(newest))
-    with pytest.raises(VersionExists, match="newer version meanwhile"):
+    with pytest.raises(VersionExists, match="newer version in the meantime"):
         publish_to(newer, target)
     assert pointed_at(target) == "2099.01.2"
     assert objects_below(target, "latest") == files_below(newest)
@@ -339,9 +304,8 @@ def test_the_pointer_never_goes_back_and_a_version_is_never_replaced(
     publish_to(renamed("2099.01.3"), target)
     with pytest.raises(VersionExists, match="newer"):
         publish_to(sample.folder, target)
-    ObjectStore(target).put(
-        "versions/2099.01.4/manifest.json", json_bytes(sealed(sample.content | {"missing": {"x": "y"}}, {}))
-    )
+    other = sealed(sample.content | {"missing": {"x": "y"}}, sample.manifest["build"])
+    ObjectStore(target).put("versions/2099.01.4/manifest.json", json_bytes(other))
     with pytest.raises(VersionExists, match=r"another 2099\.01\.4"):
         publish_to(renamed("2099.01.4"), target)
     assert pointed_at(target) == "2099.01.3"

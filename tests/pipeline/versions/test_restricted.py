@@ -5,15 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet
 import pytest
-from conftest import Version
+from conftest import Said, Version
 
+from hcpcs import open as open_library
+from hcpcs.annotate.engine import open_version as open_for_annotation
 from hcpcs.license_counts import licenses_of_version
+from hcpcs.manifest import TierRefused
 from hcpcs.paths import Outputs
 from pipeline.versions.restricted import RestrictedRefused, request_restricted, write_restricted
 from schemas.registry import contracts
@@ -66,9 +71,9 @@ def test_a_consolidated_list_is_read_by_its_heading(tmp_path: Path) -> None:
 
 def test_a_zip_and_a_folder_give_their_files_of_descriptors(tmp_path: Path) -> None:
     paths = written(tmp_path / "disk", LONGULT=LONG, SHORTU=SHORT, README="nothing")
-    with zipfile.ZipFile(tmp_path / "disk.zip", "w") as packed:
+    with zipfile.ZipFile(tmp_path / "disk.zip", "w") as compressed:
         for path in paths:
-            packed.write(path, f"some folder/{path.name}")
+            compressed.write(path, f"some folder/{path.name}")
     assert read_cpt_files([tmp_path / "disk"]).codes.equals(read_cpt_files([tmp_path / "disk.zip"]).codes)
 
 
@@ -88,10 +93,10 @@ def test_a_file_of_unknown_name_is_told_by_the_length_of_its_descriptors(tmp_pat
         ("LONGULT", LONG + "D0120\tSample\n", "line 6: 'D0120' is no CPT code"),
         ("LONGULT", LONG + "what is this\n", "line 6: not a code and a descriptor"),
         ("LONGULT", LONG + "99214\t\n", "line 6: 99214 has no descriptor"),
-        ("LONGULT", LONG + "99213\tSample: other words\n", "line 6: 99213 stands on line 4 with other words"),
+        ("LONGULT", LONG + "99213\tSample: other words\n", "line 6: 99213 is on line 4 with other text"),
         ("LONGULT", LONG + "99214\tSample\tSAMPLE\n", "line 6: more than a code and a descriptor"),
         ("SHORTU", LONG, "SHORTU.txt: line 4: the short descriptor of 99213 has 38 characters, not 28 at most"),
-        ("codes", HEADING, "line 1: no code stands under the heading"),
+        ("codes", HEADING, "line 1: there is no code under the heading"),
         ("codes", LIST + "3\t99214\tSample\n", "line 8: 3 columns"),
         ("codes", LIST.replace("20240101", "20241301"), "line 5: '20241301' is no day"),
         ("codes", "PK\0\0\0", "codes.txt: not a text"),
@@ -173,10 +178,11 @@ def test_the_notice_and_the_manifest_are_inside(own_sample: Outputs, tmp_path: P
     folder = write_restricted(own_sample, request).folder
     manifest = json.loads((folder / "manifest.json").read_text())["content"]
     assert manifest["tier"] == "restricted"
-    assert manifest["notice"] == (folder / "NOTICE.txt").read_text()
-    assert "trademark of the American Medical Association" in manifest["notice"]
-    assert "LicenseRef-AMA-CPT" in manifest["licenses"]
-    assert manifest["cpt_files"][0]["sha256"] == hashlib.sha256(LIST.encode()).hexdigest()
+    own = manifest["restricted"]
+    assert own["notice"] == (folder / "NOTICE.txt").read_text()
+    assert "trademark of the American Medical Association" in own["notice"]
+    assert "LicenseRef-AMA-CPT" in own["licenses"]
+    assert own["cpt_files"][0]["sha256"] == hashlib.sha256(LIST.encode()).hexdigest()
     assert set(manifest["files"]) == set(hashes(folder)) - {"manifest.json"}
     assert {row["license_id"] for row in licenses_of_version(folder) if row["table"] == "cpt_codes"} == {
         "CC0-1.0",
@@ -207,3 +213,112 @@ def test_tables_that_are_not_those_of_the_latest_version_are_refused(own_sample:
 
 def test_no_restricted_table_is_among_the_published_ones() -> None:
     assert "cpt_codes" not in contracts() and "restricted" not in contracts()
+
+
+# --- who reads it ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def licensee(sample: Version, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outputs, Path]:
+    """A licensee's outputs, and the folder of the restricted version beside them; read only."""
+    folder = tmp_path_factory.mktemp("licensee")
+    outputs = Outputs(folder / "outputs")
+    shutil.copytree(sample.outputs.folder, outputs.folder, symlinks=True)
+    request = request_restricted(outputs, folder / "own", written(folder, codes=LIST), accepted="ama-cpt")
+    return outputs, write_restricted(outputs, request).folder
+
+
+Hcpcs = Callable[..., Said]
+
+
+def test_verify_takes_the_restricted_tier_and_finds_what_was_changed(
+    hcpcs: Hcpcs, licensee: tuple[Outputs, Path], tmp_path: Path
+) -> None:
+    _, folder = licensee
+    said = hcpcs("verify", folder, "--json")
+    report = json.loads(said.out)
+    assert (said.status, report["problems"]) == (0, []) and "not checked" in report["checks"]["license_gate"]
+    copy = tmp_path / folder.name
+    shutil.copytree(folder, copy)
+    path = copy / "restricted" / "cpt_codes.parquet"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    (copy / "restricted" / "more.parquet").write_bytes(b"x")
+    said = hcpcs("verify", copy, "--json")
+    assert said.status == 1
+    assert {p["file"] for p in json.loads(said.out)["problems"]} == {
+        "restricted/cpt_codes.parquet",
+        "restricted/more.parquet",
+    }
+
+
+def test_diff_compares_the_open_version_with_the_restricted_one(hcpcs: Hcpcs, licensee: tuple[Outputs, Path]) -> None:
+    outputs, folder = licensee
+    said = hcpcs("diff", "latest", folder, "--outputs", outputs.folder, "--json")
+    assert said.status == 0
+    found = json.loads(said.out)
+    assert found["tables_added"] == ["cpt_codes"]
+    assert found["tables"]["hcpcs_modifiers"]["changed"] >= 1, "the words that the open tier withholds"
+
+
+def test_annotate_and_export_read_it_only_where_that_is_said(
+    hcpcs: Hcpcs, licensee: tuple[Outputs, Path], tmp_path: Path
+) -> None:
+    outputs, folder = licensee
+    claims = tmp_path / "claims.csv"
+    claims.write_text("code,day\nA0080,2025-01-01\n99213,2025-01-01\n")
+    usual = ("--code", "code", "--date", "day", "--outputs", outputs.folder)
+    said = hcpcs("annotate", claims, tmp_path / "out.parquet", *usual, "--version", folder, "--tier", "restricted")
+    assert said.status == 0 and f"annotated with version {folder.name}" in said.out
+    assert hcpcs("annotate", claims, tmp_path / "open.parquet", *usual).status == 0
+    # No code of the sample is withheld: the same answers, read from the other tier's tables.
+    assert pl.read_parquet(tmp_path / "out.parquet").equals(pl.read_parquet(tmp_path / "open.parquet"))
+
+    wanted = ("export", "--version", folder, "--outputs", outputs.folder, "--tier", "restricted", "--csv")
+    said = hcpcs(*wanted, tmp_path / "csv")
+    assert said.status == 0 and "may not be redistributed" in said.err
+    assert "Sample: a talk of some length" in (tmp_path / "csv" / "cpt_codes.csv").read_text()
+    said = hcpcs(*wanted, outputs.folder / "csv")
+    assert said.status == 1 and "nothing restricted is written" in said.err and not (outputs.folder / "csv").exists()
+    said = hcpcs("annotate", claims, *usual, "--tier", "restricted")
+    assert said.status == 1 and "of the tier open, not restricted" in said.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("annotate", "CLAIMS", "--code", "code", "--on", "2025-01-01"),
+        ("export", "--duckdb", "OUT"),
+        ("lookup", "J1100"),
+        ("search", "sample"),
+        ("history", "J1100"),
+        ("changes", "2025-10"),
+        ("classify", "99213"),
+        ("licenses",),
+        ("systems",),
+        ("sections",),
+        ("check", "CLAIMS", "--on", "2025-01-01"),
+        ("publish", "OUT"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_every_other_command_refuses_it(
+    hcpcs: Hcpcs, licensee: tuple[Outputs, Path], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    outputs, folder = licensee
+    (tmp_path / "claims.csv").write_text("code\nA0080\n")
+    named = {"CLAIMS": tmp_path / "claims.csv", "OUT": tmp_path / "out"}
+    said = hcpcs(*(named.get(c, c) for c in command), "--version", folder, "--outputs", outputs.folder)
+    assert said.status == 1 and "is of the tier restricted" in said.err and "--tier restricted" in said.err
+    assert said.out == "" and not (tmp_path / "out").exists()
+
+
+def test_sql_and_python_refuse_it(hcpcs: Hcpcs, licensee: tuple[Outputs, Path]) -> None:
+    _, folder = licensee
+    said = hcpcs("sql", "annotate", "--version-folder", folder)
+    assert said.status == 1 and "is of the tier restricted" in said.err and said.out == ""
+    with pytest.raises(TierRefused):
+        open_library(folder)
+    with pytest.raises(TierRefused):
+        open_for_annotation(folder, ())

@@ -11,12 +11,12 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet
 import pytest
-from conftest import Version
+from conftest import Version, files_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hcpcs.files import file_sha256
-from hcpcs.manifest import ManifestDamaged, ManifestTooNew, file_entries, json_bytes, load_manifest, sealed
+from hcpcs.manifest import Manifest, ManifestDamaged, ManifestTooNew, json_bytes, sealed
 from pipeline.versions.parquet import logical_sha256
 from pipeline.versions.verify import verify
 from sources.errors import SourceError
@@ -66,7 +66,7 @@ def test_a_version_as_it_was_published_has_no_problem(sample: Version) -> None:
     assert report.version == sample.id
     assert set(report.checks) == {"manifest", "files", "hashes", "schema", "rows", "contract", "license_gate"}
     assert set(report.checks.values()) == {"checked"}
-    files = file_entries(sample.manifest)
+    files = files_of(sample.manifest)
     assert report.files == len(files)
     assert report.rows == sum(f.get("rows", 0) for f in files.values())
 
@@ -77,7 +77,7 @@ def test_a_copy_without_archive_verifies_and_a_folder_of_outputs_means_its_lates
 
 
 def test_a_flipped_bit_in_each_file_is_found_and_each_named(copy: Path) -> None:
-    names = [*file_entries(read(copy))]
+    names = [*files_of(read(copy))]
     for name in names:
         content = bytearray((copy / name).read_bytes())
         content[len(content) // 2] ^= 1
@@ -91,7 +91,7 @@ def test_no_bit_of_the_manifest_can_be_flipped(data: st.DataObject, sample: Vers
     content = bytearray((sample.folder / "manifest.json").read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises((ManifestDamaged, ManifestTooNew)):
-        load_manifest(bytes(content), "here")
+        Manifest.from_json(bytes(content), "here")
 
 
 def test_missing_extra_cut_and_linked_files_are_named(copy: Path, tmp_path: Path) -> None:
@@ -128,6 +128,28 @@ def test_a_version_of_an_older_schema_is_not_held_against_contracts_it_never_had
 def test_a_broken_manifest_is_a_problem_and_no_traceback(copy: Path, data: bytes) -> None:
     (copy / "manifest.json").write_bytes(data)
     assert found(copy) == {("manifest", "manifest.json")}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda content, build: content.pop("tier"), "`content.tier` is missing"),
+        (lambda content, build: content.update(releases={}), "`content.releases` is of another type"),
+        (lambda content, build: content["releases"][0].pop("members"), "hcpcs_releases"),
+        (lambda content, build: content["releases"][0].update(revision="1"), "`content.releases[0].revision`"),
+        (lambda content, build: content["files"].update({"open/x.parquet": 3}), "`content.files.open/x.parquet`"),
+        (lambda content, build: content["files"]["croissant.json"].update(bytes=True), "croissant.json.bytes`"),
+        (lambda content, build: content.update(missing={"2019-01": [4]}), "`content.missing.2019-01`"),
+        (lambda content, build: build.clear(), "`build.version` is missing"),
+    ],
+)
+def test_a_sealed_manifest_whose_values_are_not_ours_is_one_problem(
+    copy: Path, hcpcs: Callable[..., Any], change: Callable[..., Any], named: str
+) -> None:
+    reseal(copy, change)
+    said = hcpcs("verify", copy)
+    assert said.status == 1 and named in said.out + said.err
+    assert hcpcs("annotate", "-", "--code", "c", "--on", "2025-01-01", "--version", copy).status == 1
 
 
 def test_a_manifest_cannot_lead_out_of_its_version(copy: Path) -> None:
