@@ -18,7 +18,7 @@ import dagster as dg
 import pytest
 from conftest import REPOSITORY, manifest_of, missing, persistent_instance, published
 from filelock import FileLock
-from made_up import posting, record
+from made_up import zip_of_codes
 from site_server import SiteServer, hang_in_the_middle
 
 from hcpcs.paths import Outputs
@@ -27,7 +27,6 @@ from pipeline.orchestration.sensors import build_refresh_from_site_job, build_si
 from pipeline.refresh.refresh import refresh
 from pipeline.versions.store import all_versions, read_state
 from sources.archive.archive import Archive
-from sources.sample.writer import release_zip
 from sources.site.client import FetchLimits
 from sources.site.polling import Poll, Site
 
@@ -99,12 +98,6 @@ def said(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def zip_of(release_id: str, *codes: str) -> bytes:
-    """The bytes of a posting with these codes, without the sample's mark: no site is asked for the sample."""
-    made = posting(release_id, *(record(c) for c in codes))
-    return release_zip(made.members, date=made.date, comment=b"")
-
-
 def folder_of(root: Path, release_id: str, body: bytes) -> Path:
     """A folder of releases with this one in it."""
     path = root / release_id / f"{release_id}.zip"
@@ -123,7 +116,7 @@ def content_of(outputs: Outputs) -> bytes:
     return json.dumps(content, ensure_ascii=False).encode()
 
 
-JULYS, OCTOBERS = zip_of("2026-07", "A0001", "J1000"), zip_of("2026-10", "A0001", "J1000", "J2000")
+JULYS, OCTOBERS = zip_of_codes("2026-07", "A0001", "J1000"), zip_of_codes("2026-10", "A0001", "J1000", "J2000")
 
 
 @dataclass(frozen=True)

@@ -353,6 +353,23 @@ def test_what_a_repost_leaves_out_has_vanished_however_old():
     assert found.select("code", "change").rows() == [("Z0001", "vanished")]
 
 
+def test_what_a_repost_leaves_out_is_not_purged_by_the_purge_that_comes_later():
+    old = {"end": "2010-12-31"}
+    found = changes_between_releases(
+        frame(
+            record("2016-01", **old),
+            record("2016-01", **old, revision=3),
+            *(record("2016-01", code="Z0002", revision=revision) for revision in (1, 2, 3)),
+            record("2017-01", code="Z0002"),
+        )
+    )
+    gone = found.filter(pl.col("change").is_in(["vanished", "purged"]))
+    assert gone.select("release_id", "revision", "change").rows() == [
+        ("2016-01", 2, "vanished"),
+        ("2017-01", 1, "purged"),
+    ]
+
+
 def test_records_of_older_revisions_take_the_episode_of_the_one_that_stands():
     records = frame(
         record("2016-01"),

@@ -135,6 +135,13 @@ def test_an_added_date_after_the_code_was_gone_begins_an_episode_though_no_end_w
     assert "after_absence" in decision(*records, held=("2017-01",))[1]
 
 
+def test_the_day_of_the_first_release_without_it_is_after_the_code_was_gone():
+    records = stated("2016-01"), stated("2019-01", added="2017-01-01")
+    assert episodes(*records, held=("2017-01",)) == [1, 2]
+    records = stated("2016-01"), stated("2019-01", added="2016-12-31")
+    assert episodes(*records, held=("2017-01",)) == [1, 1]
+
+
 def test_an_absence_after_the_added_date_says_nothing_about_the_meaning():
     records = stated("2016-01"), stated("2019-01", added="2016-07-01")
     assert episodes(*records, held=("2017-01",)) == [1, 1]
