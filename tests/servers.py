@@ -57,13 +57,17 @@ class _SilentHandler(http.server.SimpleHTTPRequestHandler):
     """Python's server, with the ranges that every other one offers and that readers of Parquet ask for."""
 
     def do_GET(self) -> None:
-        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        found = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         path = Path(self.translate_path(self.path))
         if found is None or not path.is_file():
             super().do_GET()
             return
         data = path.read_bytes()
-        first, last = int(found[1]), min(int(found[2] or len(data) - 1), len(data) - 1)
+        last = len(data) - 1
+        # `bytes=-8` asks for the last eight.
+        first = int(found[1]) if found[1] else max(0, len(data) - int(found[2]))
+        if found[1] and found[2]:
+            last = min(int(found[2]), last)
         self.send_response(206)
         self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
         self.send_header("Content-Length", str(last - first + 1))

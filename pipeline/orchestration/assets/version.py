@@ -47,4 +47,5 @@ def published_version(run_context: dg.ResourceParam[RunContext], **frames: pl.La
 )
 def newest_release_is_current(published_freshness: dg.ResourceParam[StatesFreshness]) -> dg.AssetCheckResult:
     found = published_freshness()
-    return dg.AssetCheckResult(passed=not found.is_overdue, description=found.words, metadata=found.summary())
+    counts = {"measured": 1, "violations": int(found.is_overdue)}  # one release, the newest
+    return dg.AssetCheckResult(passed=not found.is_overdue, description=found.words, metadata=counts | found.summary())
