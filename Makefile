@@ -4,7 +4,7 @@ OUTPUTS ?= outputs
 BIN := .venv/bin
 HCPCS := $(BIN)/hcpcs
 
-.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz subsets derived bench bench-annotate engines spark lock lowest newest clean
+.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz redaction subsets derived bench bench-annotate engines spark lock lowest newest clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,9 @@ faults: setup ## kill refreshes at any moment, 200 times
 
 fuzz: setup ## refresh from 2,000 damaged releases
 	$(BIN)/python -m benchmarks.fuzz
+
+redaction: setup ## look for planted texts in 200,000 odd lines that were redacted
+	$(BIN)/python -m benchmarks.redaction --version $(OUTPUTS)/latest
 
 subsets: setup ## publish all pairs and 200 random sets of real releases
 	$(BIN)/python -m benchmarks.subsets
