@@ -15,8 +15,8 @@ PACKAGES = ("hcpcs", "sources", "schemas", "pipeline")
 MODULES = sorted(p for package in PACKAGES for p in (REPOSITORY / package).rglob("*.py"))
 
 #: Standard and third-party modules that open a connection.
-OPENS_SOCKETS = {"socket", "ssl", "http", "ftplib", "smtplib", "asyncio", "httpx", "requests", "aiohttp", "urllib3"}
-OPENS_SOCKETS |= {"urllib.request", "xmlrpc"}
+OPENS_SOCKETS = {"socket", "ssl", "http", "ftplib", "smtplib", "asyncio", "httpx", "httpx2", "requests", "aiohttp"}
+OPENS_SOCKETS |= {"urllib3", "urllib.request", "xmlrpc"}
 READS_ENVIRONMENT = {"hcpcs/__init__.py", "hcpcs/cli/main.py"}
 READS_ENVIRONMENT |= {"pipeline/definitions.py", "pipeline/commands/refresh.py", "pipeline/commands/ui.py"}
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 import tenacity
 
 from hcpcs.errors import ProgramFault, present
@@ -97,7 +97,7 @@ class Validators:
     last_modified: str | None = None
 
     @classmethod
-    def of(cls, response: httpx.Response) -> Validators:
+    def of(cls, response: httpx2.Response) -> Validators:
         """Those of an answer."""
         return cls(_sendable(response.headers.get("etag")), _sendable(response.headers.get("last-modified")))
 
@@ -142,11 +142,11 @@ class Asked:
 class SiteClient:
     """A client of one site: it follows redirects within the site's domain and refuses every other host.
 
-    TLS is verified; proxies come from the environment, as `httpx` reads it.
+    TLS is verified; proxies come from the environment, as `httpx2` reads it.
     """
 
     def __init__(self, site: str, limits: FetchLimits | None = None, tell: Progress = lambda text: None) -> None:
-        self._site = httpx.URL(site)
+        self._site = httpx2.URL(site)
         if self._site.scheme not in ("http", "https") or not self._site.host:
             raise FetchFailed(f"{site!r} is no address of a web page; expected https://…")
         self.limits = limits or FetchLimits()
@@ -156,10 +156,10 @@ class SiteClient:
         self._last_answer: float | None = None
         self._client = self._connections()
 
-    def _connections(self) -> httpx.Client:
-        return httpx.Client(
+    def _connections(self) -> httpx2.Client:
+        return httpx2.Client(
             headers={"User-Agent": f"hcpcs/{version('hcpcs')}", "Accept-Encoding": "identity"},
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
             follow_redirects=False,
             verify=_tls(),
         )
@@ -242,7 +242,7 @@ class SiteClient:
         finally:
             part.unlink(missing_ok=True)
 
-    def _write(self, address: str, response: httpx.Response, end: float, part: Path, have: int) -> None:
+    def _write(self, address: str, response: httpx2.Response, end: float, part: Path, have: int) -> None:
         name = _name(address)
         declared = _length(response)
         total = have + declared if declared is not None else None
@@ -263,7 +263,7 @@ class SiteClient:
                 raise ZipRefused(f"{name}: the file is empty")
             os.fsync(file.fileno())
 
-    def _chunks(self, address: str, response: httpx.Response, end: float, most: int, have: int) -> Iterator[bytes]:
+    def _chunks(self, address: str, response: httpx2.Response, end: float, most: int, have: int) -> Iterator[bytes]:
         """The body's chunks, the first of at least a zip's magic where there are as many bytes."""
         held = b""
         for chunk in _decoded(address, response):
@@ -315,10 +315,10 @@ class SiteClient:
             raise FetchFailed(f"{name}: {failure}, {times}{later}") from None
 
     @contextlib.contextmanager
-    def _answer(self, method: str, address: str, headers: Mapping[str, str], end: float) -> Iterator[httpx.Response]:
+    def _answer(self, method: str, address: str, headers: Mapping[str, str], end: float) -> Iterator[httpx2.Response]:
         """Send a request, follow redirects within the site, and turn what breaks on the way into ``_TryAgain``."""
         url = self._within_site(address)
-        visited: list[httpx.URL] = []
+        visited: list[httpx2.URL] = []
         if self._last_answer is not None:
             time.sleep(max(0.0, self._last_answer + self.limits.pause - time.monotonic()))
         try:
@@ -329,7 +329,7 @@ class SiteClient:
                 if len(visited) > self.limits.redirects + 1:
                     raise FetchFailed(f"{_name(address)}: more than {self.limits.redirects} redirects, last to {url}")
                 silent = max(0.001, min(self.limits.silent_seconds, end - time.monotonic()))
-                timeout = httpx.Timeout(silent, connect=min(self.limits.connect_seconds, silent))
+                timeout = httpx2.Timeout(silent, connect=min(self.limits.connect_seconds, silent))
                 self.requests += 1
                 request = self._client.build_request(method, url, headers=dict(headers), timeout=timeout)
                 response = self._send(address, request, end)
@@ -341,11 +341,11 @@ class SiteClient:
                 finally:
                     response.close()
                 url = self._within_site(target, origin_of=address)
-        except httpx.TimeoutException:
+        except httpx2.TimeoutException:
             raise _TryAgain(f"no byte came for {silent:g} s") from None
-        except httpx.InvalidURL as error:
+        except httpx2.InvalidURL as error:
             raise FetchFailed(f"{_name(address)}: {error}") from None
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             if _is_certificate_error(error):
                 raise FetchFailed(
                     f"{_name(address)}: the certificate of {url.host} is not to be trusted: {error}"
@@ -354,7 +354,7 @@ class SiteClient:
         finally:
             self._last_answer = time.monotonic()
 
-    def _send(self, address: str, request: httpx.Request, end: float) -> httpx.Response:
+    def _send(self, address: str, request: httpx2.Request, end: float) -> httpx2.Response:
         """Send a request; the connection is closed under an answer whose headers do not end in time."""
         late = threading.Event()
         used = self._client
@@ -379,11 +379,11 @@ class SiteClient:
         self._client = self._connections()
         raise FetchFailed(f"{_name(address)}: no whole answer began within {seconds:,.0f} s")
 
-    def _within_site(self, address: str, origin_of: str | None = None) -> httpx.URL:
+    def _within_site(self, address: str, origin_of: str | None = None) -> httpx2.URL:
         """The address as it may be asked for; `http` becomes `https` where the site is."""
         try:
-            url = httpx.URL(address)
-        except httpx.InvalidURL as error:
+            url = httpx2.URL(address)
+        except httpx2.InvalidURL as error:
             raise FetchFailed(f"{address!r} is no address: {error}") from None
         if url.scheme == "http" and self._site.scheme == "https":
             url = url.copy_with(scheme="https")
@@ -394,7 +394,7 @@ class SiteClient:
         what = f"{_name(origin_of)}: the redirect to {url} leads" if origin_of else f"{url}: it lies"
         raise FetchFailed(f"{what} outside of {self._site.scheme}://{domain or self._site.netloc.decode()}")
 
-    def _check_status(self, address: str, response: httpx.Response) -> None:
+    def _check_status(self, address: str, response: httpx2.Response) -> None:
         status = response.status_code
         if status in (200, 206):
             return
@@ -402,7 +402,7 @@ class SiteClient:
         if status in _TRY_AGAIN:
             raise _TryAgain(text, _seconds_requested(response.headers.get("retry-after")))
         head = b""
-        with contextlib.suppress(httpx.HTTPError, _TryAgain, FetchFailed):
+        with contextlib.suppress(httpx2.HTTPError, _TryAgain, FetchFailed):
             for chunk in _decoded(address, response):
                 head += chunk
                 if len(head) >= 2048:
@@ -412,10 +412,10 @@ class SiteClient:
         raise failed
 
 
-def _joined(address: str, url: httpx.URL, location: str) -> str:
+def _joined(address: str, url: httpx2.URL, location: str) -> str:
     try:
         return str(url.join(location))
-    except (httpx.InvalidURL, ValueError) as error:
+    except (httpx2.InvalidURL, ValueError) as error:
         raise FetchFailed(
             f"{_name(address)}: it redirects to {location[:80]!r}, which is no address: {error}"
         ) from None
@@ -424,7 +424,7 @@ def _joined(address: str, url: httpx.URL, location: str) -> str:
 @cache
 def _tls() -> ssl.SSLContext:
     """Certificates are loaded once: that takes longer than a poll's two requests."""
-    return httpx.create_ssl_context()
+    return httpx2.create_ssl_context()
 
 
 def page_text(body: bytes, charset: str | None) -> str:
@@ -456,9 +456,9 @@ def post_json(address: str, payload: Mapping[str, Any], *, seconds: float = 10) 
     """Send JSON to an address of the user's; raises ``FetchFailed`` where it is not taken."""
     try:
         headers = {"User-Agent": f"hcpcs/{version('hcpcs')}"}
-        response = httpx.post(address, json=dict(payload), headers=headers, timeout=seconds)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise FetchFailed(f"{httpx.URL(address).host or address}: {error or type(error).__name__}") from None
+        response = httpx2.post(address, json=dict(payload), headers=headers, timeout=seconds)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise FetchFailed(f"{httpx2.URL(address).host or address}: {error or type(error).__name__}") from None
     if response.status_code >= 300:
         raise FetchFailed(f"{response.url.host}: HTTP {response.status_code} {response.reason_phrase}")
 
@@ -489,7 +489,7 @@ def _same(known: Validators, now: Validators) -> bool | None:
     return None
 
 
-def _continues(response: httpx.Response, have: int) -> bool:
+def _continues(response: httpx2.Response, have: int) -> bool:
     sent = re.match(r"bytes (\d+)-", response.headers.get("content-range", ""))
     return sent is not None and int(sent[1]) == have
 
@@ -499,13 +499,13 @@ def _sendable(value: str | None) -> str | None:
     return value if value and re.fullmatch(r"[\x20-\x7e]{1,1000}", value) else None
 
 
-def _length(response: httpx.Response) -> int | None:
+def _length(response: httpx2.Response) -> int | None:
     """The length that an answer announces, if that is a number."""
     found = re.fullmatch(r"[0-9]{1,18}", response.headers.get("content-length", ""))
     return int(found[0]) if found else None
 
 
-def _decoded(address: str, response: httpx.Response) -> Iterator[bytes]:
+def _decoded(address: str, response: httpx2.Response) -> Iterator[bytes]:
     """The body, unpacked where the server packed it though no packing was asked for: never much at once."""
     coding = response.headers.get("content-encoding", "").strip().lower()
     if coding in ("", "identity"):
