@@ -9,7 +9,7 @@ from schemas.columns import curated, curated_confidence, curated_source, table_f
 
 
 class AmbulanceLocations(pa.DataFrameModel):
-    """One row per letter and span of days: what the two letters of an ambulance line's modifier stand for."""
+    """One row per letter and span of days: the place that a letter of an ambulance modifier means."""
 
     letter: str = curated("The letter, first (origin) or second (destination) of the pair.", str_matches=r"^[A-Z]$")
     is_origin: bool = curated("Whether it may be the first of the pair.")

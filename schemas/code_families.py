@@ -26,14 +26,14 @@ class CodeFamilies(pa.DataFrameModel):
     section_id: str = curated(
         "The section that the interval lies in, see `code_sections`; null for modifiers.", nullable=True
     )
-    kind: str = curated("Whether the interval holds procedure codes or modifiers.", isin=RECORD_KINDS)
+    kind: str = curated("Whether the interval has procedure codes or modifiers.", isin=RECORD_KINDS)
     first_code: str = curated("First code of the interval.", str_matches=CODE_OR_MODIFIER)
     last_code: str = curated("Last code of the interval.", str_matches=CODE_OR_MODIFIER)
     valid_from: pl.Date = curated("First day of the interval, if known.", nullable=True)
     valid_to: pl.Date = curated("Last day of the interval; null if it is in use.", nullable=True)
     note: str = curated("What else there is to know of the interval.", nullable=True)
     license_id: str = curated(
-        "License under which the family's codes and descriptors stand, see `licenses`; this row is CC0-1.0.",
+        "License of the family's codes and descriptors, see `licenses`; this row is CC0-1.0.",
         isin=LICENSE_IDS,
     )
     source: str = curated_source()

@@ -32,9 +32,9 @@ class CodeSections(pa.DataFrameModel):
         str_matches=_CODE,
     )
     valid_from: pl.Date = curated("First day of the interval, if known.", nullable=True)
-    valid_to: pl.Date = curated("Last day of the interval; null if it holds.", nullable=True)
+    valid_to: pl.Date = curated("Last day of the interval; null if still in effect.", nullable=True)
     is_temporary: bool = curated("Whether CMS counts the letter among its temporary codes.")
-    requested_by: str = curated("Who asked for the codes of the section.", nullable=True)
+    requested_by: str = curated("The organization that requested the codes of the section.", nullable=True)
     children_cover: str = curated(
         "Whether the sections within this one fill it (whole) or not (part); null where there are none.",
         nullable=True,
@@ -51,7 +51,7 @@ class CodeSections(pa.DataFrameModel):
         str_matches=_CODE,
     )
     license_id: str = curated(
-        "License under which the section's codes and descriptors stand, see `licenses`; this row is CC0-1.0.",
+        "License of the section's codes and descriptors, see `licenses`; this row is CC0-1.0.",
         isin=LICENSE_IDS,
     )
     source: str = curated_source()

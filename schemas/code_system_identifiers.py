@@ -17,7 +17,7 @@ class CodeSystemIdentifiers(pa.DataFrameModel):
     identifier_type: str = curated("The standard that has the identifier.", isin=IDENTIFIER_TYPES)
     identifier: str = curated("The identifier, as that standard writes it.")
     is_preferred: bool = curated("Whether to use this one of the standard's for the code system.")
-    is_retired: bool = curated("Whether the standard has withdrawn it; data may still hold it.")
+    is_retired: bool = curated("Whether the standard has withdrawn it; data may still use it.")
     note: str = curated("What else there is to know of the identifier.", nullable=True)
     source: str = curated_source()
     date_checked: pl.Date = curated("Day on which it was checked.")

@@ -1,4 +1,4 @@
-"""Contract of ``code_systems``: which code sets there are, whose they are, and what their codes look like."""
+"""Contract of ``code_systems``: code sets, their owners, and the formats of their codes."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class CodeSystems(pa.DataFrameModel):
         isin=CARE,
     )
     applies_to: str = curated("Who bills with its codes.")
-    legal_protection: str = curated("The regulation that names it, and who holds a copyright.")
-    code_shape: str = curated("What a code looks like, in words.")
+    legal_protection: str = curated("The regulation that names it, and the copyright holder.")
+    code_shape: str = curated("The format of a code, in words.")
     code_pattern: str = curated(
         "Regular expression that its codes match and no other system's do; null for a row that only gathers others.",
         nullable=True,

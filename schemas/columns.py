@@ -117,9 +117,9 @@ def release_id(
 
 
 def revision(**kwargs: Any) -> Any:
-    """Which posting of the release's code file."""
+    """Revision of the release's code file."""
     return column(
-        "Which posting of the release's code file, counted from 1 in the order that its members tell.",
+        "Revision of the release's code file, counted from 1 in the order that its members state.",
         source=DERIVED,
         ge=1,
         **kwargs,
@@ -164,26 +164,26 @@ class LicenseColumns(pa.DataFrameModel):
         lineage=("license_id",),
     )
     redistribution: str = column(
-        "`open`: the row's own text may be passed on; `withheld`: the open tier leaves it null.",
+        "`open`: you may redistribute the row's own text; `withheld`: it is null in the open tier.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         isin=REDISTRIBUTION,
         lineage=("license_id",),
     )
     cites_cpt: bool = column(
-        "Whether CMS's own text in this row mentions a number shaped like a CPT or CDT code.",
+        "Whether CMS's own text in this row mentions a number in the format of a CPT or CDT code.",
         source=DERIVED,
         license_id=LICENSE_CC0,
     )
     withheld_fields: pl.List = text_list(
-        "Columns of this row that the open tier leaves null, or from whose list it leaves elements out.",
+        "Columns of this row that are null, or whose list lacks elements, in the open tier.",
         source=DERIVED,
         license_id=LICENSE_CC0,
     )
 
 
 class RecordContent(pa.DataFrameModel):
-    """What a CMS record says of a code, typed."""
+    """The fields of a CMS record, typed."""
 
     short_description: str = column(
         "Short description, at most 28 characters in CMS's text.", source="CMS record, positions 92-119", nullable=True
@@ -222,7 +222,7 @@ class RecordContent(pa.DataFrameModel):
         nullable=True,
     )
     asc_date: pl.Date = column(
-        "Day from which the ASC payment group holds.", source="CMS record, positions 233-240", nullable=True
+        "First day of the ASC payment group.", source="CMS record, positions 233-240", nullable=True
     )
     opps_group: str = column(
         "Medicare outpatient groups (MOG), which are ASC payment groups; CMS fills it in no record since 2011.",

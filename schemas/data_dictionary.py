@@ -9,7 +9,7 @@ from schemas.columns import DERIVED, LICENSE_CC0, column, table_facts, text_list
 
 
 class DataDictionary(pa.DataFrameModel):
-    """One row per table and column: type, key, meaning, source, license and lineage, as the contracts state them."""
+    """One row per table and column: type, key, description, source, license and lineage, from the contracts."""
 
     table_name: str = column("Table, and Parquet file.", source=DERIVED, license_id=LICENSE_CC0)
     position: pl.Int32 = column(
@@ -26,7 +26,7 @@ class DataDictionary(pa.DataFrameModel):
         license_id=LICENSE_CC0,
     )
     license: str = column(
-        "License of the column's text, unless the row says otherwise.", source=DERIVED, license_id=LICENSE_CC0
+        "License of the column's text, unless the row states another.", source=DERIVED, license_id=LICENSE_CC0
     )
     lineage: pl.List = text_list(
         "Columns (`table.column`) that it is made from.", source=DERIVED, license_id=LICENSE_CC0

@@ -49,7 +49,7 @@ _STATED = tuple(
 
 
 class HcpcsChanges(LicenseColumns):
-    """One row per change between neighboring releases held, or between revisions of one: record, class and field."""
+    """One row per change between neighboring loaded releases, or between revisions of one: record, class and field."""
 
     release_id: str = release_id("Release that has the change.")
     revision: pl.Int32 = revision()
@@ -63,7 +63,7 @@ class HcpcsChanges(LicenseColumns):
         "Revision compared with.", source=DERIVED, ge=1, lineage=("staged_records.revision",)
     )
     observed_gap: bool = column(
-        "Whether CMS posted releases between the two that are not held; its action code speaks of the last step alone.",
+        "Whether releases between the two are not loaded; its action code describes the last step alone.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         lineage=("staged_records.release_id",),
@@ -71,7 +71,7 @@ class HcpcsChanges(LicenseColumns):
     kind: str = record_kind()
     code: str = hcpcs_code()
     episode: pl.Int32 = column(
-        "Which meaning of the code the record has, counted from 1; of a code that is gone, had.",
+        "Episode of the record, counted from 1; for a code that disappeared, its last one.",
         source=DERIVED,
         ge=1,
         license_id=LICENSE_CC0,
@@ -85,7 +85,7 @@ class HcpcsChanges(LicenseColumns):
         lineage=(*_STATED, "staged_records.release_id", "staged_episodes.episode"),
     )
     field: str = column(
-        "Column of `hcpcs_release_records` that changed; `record` where the whole record came or went.",
+        "Column of `hcpcs_release_records` that changed; `record` where the whole record was added or removed.",
         source=DERIVED,
         str_matches=r"^[a-z][a-z_]*$",
         license_id=LICENSE_CC0,
@@ -104,14 +104,14 @@ class HcpcsChanges(LicenseColumns):
         lineage=_STATED,
     )
     cms_action_code: str = column(
-        "CMS's action code for the record in this release; null where the record is gone.",
+        "CMS's action code for the record in this release; null where the record was removed.",
         source="CMS record, positions 293",
         nullable=True,
         lineage=("staged_records.action_code",),
     )
     agrees_with_cms: bool = column(
-        "Whether CMS's action code tells this change; null where it cannot say: it tells another change of the record,"
-        " the record is gone, a release between is not held, or a re-post is compared.",
+        "Whether CMS's action code reports this change; null where it cannot: it reports another change of the"
+        " record, the record was removed, a release in between is not loaded, or revisions are compared.",
         source=DERIVED,
         nullable=True,
         license_id=LICENSE_CC0,
@@ -125,8 +125,8 @@ class HcpcsChanges(LicenseColumns):
         ),
     )
     disagreement: str = column(
-        "Where it does not: `not_reported` (it says that nothing changed), `reported_differently` (it reports"
-        " something else), `stale_action_code` (it repeats an earlier release's action), `not_observed` (what it"
+        "Why it disagrees: `not_reported` (it reports no change), `reported_differently` (it reports something"
+        " else), `stale_action_code` (it repeats an earlier release's action), `not_observed` (what it"
         " claims did not happen).",
         source=DERIVED,
         nullable=True,

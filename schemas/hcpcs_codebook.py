@@ -17,9 +17,13 @@ class HcpcsCodebook(pa.DataFrameModel):
         "Column of the tables of records, or `record_id` of CMS's text.", source=DERIVED, license_id=LICENSE_CC0
     )
     value: str = column("The value as CMS writes it.", source=_LAYOUT)
-    label: str = column("What the value means, in this project's words.", source=DERIVED, license_id=LICENSE_CC0)
-    valid_from: pl.Date = column("First day of that meaning, where CMS states one.", source=_LAYOUT, nullable=True)
-    valid_to: pl.Date = column("Last day of that meaning, where CMS states one.", source=_LAYOUT, nullable=True)
+    label: str = column("Meaning of the value, in this project's words.", source=DERIVED, license_id=LICENSE_CC0)
+    valid_from: pl.Date = column(
+        "First day on which the value means this, where CMS states one.", source=_LAYOUT, nullable=True
+    )
+    valid_to: pl.Date = column(
+        "Last day on which the value means this, where CMS states one.", source=_LAYOUT, nullable=True
+    )
     source: str = column(
         "Record layout, item and positions that state the value.", source=DERIVED, license_id=LICENSE_CC0
     )

@@ -24,21 +24,21 @@ STATUS = ("active", "terminated", "purged")
 
 
 class Episode(pa.DataFrameModel):
-    """Which meaning of a code, and what became of it."""
+    """Episode and status of a code."""
 
     episode: pl.Int32 = column(
-        "Which meaning of the code, counted from 1; see docs/episodes.md.",
+        "Episode of the code, counted from 1; see docs/episodes.md.",
         source=DERIVED,
         ge=1,
         license_id=LICENSE_CC0,
     )
     is_current_episode: bool = column(
-        "True for the code's newest meaning, once per code: filter on it, or a join on the code alone fans out.",
+        "True for the newest episode, once per code. Without this filter, a join on the code alone multiplies rows.",
         source=DERIVED,
         license_id=LICENSE_CC0,
     )
     status: str = column(
-        "What became of it by the newest release's day: `active`, `terminated`, or `purged` from CMS's file when due.",
+        "Status on the newest release's first day: `active`, `terminated`, or `purged` (removed when due).",
         source=DERIVED,
         isin=STATUS,
         license_id=LICENSE_CC0,
@@ -46,12 +46,12 @@ class Episode(pa.DataFrameModel):
 
 
 class LatestState(RecordDates):
-    """When a meaning held, by its latest record, and in which releases it stood."""
+    """Days and releases of an episode, by its latest record."""
 
-    first_release: str = release_id("First release held that has the code in this meaning.")
-    last_release: str = release_id("Last release held that has it; the row says what that release says.")
+    first_release: str = release_id("First loaded release with the code in this episode.")
+    last_release: str = release_id("Last loaded release with it; the row has that release's content.")
     replaced_by: pl.List = text_list(
-        "Codes that CMS names for an ended meaning; those of other owners are left out. See `hcpcs_crosswalk`.",
+        "Successors that CMS names for an ended episode, without codes of other owners. See `hcpcs_crosswalk`.",
         source="CMS record, positions 205-229",
         lineage=(
             "hcpcs_crosswalk.target",
@@ -70,10 +70,10 @@ class CodeKey(pa.DataFrameModel):
 
 
 class Placement(pa.DataFrameModel):
-    """Where a code stands among others."""
+    """The section of a code, and whether it is unlisted."""
 
     section_id: str = column(
-        "Section of HCPCS by the code's letter, see `code_sections`; null for a code of another owner's shape.",
+        "Section of HCPCS by the code's letter, see `code_sections`; null for a code in another owner's format.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         nullable=True,
@@ -90,7 +90,7 @@ class Placement(pa.DataFrameModel):
         ),
     )
     is_unlisted: bool = column(
-        "Whether a list of unlisted (NOC) codes that CMS posted in the meaning's time names it.",
+        "Whether it is on a list of unlisted (NOC) codes that CMS posted during the episode.",
         source=DERIVED,
         lineage=(
             "hcpcs_unlisted_codes.code",
@@ -104,7 +104,7 @@ class Placement(pa.DataFrameModel):
 
 
 class HcpcsCodes(LicenseColumns, LatestState, RecordContent, Placement, Episode, CodeKey):
-    """One row per procedure code and meaning, in its latest known state, of every release ever read."""
+    """One row per procedure code and episode in its latest known state, from all releases ever loaded."""
 
     class Config:
         """Strict, ordered, keyed."""

@@ -1,4 +1,4 @@
-"""Contract of ``hcpcs_corrections``: what CMS said of a release afterwards. Nothing here reads or writes."""
+"""Contract of ``hcpcs_corrections``: corrections that CMS posted for a release. Nothing here reads or writes."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ _HELD = tuple(
 
 
 class CorrectionChange(pa.DataFrameModel):
-    """One change that a line of a corrections file states, with the line it comes from."""
+    """One change stated by a line of a corrections file."""
 
     code: str = hcpcs_code(source="CMS corrections, code")
     kind: str = record_kind(source="CMS corrections, code (its length)")
     release_id: str = release_id("Release that the correction is posted with (YYYY-MM).")
     number: pl.Int32 = column(
-        "Counts the code's changes over the release's corrections files, older files first, in the order of the words.",
+        "Number of the change among the code's changes in the release's corrections files, older files first.",
         source=DERIVED,
         ge=1,
     )
-    action_text: str = column("The correction's words, as they stand.", source="CMS corrections, action", nullable=True)
+    action_text: str = column("The text of the correction, unchanged.", source="CMS corrections, action", nullable=True)
     action: str = column(
-        "What the words were read as: `add`, `terminate`, `do_not_terminate`, `delete`, `restore` of the code;"
-        " `revise` (gets `new_value`) or `clear` (loses `old_value`) of one field; `other` where they tell neither.",
+        "How the text was interpreted: `add`, `terminate`, `do_not_terminate`, `delete`, `restore` of the code;"
+        " `revise` (gets `new_value`) or `clear` (loses `old_value`) of one field; `other`: neither.",
         source="CMS corrections, action",
         isin=CORRECTION_ACTIONS,
     )
@@ -61,7 +61,7 @@ class CorrectionChange(pa.DataFrameModel):
         nullable=True,
     )
     new_value: str = column(
-        "The field's new value, from the words or the column beside them, as CMS writes it; dates as YYYY-MM-DD.",
+        "The field's new value, from the text or the column beside it, as CMS writes it; dates as YYYY-MM-DD.",
         source="CMS corrections, action and the columns beside it",
         nullable=True,
     )
@@ -69,7 +69,7 @@ class CorrectionChange(pa.DataFrameModel):
         "The value that is taken away; dates as YYYY-MM-DD.", source="CMS corrections, action", nullable=True
     )
     effective_date: pl.Date = column(
-        "Day from which the correction holds; null where none is given or none can be read.",
+        "First day of the correction; null where none is stated or readable.",
         source="CMS corrections, effective date",
         nullable=True,
     )
@@ -81,14 +81,14 @@ class CorrectionChange(pa.DataFrameModel):
     )
     comment: str = column("CMS's comment in the correction's line.", source="CMS corrections, comments", nullable=True)
     state_in_records: str = column(
-        "Whether the release's records state the change (`already`), a release held after it does (`later`), none does"
-        " (`never`), or it cannot be told (`unclear`). A correction never alters a record here.",
+        "Whether the release's records have the change (`already`), a later loaded release has it (`later`), none"
+        " has it (`never`), or this is unknown (`unclear`). Corrections never alter records.",
         source=DERIVED,
         isin=STATES_IN_RECORDS,
         lineage=(*_STATED, *_HELD),
     )
     in_records_since: str = column(
-        "First release, from the corrected one on, whose records state the change.",
+        "First release, from the corrected one on, whose records have the change.",
         source=DERIVED,
         nullable=True,
         lineage=(*_STATED, *_HELD),

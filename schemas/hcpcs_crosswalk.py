@@ -1,4 +1,4 @@
-"""Contract of ``hcpcs_crosswalk``: where CMS says a code went. Nothing here reads or writes."""
+"""Contract of ``hcpcs_crosswalk``: successors and cross-references that CMS names. Nothing here reads or writes."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ class HcpcsCrosswalk(LicenseColumns):
 
     kind: str = record_kind()
     code: str = hcpcs_code()
-    episode: pl.Int32 = column(
-        "Which meaning of the code, counted from 1.", source=DERIVED, ge=1, license_id=LICENSE_CC0
-    )
+    episode: pl.Int32 = column("Episode of the code, counted from 1.", source=DERIVED, ge=1, license_id=LICENSE_CC0)
     target_number: pl.Int32 = column(
         "Counts the episode's targets by first release, then position; set before masking.",
         source=DERIVED,
@@ -67,7 +65,7 @@ class HcpcsCrosswalk(LicenseColumns):
         ),
     )
     target_kind: str = column(
-        "What the target is by its shape: procedure code, modifier, or no code at all (the literal `CPT`).",
+        "Kind of the target by its format: procedure code, modifier, or not a code (the literal `CPT`).",
         source=DERIVED,
         isin=TARGET_KINDS,
         license_id=LICENSE_CC0,
@@ -77,7 +75,7 @@ class HcpcsCrosswalk(LicenseColumns):
         ),
     )
     target_system: str = column(
-        "Whose code the target is by its shape: HCPCS, CPT or CDT.",
+        "Code set of the target by its format: HCPCS, CPT or CDT.",
         source=DERIVED,
         isin=TARGET_SYSTEMS,
         license_id=LICENSE_CC0,
@@ -88,7 +86,7 @@ class HcpcsCrosswalk(LicenseColumns):
         ),
     )
     target_code_system: str = column(
-        "Entry of `code_systems` whose shape the target has; null where it has none's.",
+        "Entry of `code_systems` with the target's format; null if none has it.",
         source=DERIVED,
         nullable=True,
         license_id=LICENSE_CC0,
@@ -99,8 +97,8 @@ class HcpcsCrosswalk(LicenseColumns):
         ),
     )
     target_episode: pl.Int32 = column(
-        "Meaning of the target that is meant: the one it had in the first release that names it, or before; the first"
-        " it came to have where it came later. Null for what no release held has as a code.",
+        "Episode of the target: the one in effect in the first release that names it, or before; if the target"
+        " was added later, its first. Null if no loaded release has the target.",
         source=DERIVED,
         nullable=True,
         ge=1,
@@ -116,8 +114,8 @@ class HcpcsCrosswalk(LicenseColumns):
         ),
     )
     target_status: str = column(
-        "What became of that meaning by the newest release; `never_seen`: shaped like a code of HCPCS Level II, but in"
-        " no release held; `not_ours`: a code of another owner; `no_code`: junk.",
+        "Status of that episode in the newest release; `never_seen`: in the format of HCPCS Level II, but in no"
+        " loaded release; `not_ours`: a code of another owner; `no_code`: not a code.",
         source=DERIVED,
         isin=TARGET_STATUS,
         license_id=LICENSE_CC0,
@@ -129,9 +127,11 @@ class HcpcsCrosswalk(LicenseColumns):
         ),
     )
     first_release: str = release_id(
-        "First release held that names the target.", lineage=("staged_episodes.release_id",)
+        "First loaded release that names the target.", lineage=("staged_episodes.release_id",)
     )
-    last_release: str = release_id("Last release held that names the target.", lineage=("staged_episodes.release_id",))
+    last_release: str = release_id(
+        "Last loaded release that names the target.", lineage=("staged_episodes.release_id",)
+    )
     chain_ends: pl.List = text_list(
         "Where the chain of replacements ends that starts at the target: the target itself where it was not replaced;"
         " several where a code was divided; none for a loop.",
@@ -162,7 +162,7 @@ class HcpcsCrosswalk(LicenseColumns):
 
     @pa.dataframe_check(name="episode_for_every_known_target")
     def episode_for_every_known_target(cls, data: pa.PolarsData) -> pl.LazyFrame:  # noqa: N805
-        """A target has an episode if and only if a release held has it."""
+        """A target has an episode if and only if a loaded release has it."""
         known = pl.col("target_status").is_in(["active", "terminated", "purged"])
         return data.lazyframe.select(known == pl.col("target_episode").is_not_null())
 

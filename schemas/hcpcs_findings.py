@@ -108,7 +108,7 @@ class HcpcsFindings(LicenseColumns):
         "The record's field, where it is about one.", source=DERIVED, nullable=True, license_id=LICENSE_CC0
     )
     raw_value: str = column(
-        "What CMS wrote there, unless that may not be passed on.",
+        "CMS's value there, unless it may not be redistributed.",
         source="CMS zip",
         nullable=True,
         lineage=(
@@ -117,7 +117,7 @@ class HcpcsFindings(LicenseColumns):
         ),
     )
     message: str = column(
-        "What is odd, in words.",
+        "Description of the problem.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         lineage=("staged_findings.message", "staged_episodes.code", *_ACROSS_RELEASES),

@@ -30,12 +30,12 @@ _CONTENT = tuple(f"staged_episodes.{c}" for c in CONTENT_COLUMNS)
 
 
 class HistorySpan(pa.DataFrameModel):
-    """Which span of which meaning, its days and why those, and the releases that state it."""
+    """Days of a span, their basis, and the releases that state it."""
 
     kind: str = record_kind()
     code: str = hcpcs_code()
     episode: pl.Int32 = column(
-        "Which meaning of the code, counted from 1; see docs/episodes.md.",
+        "Episode of the code, counted from 1; see docs/episodes.md.",
         source=DERIVED,
         ge=1,
         license_id=LICENSE_CC0,
@@ -47,9 +47,12 @@ class HistorySpan(pa.DataFrameModel):
         license_id=LICENSE_CC0,
         lineage=(*_CONTENT, *_DAYS),
     )
-    valid_from: pl.Date = column("First day on which the content held.", source=DERIVED, lineage=_DAYS)
+    valid_from: pl.Date = column("First day on which the content was in effect.", source=DERIVED, lineage=_DAYS)
     valid_to: pl.Date = column(
-        "Last day on which the content held; null while none is known.", source=DERIVED, nullable=True, lineage=_DAYS
+        "Last day on which the content was in effect; null if still in effect.",
+        source=DERIVED,
+        nullable=True,
+        lineage=_DAYS,
     )
     valid_from_basis: str = column(
         "Why that first day: `added`, the code's added date; `action`, the action effective date of the change; "
@@ -60,16 +63,16 @@ class HistorySpan(pa.DataFrameModel):
         lineage=_DAYS,
     )
     valid_to_basis: str = column(
-        "Why that last day: `termination`, the end that CMS states or stated before it took the code up again; "
-        "`next_span`, the day before the next span; `absence`, the day before the first release held without the code, "
-        "whose end none states; `open`, there is none.",
+        "Basis of the last day: `termination`, the end that CMS states, or stated before it reinstated the code;"
+        " `next_span`, the day before the next span; `absence`, the day before the first loaded release without"
+        " the code, where no release states an end; `open`, still in effect.",
         source=DERIVED,
         isin=VALID_TO_BASES,
         license_id=LICENSE_CC0,
         lineage=_DAYS,
     )
     observed_gap: bool = column(
-        "Whether a release that would decide one of the span's days is not held.",
+        "Whether CMS posted a release for one of the span's days that is not loaded.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         lineage=(
@@ -78,9 +81,11 @@ class HistorySpan(pa.DataFrameModel):
             "staged_episodes.release_id",
         ),
     )
-    first_release: str = release_id("First release held that states the span.", lineage=("staged_episodes.release_id",))
+    first_release: str = release_id(
+        "First loaded release that states the span.", lineage=("staged_episodes.release_id",)
+    )
     last_release: str = release_id(
-        "Last release held that states the span, or that follows it in saying something else when it had ended.",
+        "Last loaded release that states the span, or that changed the record after the span had ended.",
         lineage=("staged_episodes.release_id",),
     )
 
@@ -95,7 +100,7 @@ class HcpcsHistory(LicenseColumns, RecordContent, HistorySpan):
 
     @pa.dataframe_check(name="open_means_no_last_day")
     def open_means_no_last_day(cls, data: pa.PolarsData) -> pl.LazyFrame:  # noqa: N805
-        """A span has no last day exactly where its basis says `open`."""
+        """A span has no last day exactly where its basis is `open`."""
         return data.lazyframe.select(pl.col("valid_to").is_null() == (pl.col("valid_to_basis") == "open"))
 
     class Config:

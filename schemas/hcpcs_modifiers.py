@@ -15,7 +15,7 @@ class ModifierKey(pa.DataFrameModel):
 
 
 class HcpcsModifiers(LicenseColumns, LatestState, RecordContent, Episode, ModifierKey):
-    """One row per modifier and meaning, in its latest known state, of every release ever read."""
+    """One row per modifier and episode in its latest known state, from all releases ever loaded."""
 
     class Config:
         """Strict, ordered, keyed."""

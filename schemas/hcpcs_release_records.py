@@ -34,7 +34,7 @@ class RecordDates(pa.DataFrameModel):
         "Day on which the code was added.", source="CMS record, positions 269-276", nullable=True
     )
     action_effective_date: pl.Date = column(
-        "Day from which the last action holds; null where the release leaves it blank.",
+        "First day of the last action; null where the release leaves it blank.",
         source="CMS record, positions 277-284",
         nullable=True,
     )
@@ -42,7 +42,7 @@ class RecordDates(pa.DataFrameModel):
         "Last day on which the code may be used.", source="CMS record, positions 285-292", nullable=True
     )
     action_code: str = column(
-        "What CMS says it did to the record in this release, see `hcpcs_codebook`.",
+        "CMS's code for what it changed in this release, see `hcpcs_codebook`.",
         source="CMS record, positions 293",
         nullable=True,
     )

@@ -1,4 +1,4 @@
-"""Contract of ``hcpcs_releases``: which postings the tables were made from. Nothing here reads or writes."""
+"""Contract of ``hcpcs_releases``: releases and revisions behind the tables. Nothing here reads or writes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ class HcpcsReleases(pa.DataFrameModel):
 
     release_id: str = release_id()
     revision: pl.Int32 = revision()
-    effective_date: pl.Date = column("First day on which the release holds.", source="names of CMS's zip and members")
+    effective_date: pl.Date = column(
+        "First day on which the release is in effect.", source="names of CMS's zip and members"
+    )
     is_current: bool = column(
         "Whether the tables use this revision: the newest of its release.",
         source=DERIVED,
         license_id=LICENSE_CC0,
     )
     form: str = column(
-        "Form in which the code file came; `both`: the workbook was held against the text.",
+        "Format of the code file; `both`: the workbook was compared with the text.",
         source="CMS zip",
         isin=FORMS,
     )

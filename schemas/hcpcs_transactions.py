@@ -20,13 +20,13 @@ class TransactionLine(pa.DataFrameModel):
         ge=1,
     )
     action_code: str = column(
-        "Action code that the report's words stand for, see `hcpcs_codebook`; null for words that are not known.",
+        "Action code for the report's words, see `hcpcs_codebook`; null for unknown words.",
         source="CMS transaction report, type of change",
         nullable=True,
         str_matches=r"^[A-Z]$",
     )
     action_text: str = column(
-        "The report's words for the action, as they stand.",
+        "The report's words for the action, unchanged.",
         source="CMS transaction report, type of change",
         nullable=True,
     )
@@ -48,7 +48,7 @@ class TransactionLine(pa.DataFrameModel):
 
 
 class HcpcsTransactions(LicenseColumns, TransactionLine):
-    """One row per line of a release's transaction report: the action CMS says it took on each record, in words."""
+    """One row per line of a release's transaction report: the action that CMS reports for each record, in words."""
 
     class Config:
         """Strict, ordered, keyed."""

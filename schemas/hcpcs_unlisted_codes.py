@@ -32,7 +32,7 @@ class UnlistedCode(pa.DataFrameModel):
 
 
 class HcpcsUnlistedCodes(LicenseColumns, UnlistedCode):
-    """One row per code and release whose list of unlisted (not otherwise classified, NOC) codes has it."""
+    """One row per code and release in whose list of unlisted (not otherwise classified, NOC) codes it is."""
 
     class Config:
         """Strict, ordered, keyed."""

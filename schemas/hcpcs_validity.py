@@ -53,23 +53,23 @@ _DAYS = (
 
 
 class HcpcsValidity(LicenseColumns):
-    """One row per code, or interval of codes that no release states, and span of days: what it means on those days.
+    """One row per code, or interval of codes that no release has, and span of days: what it is on those days.
 
-    A code that a release states has rows of its own; any other is answered by the interval of its kind and shape that
-    contains it. The spans of each cover all days without gap or overlap, so exactly one row answers for a code and day.
+    A code that a release has gets rows of its own; any other is covered by the interval of its kind and format that
+    contains it. The spans of each cover all days without gap or overlap, so exactly one row applies to a code and day.
     """
 
     kind: str = column(
-        "`procedure`; `modifier`; or `ambulance_modifier`, a modifier on a line whose procedure code says so by "
-        "`modifier_kind`: a pair of origin and destination, or else what the modifier is elsewhere.",
+        "`procedure`; `modifier`; or `ambulance_modifier`, a modifier on a line whose procedure code has that"
+        " `modifier_kind`: an origin and a destination, or else what the modifier is elsewhere.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         isin=KINDS,
         lineage=("hcpcs_history.kind", "curated_code_systems.kind", "curated_ambulance_locations.letter"),
     )
     code_shape: str = column(
-        "Shape of the codes: digits as #, a first letter as A (`A####`, `#####`, `####U`; modifiers `AT`, `##`). "
-        "Within a shape, codes sort like numbers.",
+        "Format of the codes: digits as #, a first letter as A (`A####`, `#####`, `####U`; modifiers `AT`, `##`)."
+        " Within a format, codes sort like numbers.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         str_matches=r"^[A#](###)?[A-Z#]$",
@@ -108,16 +108,16 @@ class HcpcsValidity(LicenseColumns):
     )
     status: str = column(
         "What a code is on these days: `valid`; `not_yet_valid`, before its first day or its system's; `expired`, "
-        "after an end that CMS states; `purged_unknown`, after it left CMS's file with no end stated; `system_ended`, "
+        "after an end that CMS states; `purged_unknown`, after it left CMS's file without one; `system_ended`, "
         "after the last day of its system; `not_loaded`, a code of a system whose codes are not in CMS's file; "
-        "`unknown_code`, the shape of HCPCS Level II and in no release.",
+        "`unknown_code`, in the format of HCPCS Level II and in no release.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         isin=STATUSES,
         lineage=(*_DAYS, "hcpcs_history.valid_to_basis", *_SYSTEM, "curated_code_systems.level"),
     )
     code_system: str = column(
-        "Code system by the code's shape, see `code_systems`.",
+        "Code system by the code's format, see `code_systems`.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         lineage=(*_SYSTEM, "curated_code_systems.code_system_id"),

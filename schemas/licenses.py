@@ -1,4 +1,4 @@
-"""Contract of ``licenses``: whose what is, and what may be done with it."""
+"""Contract of ``licenses``: owners, and what may be done with their texts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from schemas.columns import curated, curated_confidence, curated_source, table_f
 
 
 class Licenses(pa.DataFrameModel):
-    """One row per license: who holds the rights, what may be done, and the notice to pass on."""
+    """One row per license: holder, permitted use, and the notice to include."""
 
     license_id: str = curated(
         "SPDX identifier of the license, or a `LicenseRef-` of this project.",
         str_matches=r"^[A-Za-z0-9.-]+$",
     )
     name: str = curated("Name of the license.")
-    holder: str = curated("Who holds the rights.")
+    holder: str = curated("Holder of the rights.")
     covers: str = curated("What the license covers.")
     codes: str = curated("What may be done with codes.")
     ranges: str = curated("What may be done with ranges of codes.")
@@ -27,9 +27,9 @@ class Licenses(pa.DataFrameModel):
     commercial_product: str = curated("Shipping it in a commercial product, in the United States.")
     outside_united_states: str = curated("What is different outside the United States.")
     who_to_ask: str = curated("Whom to ask for a license or a ruling.")
-    notice: str = curated("What to tell whoever gets the data.")
+    notice: str = curated("Notice to include when you redistribute the data.")
     text_file: str = curated(
-        "File of the version that holds the text.",
+        "File of the version with the text.",
         str_matches=r"^LICENSES/[A-Za-z0-9.-]+\.txt$",
     )
     source: str = curated_source()

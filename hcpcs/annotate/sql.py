@@ -279,15 +279,15 @@ def _placed(codes: str, kinds: str) -> str:
     A code that has rows of its own is answered by these, any other by the interval of its shape that contains it.
     """
     values = ", ".join(f"({kind})" for kind in kinds.strip("()").split(", "))
-    shape = "regexp_replace(regexp_replace(asked.code, '[0-9]', '#', 'g'), '^[A-Z]', 'A')"
+    shape = "regexp_replace(regexp_replace(wanted.code, '[0-9]', '#', 'g'), '^[A-Z]', 'A')"
     return f"""{codes}_placed as (
-        select asked.given, asked.code, kinds.kind, own.first_code is null as is_interval,
+        select wanted.given, wanted.code, kinds.kind, own.first_code is null as is_interval,
             coalesce(own.first_code, within.first_code) as first_code
-        from {codes}_read as asked
+        from {codes}_read as wanted
         cross join (values {values}) as kinds(kind)
-        left join hcpcs_own as own on own.kind = kinds.kind and own.first_code = asked.code
+        left join hcpcs_own as own on own.kind = kinds.kind and own.first_code = wanted.code
         left join hcpcs_intervals as within on within.kind = kinds.kind and within.code_shape = {shape}
-            and own.first_code is null and asked.code between within.first_code and within.last_code
+            and own.first_code is null and wanted.code between within.first_code and within.last_code
     )"""
 
 

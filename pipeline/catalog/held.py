@@ -101,7 +101,7 @@ class HeldVersion:
                 self._frames[table] = pl.read_parquet(self.folder / self.files[table])
             except pl.exceptions.PolarsError as error:
                 raise SourceError(
-                    f"{self.folder.name}: {self.files[table]} cannot be read: {error}; `hcpcs verify` tells more"
+                    f"{self.folder.name}: {self.files[table]} cannot be read: {error}; `hcpcs verify` lists the damage"
                 ) from None
         return self._frames[table]
 
@@ -161,7 +161,7 @@ def read_held(outputs: Outputs) -> Held:
         path = folder / name
         if not path.is_file() or path.stat().st_size != entry.bytes:
             raise SourceError(
-                f"{folder.name}: {name} is missing or has other bytes than were published; `hcpcs verify` tells more"
+                f"{folder.name}: {name} is missing or has other bytes than were published; run `hcpcs verify`"
             )
     others = []
     for version in all_versions(outputs):

@@ -21,9 +21,9 @@ from sources.release.names import effective_day
 
 #: Each class of change in few words, weightiest first; docs/changes.md says exactly what each is.
 CHANGE_MEANINGS = {
-    "added": "no earlier release held has the code",
+    "added": "no earlier loaded release has the code",
     "discontinued": "an end is stated where there was none",
-    "reused": "the code came to mean something else",
+    "reused": "the code was re-used for something else",
     "reactivated": "CMS took the end back, or moved it later, and says so",
     "restored": "back after an absence, with the same meaning",
     "purged": "gone, as CMS drops codes some years after their end",
@@ -341,7 +341,7 @@ def codes_by_section(version: HeldVersion) -> Chart:
         figure,
         "Codes valid on the day of each release, by section",
         "One line for each of the large sections of HCPCS, by letter, and one for the others together. Gray: releases"
-        " that CMS posted then are not held.",
+        " that CMS posted then are not loaded.",
         ("Release", *(f"{n} {names[n]}" if n in names else f"Others ({', '.join(others)})" for n in lines), "All"),
         [
             (r, *(values[n] for values in lines.values()), sum(values[n] for values in lines.values()))
@@ -385,9 +385,9 @@ def churn(releases: Sequence[ReleaseFacts]) -> Chart:
     return chart(
         figure,
         "What each release changed, in codes and modifiers",
-        "A bar for each release, compared with the one held before it. A star: CMS posted others between the two that"
-        " are not held, so the bar tells of several steps.",
-        ("Release", *series, "Not held before it"),
+        "A bar for each release, compared with the loaded release before it. A star: releases that CMS"
+        " posted between the two are not loaded, so the bar covers several steps.",
+        ("Release", *series, "Not loaded before it"),
         [
             (r.release_id, *(values[n] for values in series.values()), ", ".join(r.missing) or "none")
             for n, r in enumerate(compared)

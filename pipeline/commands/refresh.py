@@ -164,7 +164,7 @@ def refresh_command(
             _print_refreshed(outputs, done, as_json)
             if request is not None:
                 made = write_restricted(outputs, request)
-                click.echo(f"restricted version {made.version} in {made.folder}: not to be passed on", err=as_json)
+                click.echo(f"restricted version {made.version} in {made.folder}: do not redistribute", err=as_json)
     not_fetched = dict(done.fetched.refused) if done.fetched else {}
     if not_fetched:
         sys.exit(1)

@@ -97,8 +97,8 @@ SOURCES: dict[str, Source] = {
         *(
             Source(f"curated_{file}", f"sources/curated/{file}.csv", description, True)
             for file, description in {
-                "code_systems": "Code systems and categories, each with the address where it can be checked.",
-                "code_sections": "Sections as dated intervals of codes, each with its address.",
+                "code_systems": "Code systems and categories, each with the URL of its source.",
+                "code_sections": "Sections as dated intervals of codes, each with the URL of its source.",
                 "code_families": "Blocks of codes and modifiers that coders know, as intervals.",
                 "code_lookalikes": "Formats of other code sets that look like procedure codes or modifiers.",
                 "code_system_identifiers": "What other standards call the code systems.",

@@ -56,7 +56,7 @@ def raw_lines(outputs: Outputs, code: str, version: str | None = None) -> list[R
     folder = version_folder(outputs, version)
     places = sorted(_places(folder, code), key=lambda p: (p["release_id"], p["table"], p["source_line"]))
     if not places:
-        raise SourceError(f"no release held has {code!r}; `hcpcs releases` lists the releases held")
+        raise SourceError(f"no loaded release has {code!r}; `hcpcs releases` lists the loaded releases")
     archive = Archive(outputs.archive)
     holders: dict[tuple[str, str], ArchivedZip] = {}
     for held in archive.index().zips.values():

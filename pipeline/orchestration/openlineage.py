@@ -80,7 +80,7 @@ Event = dict[str, Any]
 def build_openlineage_resource(settings: OpenLineageSettings, outputs: Outputs) -> dg.ResourceDefinition:
     """A resource that tells the run in which it is made, whoever started it: it listens to the run's events."""
 
-    @dg.resource(required_resource_keys={"run_context"}, description="Tells each run as OpenLineage events.")
+    @dg.resource(required_resource_keys={"run_context"}, description="Reports each run as OpenLineage events.")
     def openlineage(context: dg.InitResourceContext) -> None:
         if settings.is_disabled or context.run is None or context.instance is None:
             return

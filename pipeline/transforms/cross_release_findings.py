@@ -24,7 +24,7 @@ _MOST_GROUPS = 6
 _VANISHED = {
     "no_end_stated": "is gone, and no release stated an end",
     "ended_not_due": "is gone earlier after its end than CMS drops codes",
-    "unseen_end": "is gone; its end may lie in a release not held",
+    "unseen_end": "is gone; its end may be in a release that is not loaded",
     "restored": "is missing here and comes back later as it was",
 }
 
@@ -126,7 +126,7 @@ def _of_vanished(records: pl.DataFrame) -> Iterator[tuple[str, Finding]]:
                 f"{row['code']} {_VANISHED[row['reason']]}; {row['release_id']} still has it",
                 "its last day is the day before this release"
                 if row["termination_date"] is None and row["reason"] != "restored"
-                else "its days stand as stated",
+                else "its days are kept as stated",
                 kind=row["kind"],
                 code=row["code"],
                 field="code",

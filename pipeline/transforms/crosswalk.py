@@ -100,7 +100,7 @@ def crosswalk_findings(crosswalk: pl.DataFrame) -> list[Finding]:
             "crosswalk_target_never_seen",
             "info",
             pl.col("target_status") == "never_seen",
-            "cross-references name codes of HCPCS Level II that no release held has",
+            "cross-references name codes of HCPCS Level II that no loaded release has",
             "kept as stated",
         ),
         (

@@ -79,7 +79,7 @@ def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = No
 
 
 def unmatched_overrides(records: pl.DataFrame, overrides: pl.DataFrame) -> pl.DataFrame:
-    """The overrides that decide nothing, since no release held has the record they name, or it is its code's first."""
+    """The overrides without effect: no loaded release has the record they name, or it is its code's first."""
     followers = records.select(*_CODE, "release_id").filter(
         pl.col("release_id") > pl.col("release_id").min().over(_CODE)
     )

@@ -47,7 +47,7 @@ def code_intervals(systems: pl.DataFrame, sections: pl.DataFrame, families: pl.D
 
     Columns: those of ``_OF_INTERVAL``, ``from_day``, ``to_day``, ``status``, ``section_id`` (the deepest on these days,
     then the newest; ``undated_section_id`` is that of all days), ``license_id``, ``steward``. No code is
-    in two intervals, and none that has the shape of no system is in one.
+    in two intervals, and none that has the format of no system is in one.
     """
     ambulance = families.filter(family_id=_AMBULANCE)
     pieces = _pieces(systems, [sections, ambulance])
@@ -302,7 +302,7 @@ def _pieces(systems: pl.DataFrame, ranges: Sequence[pl.DataFrame]) -> pl.DataFra
 
 
 def system_of(code: pl.Expr, systems: pl.DataFrame) -> pl.Expr:
-    """The code system whose shape ``code`` has; null if none. No code has the shape of two."""
+    """The code system whose shape ``code`` has; null if none. No code has the format of two."""
     shaped = systems.filter(pl.col("code_pattern").is_not_null()).select("code_system_id", "code_pattern")
     found = [pl.when(code.str.contains(pattern)).then(pl.lit(name)) for name, pattern in shaped.iter_rows()]
     return pl.coalesce(*found, pl.lit(None, pl.String))

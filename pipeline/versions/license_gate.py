@@ -101,7 +101,7 @@ class LicenseLeak(HcpcsError):
             shown.append(f"  … and {len(self.leaks) - _SHOWN_LEAKS} more")
         places = f"{len(self.leaks)} place{'s' * (len(self.leaks) != 1)}"
         super().__init__(
-            f"{places} would publish what may not be passed on:\n" + "\n".join(shown) + "\n"
+            f"{places} would publish what may not be redistributed:\n" + "\n".join(shown) + "\n"
             "mask it, or let sources/curated/license_policy.csv keep it with a reason"
         )
 

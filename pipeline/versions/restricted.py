@@ -50,7 +50,7 @@ This is not legal advice and grants no rights; your own agreement with the AMA i
 
 NOTICE = (
     """\
-RESTRICTED: not to be passed on.
+RESTRICTED: do not redistribute.
 
 """
     + TERMS

@@ -1,4 +1,4 @@
-"""Contract of ``cpt_codes``: CPT codes with the descriptors of files that a licensee holds. Restricted tier only."""
+"""Contract of ``cpt_codes``: CPT codes with the descriptors of a licensee's files. Restricted tier only."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ VALID_FROM_BASES = ("descriptor", "not_stated")
 
 
 class CptCodes(pa.DataFrameModel):
-    """One row per CPT code in the AMA's files that the licensee holds, of the edition that they are."""
+    """One row per CPT code in the licensee's files of the AMA, for their edition."""
 
     code: str = column("The CPT code.", source="AMA file", license_id=LICENSE_CPT, str_matches=CPT_CODE)
     code_system: str = column(
-        "What the code is by its shape, see `code_systems`.",
+        "Code system by the code's format, see `code_systems`.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         lineage=("cpt_codes.code",),
     )
     category: str = column(
-        "CPT category by the code's shape.",
+        "CPT category by the code's format.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         nullable=True,
         lineage=("cpt_codes.code",),
     )
     section: str = column(
-        "Section whose interval holds the code on the day it is valid from, see `code_sections`.",
+        "Section with the code on its first day, see `code_sections`.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         nullable=True,
@@ -64,7 +64,7 @@ class CptCodes(pa.DataFrameModel):
     license_id: str = column("License of the row.", source=DERIVED, license_id=LICENSE_CC0, isin=[LICENSE_CPT])
     steward: str = column("Who maintains the code.", source=DERIVED, license_id=LICENSE_CC0, isin=["AMA"])
     redistribution: str = column(
-        "`withheld`: not to be passed on without the AMA's leave.",
+        "`withheld`: do not redistribute without the AMA's leave.",
         source=DERIVED,
         license_id=LICENSE_CC0,
         isin=["withheld"],

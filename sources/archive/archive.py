@@ -40,7 +40,7 @@ class HeldMember:
 
 @dataclass(frozen=True, slots=True)
 class ArchivedZip:
-    """A zip in the archive. ``origins`` tells where its bytes came from and when; nothing published depends on it."""
+    """A zip in the archive. ``origins``: where its bytes are from, and since when; nothing published depends on it."""
 
     sha256: str
     name: str
@@ -186,7 +186,7 @@ class Archive:
 
 def _lost(held: ArchivedZip, why: str) -> str:
     origins = [origin["from"] for origin in held.origins]
-    source = f", which came from {origins[-1]}" if origins else ""
+    source = f", which was fetched from {origins[-1]}" if origins else ""
     return (
         f"{held.release_id}: {why}: it was {held.name}{source}; `hcpcs refresh --from` a folder or zip that has it"
         " replaces it"

@@ -24,7 +24,7 @@ def compare_with_witness(text: pl.DataFrame, workbook: pl.DataFrame, absent: set
                 Finding(
                     "record_in_one_form",
                     "warning",
-                    f"{alone.height} records stand in the {who} alone",
+                    f"{alone.height} records are in the {who} alone",
                     "kept" if who == "text" else "left out: the text is the source",
                     member,
                     field="code",

@@ -411,7 +411,7 @@ def _preamble(member: str, lines: list[tuple[int, str]]) -> Finding:
     return Finding(
         "preamble",
         "info",
-        f"{len(lines)} lines of text stand before the first record",
+        f"{len(lines)} lines of text are before the first record",
         "left out",
         member,
         lines[0][0],
@@ -423,7 +423,7 @@ def _trailer(member: str, lines: list[tuple[int, str]]) -> Finding:
     return Finding(
         "trailer",
         "info",
-        f"{len(lines)} lines of text stand after the last record",
+        f"{len(lines)} lines of text are after the last record",
         "left out",
         member,
         lines[0][0],

@@ -124,7 +124,7 @@ def _contents(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
         if path.is_dir():
             found = [p for p in sorted(path.rglob("*")) if p.is_file() and _DESCRIPTOR_FILE.fullmatch(p.name)]
             if not found:
-                raise CptFileError(f"{path.name}: the folder holds no file of descriptors (LONGULT.txt or the like)")
+                raise CptFileError(f"{path.name}: the folder has no file of descriptors (LONGULT.txt or the like)")
             yield from ((p.name, p.read_bytes()) for p in found)
         elif zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as compressed:
@@ -134,7 +134,7 @@ def _contents(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
                     if _DESCRIPTOR_FILE.fullmatch(PurePosixPath(m.filename).name) and m.file_size <= _MOST_BYTES
                 ]
                 if not members:
-                    raise CptFileError(f"{path.name}: the zip holds no file of descriptors (LONGULT.txt or the like)")
+                    raise CptFileError(f"{path.name}: the zip has no file of descriptors (LONGULT.txt or the like)")
                 try:
                     yield from [(PurePosixPath(m.filename).name, compressed.read(m)) for m in members]
                 except (RuntimeError, zipfile.BadZipFile) as error:
@@ -278,6 +278,6 @@ def _refuse_unlike(codes_of: Mapping[str, set[str]]) -> None:
         unlike = codes_of[name] ^ codes_of[names[0]]
         if unlike:
             raise CptFileError(
-                f"{name}: its codes are not those of {names[0]}: {len(unlike)} stand in one of them only, such as"
+                f"{name}: its codes are not those of {names[0]}: {len(unlike)} are in only one of them, such as"
                 f" {min(unlike)}; give files of one edition"
             )

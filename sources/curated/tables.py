@@ -284,7 +284,7 @@ def load_code_families(
         for column in ("first_code", "last_code"):
             pattern, code = patterns.get(row["code_system_id"]), row[column]
             fits = pattern is None or code is None or re.match(pattern, code) is not None
-            table.check(row, fits, f"{column} {code!r} has another code system's shape")
+            table.check(row, fits, f"{column} {code!r} has another code system's format")
     for number, one in enumerate(table.rows):
         for other in table.rows[number + 1 :]:
             apart = one["family_id"] == other["family_id"] or one["code_system_id"] != other["code_system_id"]
@@ -460,7 +460,7 @@ class _Table:
             if source is None:
                 continue
             if re.match(r"https?://\S+$", source) is None:
-                self.check(row, False, "source is no address")
+                self.check(row, False, "source is not a URL")
                 continue
             host = urlsplit(source).netloc
             kind = kinds.get(host)
@@ -540,15 +540,15 @@ def _ordinal(code: str) -> int:
 
 
 def _check_codes(table: _Table, patterns: Mapping[str, str | None]) -> None:
-    """Every code of an interval has the shape of its code system, and no other system claims that shape."""
+    """Every code of an interval has the format of its code system, and no other system claims that shape."""
     for row in table.rows:
         for column in ("first_code", "last_code", "guide_first_code", "guide_last_code"):
             code = row[column]
             if code is None or row["code_system_id"] not in patterns:
                 continue
             claimed = [s for s, p in patterns.items() if p and re.fullmatch(p, code, re.ASCII)]
-            table.check(row, row["code_system_id"] in claimed, f"{column} {code!r} has another code system's shape")
-            table.check(row, len(claimed) < 2, f"{column} {code!r} has the shape of {' and of '.join(claimed)}")
+            table.check(row, row["code_system_id"] in claimed, f"{column} {code!r} has another code system's format")
+            table.check(row, len(claimed) < 2, f"{column} {code!r} has the format of {' and of '.join(claimed)}")
         if not any(line == row["line"] for line, _ in table.problems):
             ends = row["last_code"] is None or _ordinal(row["first_code"]) <= _ordinal(row["last_code"])
             table.check(row, ends, f"last_code {row['last_code']!r} lies before first_code {row['first_code']!r}")

@@ -70,8 +70,7 @@ def offers_in(offered: Path, workshop: Path) -> list[Offer]:
         return [Offer(offered, release_folder(offered.parent), str(offered))]
     if not offers:
         raise SourceError(
-            f"{offered} holds no .zip and no code file of CMS's; expected <YYYY-MM>/*.zip, or files that CMS's names"
-            " tell apart"
+            f"{offered} has no .zip and no code file of CMS's; expected <YYYY-MM>/*.zip, or files with CMS's names"
         )
     return offers
 

@@ -86,7 +86,7 @@ def revisions_of(
         Finding(
             "revision_order_unknown",
             "warning",
-            f"nothing in the members tells which of {a.members[0].name} and {b.members[0].name} came first",
+            f"nothing in the members states which of {a.members[0].name} and {b.members[0].name} was posted first",
             "ordered by their hashes",
             b.members[0].name,
         )

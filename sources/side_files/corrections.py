@@ -233,7 +233,7 @@ def _two_values(member: str, row: CodedRow, change: Change, column: str | None) 
         "prose_and_column_differ",
         "warning",
         f"the words say {change.new_value}, the column for {change.field} says otherwise",
-        "the words stand",
+        "the text is used",
         member,
         row.line,
         row.kind,
@@ -247,7 +247,7 @@ def _not_understood(member: str, row: CodedRow, prose: str | None) -> Finding:
     return Finding(
         "action_not_understood",
         "info",
-        "the words of the correction tell no change that is known" if prose else "the correction has no words",
+        "the text of the correction states no known change" if prose else "the correction has no words",
         "the words are kept, the action is 'other'",
         member,
         row.line,

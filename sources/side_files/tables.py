@@ -367,7 +367,7 @@ def coded_cells(member: str, table: Table, findings: list[Finding]) -> pl.DataFr
             Finding(
                 "artifact_removed",
                 "info",
-                f"control characters, or what Excel writes for them, stand on {len(artifacts)} lines",
+                f"control characters, or what Excel writes for them, are on {len(artifacts)} lines",
                 "removed",
                 member,
                 artifacts[0],
@@ -478,18 +478,18 @@ def day_of_row(member: str, row: CodedRow, name: str, findings: list[Finding]) -
 
 
 def header_findings(member: str, table: Table, unread: Iterable[str] = ()) -> list[Finding]:
-    """Findings of a table's header: unknown headings, and columns of a print file that cannot be told apart."""
+    """Findings of a table's header: unknown headings, and columns of a print file that cannot be distinguished."""
     findings = []
     if table.is_cut:
         message = "a print file: cells end where their column did"
         if table.unknown_headings or unread:
-            message += ", and the columns behind the last one read cannot be told apart"
+            message += ", and the columns behind the last one read cannot be distinguished"
         findings.append(
             Finding(
                 "print_file_cut",
                 "warning",
                 message,
-                "cells kept as they stand, unread columns left null",
+                "cells kept unchanged, unread columns left null",
                 member,
                 table.header_line,
             )

@@ -237,7 +237,7 @@ def _key_findings(member: str, key: dict[frozenset[str], str]) -> list[Finding]:
         Finding(
             "action_key_differs",
             "warning",
-            f"the report's own key gives {', '.join(sorted(odd))} to words that stand for another action code",
+            f"the report's own key gives {', '.join(sorted(odd))} to words for another action code",
             "the known meaning is kept",
             member,
             field="action_code",

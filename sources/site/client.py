@@ -148,7 +148,7 @@ class SiteClient:
     def __init__(self, site: str, limits: FetchLimits | None = None, tell: Progress = lambda text: None) -> None:
         self._site = httpx2.URL(site)
         if self._site.scheme not in ("http", "https") or not self._site.host:
-            raise FetchFailed(f"{site!r} is no address of a web page; expected https://…")
+            raise FetchFailed(f"{site!r} is not the URL of a web page; expected https://…")
         self.limits = limits or FetchLimits()
         self.requests = 0
         self._report = tell
@@ -228,7 +228,7 @@ class SiteClient:
                 self._check_status(address, response)
                 if response.status_code == 206 and not _continues(response, have):
                     part.unlink(missing_ok=True)
-                    raise _TryAgain("the server sent another range than the one asked for")
+                    raise _TryAgain("the server sent a range other than the requested one")
                 have = have if response.status_code == 206 else 0
                 if not have:
                     partial = Validators() if "content-encoding" in response.headers else Validators.of(response)
@@ -271,7 +271,7 @@ class SiteClient:
             if have > most:
                 raise FetchFailed(f"{_name(address)}: still sending after {most:,} bytes, the bound")
             if time.monotonic() > end:
-                raise FetchFailed(f"{_name(address)}: not whole in time, {have:,} bytes came")
+                raise FetchFailed(f"{_name(address)}: not whole in time, {have:,} bytes arrived")
             held += chunk
             if len(held) >= 4:
                 yield held
@@ -303,7 +303,7 @@ class SiteClient:
             before_sleep=tell,
         )
         if time.monotonic() > end:
-            raise FetchFailed(f"{name}: not asked for, the {limits.total_seconds:,.0f} s for everything are over")
+            raise FetchFailed(f"{name}: not requested, the {limits.total_seconds:,.0f} s for everything are over")
         try:
             return attempts(attempt, end)
         except tenacity.RetryError as error:
@@ -342,7 +342,7 @@ class SiteClient:
                     response.close()
                 url = self._within_site(target, origin_of=address)
         except httpx2.TimeoutException:
-            raise _TryAgain(f"no byte came for {silent:g} s") from None
+            raise _TryAgain(f"no byte arrived for {silent:g} s") from None
         except httpx2.InvalidURL as error:
             raise FetchFailed(f"{_name(address)}: {error}") from None
         except httpx2.TransportError as error:
@@ -384,7 +384,7 @@ class SiteClient:
         try:
             url = httpx2.URL(address)
         except httpx2.InvalidURL as error:
-            raise FetchFailed(f"{address!r} is no address: {error}") from None
+            raise FetchFailed(f"{address!r} is not a URL: {error}") from None
         if url.scheme == "http" and self._site.scheme == "https":
             url = url.copy_with(scheme="https")
         domain = _domain(self._site.host)
@@ -416,9 +416,7 @@ def _joined(address: str, url: httpx2.URL, location: str) -> str:
     try:
         return str(url.join(location))
     except (httpx2.InvalidURL, ValueError) as error:
-        raise FetchFailed(
-            f"{_name(address)}: it redirects to {location[:80]!r}, which is no address: {error}"
-        ) from None
+        raise FetchFailed(f"{_name(address)}: it redirects to {location[:80]!r}, which is not a URL: {error}") from None
 
 
 @cache
@@ -512,7 +510,7 @@ def _decoded(address: str, response: httpx2.Response) -> Iterator[bytes]:
         yield from response.iter_raw()
         return
     if coding not in ("gzip", "x-gzip", "deflate"):
-        raise FetchFailed(f"{_name(address)}: sent as {coding[:40]!r}, though no packing was asked for")
+        raise FetchFailed(f"{_name(address)}: sent as {coding[:40]!r}, although no compression was requested")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # with a header of gzip or of zlib
     try:
         for compressed in response.iter_raw():

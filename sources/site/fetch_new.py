@@ -119,7 +119,7 @@ def fetch_new(
         news, left = news_of(state, index)
         known = _known_to_try(client, site, state, index, news)
         if not news and not known and (link := longest_unasked(state, index)) is not None:
-            news = [News(link, "asked after again")]
+            news = [News(link, "requested again")]
         run = _Run(site, index, folder, client, tell)
         wanted = [n.link for n in news] + known
         try:

@@ -64,7 +64,7 @@ def _entry(file: str, number: int, raw: Mapping[str, Any]) -> KnownRelease:
     if not re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", str(raw["release"])):
         raise CuratedFileError(f"{where}: release {raw['release']!r} is not of the form YYYY-MM")
     if not re.fullmatch(r"https://[^/]+/.*\.zip", str(raw["address"]), re.IGNORECASE):
-        raise CuratedFileError(f"{where}: {raw['address']!r} is no https address of a zip")
+        raise CuratedFileError(f"{where}: {raw['address']!r} is not the https URL of a zip")
     if not str(raw["source"]).strip() or not isinstance(raw["checked"], bool):
         raise CuratedFileError(f"{where}: a source in words and checked = true or false are needed")
     members = {str(k): str(v).lower() for k, v in raw.get("members", {}).items()}

@@ -131,7 +131,7 @@ def check_for_releases(links: Sequence[SiteLink], address: str, title: str | Non
         named = f" titled {title!r}" if title else ""
         raise PageUnclear(
             f"the page{named} at {address} has {_counted(links)} and none to a release; if CMS moved it, give the new"
-            " address with --site; if a browser shows another page, save that and give it with --page SAVED.html"
+            " URL with --site; if a browser displays another page, save that and give it with --page SAVED.html"
         )
 
 

@@ -76,7 +76,7 @@ def test_side_files_are_shown_too_and_all_of_it_is_json(sample: Version) -> None
 def test_an_unknown_code_and_an_archive_that_lost_or_changed_a_zip_are_told(
     sample: Version, own_sample: Outputs
 ) -> None:
-    with pytest.raises(SourceError, match="no release held has 'Q9999'"):
+    with pytest.raises(SourceError, match="no loaded release has 'Q9999'"):
         raw_lines(own_sample, "Q9999")
     code = sample.open("hcpcs_codes")["code"][0]
     zips = sorted((own_sample.archive / "zips").iterdir())

@@ -76,7 +76,7 @@ def test_columns_show_their_meaning_and_the_checks_they_must_pass(graph: Any) ->
     assert columns["valid_to"].constraints.nullable and not columns["valid_from"].constraints.nullable
     assert columns["kind"].constraints.other == ["one of procedure, modifier"]
     assert columns["episode"].constraints.other == ["at least 1"]
-    assert columns["valid_from"].description == "First day on which the content held."
+    assert columns["valid_from"].description == "First day on which the content was in effect."
     assert schema.constraints.other[0] == "unique: kind, code, episode, span_number"
     assert "A span ends on or after the day on which it begins." in schema.constraints.other
 

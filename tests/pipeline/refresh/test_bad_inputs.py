@@ -172,7 +172,7 @@ def test_all_bad_releases_are_named_in_one_run(hcpcs: Callable[..., Said], outpu
     assert "`hcpcs findings 2019-01`" in said.err and "`hcpcs findings 2020-10`" in said.err
 
 
-@pytest.mark.parametrize(("exists", "words"), [(False, "does not exist"), (True, "holds no .zip")])
+@pytest.mark.parametrize(("exists", "words"), [(False, "does not exist"), (True, "has no .zip")])
 def test_a_folder_that_is_not_there_or_holds_nothing_is_refused(
     hcpcs: Callable[..., Said], outputs: Outputs, tmp_path: Path, exists: bool, words: str
 ) -> None:

@@ -182,7 +182,7 @@ def test_a_leak_planted_in_the_tables_is_refused_in_every_format(
 ) -> None:
     said = hcpcs("export", f"--{name}", tmp_path / "target", "--version", leaking_version)
     assert (said.status, said.out) == (1, "")
-    assert "may not be passed on" in said.err and "99213" in said.err
+    assert "may not be redistributed" in said.err and "99213" in said.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -199,6 +199,6 @@ def test_the_command_gives_every_export_to_the_gate(
 
     monkeypatch.setattr("pipeline.versions.export_gate.check_export", gate)
     said = hcpcs("export", f"--{name}", tmp_path / "target", "--outputs", sample.outputs.folder)
-    assert said.status == 1 and "may not be passed on" in said.err
+    assert said.status == 1 and "may not be redistributed" in said.err
     assert [report.passed for report in seen] == [True]
     assert list(tmp_path.iterdir()) == []

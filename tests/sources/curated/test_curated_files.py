@@ -267,7 +267,7 @@ def test_a_child_outside_its_parents_days_is_refused(copy: Callable[[str], Copy]
 def test_a_code_of_another_shape_is_refused(copy: Callable[[str], Copy]) -> None:
     file = copy("code_sections.csv")
     line = file.change({"section_id": "cpt-pla"}, first_code="U0001")
-    assert file.refusal() == [f"code_sections.csv:{line}: first_code 'U0001' has another code system's shape"]
+    assert file.refusal() == [f"code_sections.csv:{line}: first_code 'U0001' has another code system's format"]
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_a_code_of_another_shape_is_refused(copy: Callable[[str], Copy]) -> None
         ("code_systems.csv", "steward", "WHO", "unknown steward 'WHO'"),
         ("code_systems.csv", "parent_id", "cpt", "unknown parent 'cpt'"),
         ("code_systems.csv", "source", "", "source is missing"),
-        ("code_systems.csv", "source", "a book", "source is no address"),
+        ("code_systems.csv", "source", "a book", "source is not a URL"),
         ("code_systems.csv", "source", "https://brainmass.com/x", "source is on brainmass.com, which source_hosts.csv"),
         (
             "ambulance_locations.csv",
@@ -285,7 +285,7 @@ def test_a_code_of_another_shape_is_refused(copy: Callable[[str], Copy]) -> None
             "https://quizwizapp.com/x",
             "source is on quizwizapp.com, which source_h",
         ),
-        ("code_families.csv", "first_code", "J1100", "first_code 'J1100' has another code system's shape"),
+        ("code_families.csv", "first_code", "J1100", "first_code 'J1100' has another code system's format"),
         ("code_families.csv", "section_id", "em", "unknown section 'em'"),
         ("code_lookalikes.csv", "code_pattern", "[0-9]{5}", "code_pattern is no ^…$ pattern"),
         ("code_system_identifiers.csv", "code_system_id", "snomed", "unknown code system 'snomed'"),

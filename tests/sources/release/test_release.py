@@ -116,8 +116,8 @@ def test_a_record_that_one_form_lacks_is_found(read) -> None:  # type: ignore[no
     release = read(both(RECORDS[:2], RECORDS[1:]))
     found = {str(f["message"]): f["examples"] for f in disagreements(release)}
     assert found == {
-        "1 records stand in the text alone": ["A1"],
-        "1 records stand in the workbook alone": ["V5364"],
+        "1 records are in the text alone": ["A1"],
+        "1 records are in the workbook alone": ["V5364"],
     }
     assert release.records["code"].to_list() == ["A1", "A0080"]
 

@@ -1,4 +1,4 @@
-"""Revisions: which postings differ, and the order that lies in their members, whatever came first to us."""
+"""Revisions: which postings differ, and the order that lies in their members, whatever was posted first to us."""
 
 from __future__ import annotations
 

@@ -180,8 +180,8 @@ def test_a_retry_after_past_the_deadline_ends_it_at_once(site, tmp_path):
             1,
         ),
         (status(500), "500 Internal Server Error, after 3 attempts", 3),
-        (hang_before_the_first_byte, "no byte came for 0.25 s, after 3 attempts", 3),
-        (hang_in_the_middle, "no byte came for 0.25 s, after 3 attempts", 3),
+        (hang_before_the_first_byte, "no byte arrived for 0.25 s, after 3 attempts", 3),
+        (hang_in_the_middle, "no byte arrived for 0.25 s, after 3 attempts", 3),
         (wrong_length(+5), "the connection broke: .*after 3 attempts", 3),
         (endless, "still sending after 1,000,000 bytes, the bound", 1),
         (status(204), "HTTP 204", 1),
@@ -335,7 +335,7 @@ def test_a_page_has_a_bound(site):
 
 @pytest.mark.parametrize("address", ["", "cms.gov", "file:///x", "https://"])
 def test_a_site_that_is_no_address_is_refused(address):
-    with pytest.raises(FetchFailed, match="no address of a web page"):
+    with pytest.raises(FetchFailed, match="not the URL of a web page"):
         SiteClient(address)
 
 

@@ -232,7 +232,7 @@ def test_what_was_fetched_and_not_taken_in_comes_whole_again(server, holder):
         (status(403, body=b"<html><title>Access Denied</title>"), "Access Denied", "failed"),
         (html_with_200("Accept the license"), "an HTML page titled 'Accept the license'", "refused"),
         (redirect("https://example.org/x.zip"), "outside of", "failed"),
-        (hang_before_the_first_byte, "no byte came", "failed"),
+        (hang_before_the_first_byte, "no byte arrived", "failed"),
         (status(200, body=b"PK\x03\x04 cut"), "cut or damaged", "refused"),
     ],
     ids=["404", "403", "page", "redirect", "silence", "damaged"],
@@ -291,7 +291,7 @@ def test_what_is_held_stays_held_when_the_site_loses_it(server, holder):
     [
         (status(404), FetchFailed, "404"),
         (status(500), FetchFailed, "500 .* after 2 attempts"),
-        (hang_before_the_first_byte, FetchFailed, "no byte came"),
+        (hang_before_the_first_byte, FetchFailed, "no byte arrived"),
         (redirect("https://example.org/"), FetchFailed, "outside of"),
         (html_with_200("Are you a robot?"), PageUnclear, "'Are you a robot\\?'.*no link to a zip"),
     ],
@@ -422,7 +422,7 @@ def test_the_known_releases_have_sources_and_lie_on_the_site():
     [
         ('[[release]]\nrelease = "2012-01"', "address, checked, source missing"),
         ('[[release]]\nrelease="12"\naddress="https://a/b.zip"\nsource="x"\nchecked=false', "not of the form"),
-        ('[[release]]\nrelease="2012-01"\naddress="http://a/b.zip"\nsource="x"\nchecked=false', "no https address"),
+        ('[[release]]\nrelease="2012-01"\naddress="http://a/b.zip"\nsource="x"\nchecked=false', "not the https URL"),
         ('[[release]]\nrelease="2012-01"\naddress="https://a/b.zip"\nsource=""\nchecked=false', "source in words"),
         ("[[release", "releases.toml"),
     ],
