@@ -94,7 +94,7 @@ def test_sql_gives_the_meaning_on_the_day(snippet: Snippet, release: str, place:
     assert rows == answer
 
 
-@pytest.mark.parametrize("engine", ["polars", "pandas", "spark"])
+@pytest.mark.parametrize("engine", ["polars", "pandas", pytest.param("spark", marks=pytest.mark.slow)])
 def test_frames_give_the_meaning_on_the_day(engine: str, place: Path, answer: list[list[str]]) -> None:
     python = Path(sys.executable)
     if engine == "pandas":

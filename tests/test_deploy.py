@@ -233,6 +233,7 @@ for folder, _, names in os.walk(source, followlinks=follows):
 """
 
 
+@pytest.mark.slow
 def test_the_workflows_steps_refresh_publish_and_keep_their_outputs(own_sample: Outputs, tmp_path: Path) -> None:
     """Two runs on two fresh machines: the second finds the outputs of the first."""
     tools, kept = tmp_path / "tools", tmp_path / "kept"

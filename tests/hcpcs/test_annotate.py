@@ -384,7 +384,7 @@ def many(lines: int) -> pa.Table:
     return pa.table({"hcpcs_code": codes, "day": pa.array(days).cast(pa.date32()), "n": np.arange(lines)})
 
 
-@pytest.mark.parametrize("row_group", [50_000, 700, 13])
+@pytest.mark.parametrize("row_group", [50_000, 700, pytest.param(13, marks=pytest.mark.slow)])
 def test_the_size_of_row_groups_changes_nothing(
     tmp_path: Path, version: Path, row_group: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,6 +176,7 @@ def test_a_library_that_catches_the_interrupt_prints_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (143, "hcpcs: ended by SIGTERM\n")
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_costs_nothing(tmp_path: Path) -> None:
     notices = tmp_path / "notices"
     posting("2025-01", record("A0001"), record("J1000")).write(tmp_path / "in")

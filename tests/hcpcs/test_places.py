@@ -71,7 +71,9 @@ def test_definitions_read_no_folder_but_the_one_named(tmp_path: Path) -> None:
     assert not (tmp_path / "named").exists()
 
 
-@pytest.mark.parametrize("path", [{}, {"PYTHONPATH": "."}], ids=["plain", "PYTHONPATH"])
+@pytest.mark.parametrize(
+    "path", [pytest.param({}, id="plain", marks=pytest.mark.slow), pytest.param({"PYTHONPATH": "."}, id="PYTHONPATH")]
+)
 def test_commands_and_definitions_work_in_a_folder_with_packages_of_the_same_names(
     sample: Version, tmp_path: Path, path: dict[str, str]
 ) -> None:
