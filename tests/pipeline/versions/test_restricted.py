@@ -169,7 +169,7 @@ def test_the_restricted_version_has_everything_and_the_open_one_stays_as_it_was(
     assert set(codes["license_id"]) == {"LicenseRef-AMA-CPT"}
     schema = pyarrow.parquet.read_schema(done.folder / "restricted" / "cpt_codes.parquet")
     assert (
-        schema.metadata[b"hcpcs.tier"] == b"restricted" and b"not to be passed on" in schema.metadata[b"hcpcs.notice"]
+        schema.metadata[b"hcpcs.tier"] == b"restricted" and b"do not redistribute" in schema.metadata[b"hcpcs.notice"]
     )
 
 
