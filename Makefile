@@ -4,7 +4,7 @@ OUTPUTS ?= outputs
 BIN := .venv/bin
 HCPCS := $(BIN)/hcpcs
 
-.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz redaction subsets derived bench bench-annotate engines spark lock lowest newest clean
+.PHONY: help setup demo test test-all refresh ui catalog check faults fuzz redaction subsets derived bench bench-annotate engines npm spark lock lowest newest clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -84,6 +84,12 @@ bench-annotate: .venv-bench/ready ## measure `hcpcs annotate` on 100 million mad
 	@touch .venv-engines/ready
 
 engines: .venv-engines/ready ## make .venv-engines: other readers of the tables, for tests that use them
+
+tests/npm/node_modules/.package-lock.json: tests/npm/package-lock.json
+	cd tests/npm && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+npm: tests/npm/node_modules/.package-lock.json ## install what reads FHIR packages, for the tests that use it; needs Node
 
 spark: .venv-engines/ready ## add Spark to .venv, for `hcpcs.spark`; needs a Java runtime
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint tests/engines.lock pyspark

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import csv
 import gzip
+import hashlib
 import html
 import io
 import json
@@ -337,6 +338,10 @@ KEEP_CONDITIONS: dict[str, Callable[[_Cell, re.Match[str]], bool]] = {
 }
 
 
+#: Texts of a file, each with its column and place.
+_Texts = Iterator[tuple[str, str, str]]
+
+
 class _Policy:
     """The keep rows, by table (or file) and column; of a file, the column is a pattern."""
 
@@ -348,6 +353,10 @@ class _Policy:
             if row["condition"] not in KEEP_CONDITIONS:
                 raise ValueError(f"license policy: the gate knows no condition {row['condition']!r} to keep by")
             self._keep.setdefault(row["table"], {}).setdefault(row["column"], []).append(row["condition"])
+
+    def has_rules_for(self, name: str) -> bool:
+        """Whether a file or table goes by rows of its own."""
+        return name in self._keep
 
     def conditions(self, table: str, column: str) -> list[str]:
         columns = self._keep.get(table)
@@ -420,6 +429,9 @@ class _Gate:
         self.kept_texts: set[str] = set()
         self.values = 0
         self._metadata: dict[str, list[str]] = {}
+        #: Texts without a token, in whatever place; and contents of JSON that were looked at, by their hashes.
+        self._harmless: set[str] = set()
+        self._read: set[bytes] = set()
         plain = {_plain(text) for text in forbidden_texts}
         # A text within a longer forbidden one is enough to look for.
         self.forbidden = sorted(t for t in plain if len(t) >= MIN_TEXT_LETTERS)
@@ -488,13 +500,28 @@ class _Gate:
         if reader is _texts_of_script and not self.forbidden and not _script_may_hold_token(text):
             self.values += 1
             return
-        texts = list(reader(text))
+        texts = list(self._texts_of_new_json(text, name) if reader is _texts_of_json else reader(text))
         for column, place, one in texts:
             self.look_at_text(name, column, place, one)
             if column == _WORDS_OF_OTHERS:
                 self.leak(name, "", place, one[:_SHOWN_TEXT], _FOREIGN_TEXT, one)
         # A sentence may run over lines and elements.
         self._look_for_withheld(name, "", [" ".join(one for _, _, one in texts)], lambda _: [""])
+
+    def _texts_of_new_json(self, content: str, name: str) -> _Texts:
+        """The texts of JSON or of its lines; none of what was looked at by the same rules under another name."""
+        has_lines = name.lower().endswith((".ndjson", ".jsonl"))
+        for number, part in enumerate(content.split("\n") if has_lines else [content], 1):
+            stripped = part.strip()
+            if has_lines and not stripped:
+                continue
+            digest = hashlib.sha256(stripped.encode()).digest()
+            if not self.policy.has_rules_for(name):
+                if digest in self._read:
+                    continue
+                self._read.add(digest)
+            line = f"line {number}" if has_lines else ""
+            yield from ((column, f"{line}{place}", text) for column, place, text in _texts_of_json(part))
 
     def _look_at_delimited(self, content: str, name: str, delimiter: str | None) -> bool:
         """Look at a delimited file as a table, whose numbers are none of words; false where it is none."""
@@ -549,7 +576,12 @@ class _Gate:
     def look_at_text(self, table: str, column: str, place: str, text: str) -> None:
         """Look for tokens in one text of a file or of metadata."""
         self.values += 1
-        for token, condition in self._tokens(_Cell(table, column, text)):
+        if text in self._harmless:
+            return
+        tokens = list(self._tokens(_Cell(table, column, text)))
+        if not tokens:
+            self._harmless.add(text)
+        for token, condition in tokens:
             if condition is None:
                 self.leak(table, column, place, token, _FOREIGN_TOKEN, text)
             else:
@@ -843,7 +875,6 @@ def _decoded(data: bytes) -> str:
 
 
 # Files of text: each reader gives (column, place, text).
-_Texts = Iterator[tuple[str, str, str]]
 
 
 def _texts_of_lines(content: str) -> _Texts:
@@ -861,8 +892,11 @@ def _texts_of_json(content: str) -> _Texts:
             yield path, place, value
         elif isinstance(value, _Pairs):
             if any(n == "code" and isinstance(v, str) and re.search(_FOREIGN_CODE, v) for n, v in value):
-                words = [v for n, v in value if n in _WORDS and isinstance(v, str) and _LETTER.search(v)]
-                yield from ((_WORDS_OF_OTHERS, place, text) for text in words)
+                words = [v for n, v in value if n in _WORDS]
+                words += [
+                    v for n, several in value if n == "designation" for one in several for m, v in one if m == "value"
+                ]
+                yield from ((_WORDS_OF_OTHERS, place, v) for v in words if isinstance(v, str) and _LETTER.search(v))
             for name, inner in value:
                 yield path, place, name
                 yield from walk(inner, f"{path}.{name}" if path else name, place)
@@ -881,12 +915,6 @@ _WORDS_OF_OTHERS = "text about another owner's code"
 
 class _Pairs(list[tuple[str, Any]]):
     """An object of JSON as its pairs, in order."""
-
-
-def _texts_of_json_lines(content: str) -> _Texts:
-    for number, line in enumerate(content.splitlines(), 1):
-        if line.strip():
-            yield from ((column, f"line {number}{place}", text) for column, place, text in _texts_of_json(line))
 
 
 _SCRIPT_TEXT = re.compile(
@@ -1046,7 +1074,7 @@ class _Markup(HTMLParser):
 
 _READERS: dict[str, Callable[[str], _Texts]] = {
     ".parquet": _texts_of_lines,
-    **dict.fromkeys((".json", ".jsonld"), _texts_of_json),
+    **dict.fromkeys((".json", ".jsonld", ".ndjson", ".jsonl"), _texts_of_json),
     ".html": _texts_of_markup,
     ".htm": _texts_of_markup,
     ".svg": _texts_of_markup,
@@ -1054,7 +1082,6 @@ _READERS: dict[str, Callable[[str], _Texts]] = {
     ".js": _texts_of_script,
     ".mjs": _texts_of_script,
     ".css": _texts_of_style,
-    **dict.fromkeys((".ndjson", ".jsonl"), _texts_of_json_lines),
     **dict.fromkeys((".csv", ".tsv", ".txt", ".md", ".sql", ".toml", ".yml", ".yaml"), _texts_of_lines),
     **dict.fromkeys((".atom", ".rss"), _texts_of_markup),
     **dict.fromkeys(("LICENSE", "NOTICE", "README"), _texts_of_lines),

@@ -1,0 +1,24 @@
+"""Programs for Node that some tests need: what `tests/npm/package-lock.json` pins, run by the scripts beside it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+from conftest import REPOSITORY, missing
+
+FOLDER = REPOSITORY / "tests" / "npm"
+
+
+def node(script: str, *arguments: object) -> str:
+    """What a script of ``tests/npm`` prints; skips without Node, or where its packages are not installed."""
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("needs Node, which is not on this machine; `.ci/run` installs its packages where it is")
+    if not (FOLDER / "node_modules" / ".package-lock.json").exists():
+        missing("the packages of tests/npm (`make npm`)")
+    command = [program, FOLDER / script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
