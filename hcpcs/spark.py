@@ -57,10 +57,10 @@ def annotate(
     days = [F.col(f"`{name}`").cast("date") for name in (date, date_else) if name]
     lines = df.withColumn("_hcpcs_day", F.coalesce(*days))
     judges = judges_of(redact, [code], modifiers, [code, date, *modifiers], _schema(df))
-    asked = list(dict.fromkeys([*columns, "redistribution", "code_status_on_date", "modifier_kind"]))
+    requested = list(dict.fromkeys([*columns, "redistribution", "code_status_on_date", "modifier_kind"]))
     lines = lines.withColumn("_hcpcs_kind", F.lit("procedure"))
     known = known_modifiers(tables)
-    lines = _answered(lines, [Lookup(tables)], code, kinds[code], asked, "_hcpcs", known)
+    lines = _answered(lines, [Lookup(tables)], code, kinds[code], requested, "_hcpcs", known)
     added = [F.col(f"_hcpcs_{c}").alias(c) for c in columns]
     if modifiers:
         lookups = [Lookup(tables, kind) for kind in ("modifier", "ambulance_modifier")]
@@ -89,11 +89,11 @@ def _answered(
     lookups: Sequence[Lookup],
     column: str,
     kind: str,
-    asked: Sequence[str],
+    requested: Sequence[str],
     prefix: str,
     modifiers: Sequence[str],
 ) -> DataFrame:
-    """``lines`` with the values of ``asked`` for the codes in ``column``, each behind ``prefix``.
+    """``lines`` with the values of ``requested`` for the codes in ``column``, each behind ``prefix``.
 
     A code that has rows of its own joins by itself, any other by its shape, of which the rows are intervals.
     """
@@ -110,7 +110,7 @@ def _answered(
         lines = lines.withColumnRenamed(stages[-1][0], key_name).drop(*(name for name, _ in stages[:-1]))
     else:
         raise UnusableColumn(f"column {column!r} is {kind}: neither text nor a whole number, so it has no codes")
-    spans = pa.concat_tables([lookup.spans(asked) for lookup in lookups])
+    spans = pa.concat_tables([lookup.spans(requested) for lookup in lookups])
     joined_by = pc.if_else(spans["is_interval"], spans["code_shape"], spans["first_code"])
     table = spans.append_column("joined_by", joined_by).drop_columns(["is_interval", "code_shape"])
     frame = lines.sparkSession.createDataFrame(table)
@@ -133,7 +133,7 @@ def _answered(
     )
     lines = lines.join(right, is_one, "left")
     is_dated = F.col("_hcpcs_day").isNotNull()
-    for name in asked:
+    for name in requested:
         value = of(name)
         if name == "section_id":
             value = F.when(is_dated, value).otherwise(of("undated_section_id"))

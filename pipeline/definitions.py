@@ -50,10 +50,10 @@ def build_definitions(
 
     notifier = notifier or Notifier()
 
-    def refresher(tell: Callable[[str], None]) -> dict[str, Any]:
-        with notifier.of_failure(layout, tell):
-            done = refresh(layout, site=site, dagster_home=dagster_home, tell=tell, openlineage=openlineage)
-        notifier.send_of(done, tell)
+    def refresher(progress: Callable[[str], None]) -> dict[str, Any]:
+        with notifier.of_failure(layout, progress):
+            done = refresh(layout, site=site, dagster_home=dagster_home, progress=progress, openlineage=openlineage)
+        notifier.send_of(done, progress)
         return done.summary().as_json()
 
     reported: set[str] = set()
@@ -71,7 +71,7 @@ def build_definitions(
     @dg.resource(description="What the run loads: the releases of the archive. The run holds the lock of the writer.")
     def context_of_archive(context: dg.InitResourceContext) -> Iterator[RunContext]:
         log = context.log
-        with only_writer(layout, tell=log.info if log else lambda text: None):
+        with only_writer(layout, progress=log.info if log else lambda text: None):
             sweep(layout)
             made = RunContext.of_archive(layout)
             yield made

@@ -132,7 +132,7 @@ def annotate(
     text: TextOptions = TextOptions(),
     threads: int | None = None,
     tier: str = OPEN,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Write ``claims`` to ``out`` as Parquet with ``columns`` added, and return the summary; without ``out`` only that.
 
@@ -168,11 +168,11 @@ def annotate(
     annotator = Annotator(tables, request, found)
     workers = threads or os.cpu_count() or 1
     if claims_out is None:
-        _run(annotator, found, workers, None, tell)
+        _run(annotator, found, workers, None, progress)
     else:
         statistics = [f.name for f in found.schema if f.name not in annotator.dictionaries]
         with Output(claims_out, found, annotator.schema, statistics) as output:
-            _run(annotator, found, workers, output, tell)
+            _run(annotator, found, workers, output, progress)
     return summary_of(annotator, str(claims), str(out) if out is not None else None)
 
 
@@ -244,8 +244,8 @@ def open_version(version: str | Path, columns: Sequence[str], tier: str = OPEN) 
         raise HcpcsError(f"{version} is not a published version: it has no {NAME}")
     manifest = Manifest.from_json(data, text)
     require_tier(manifest.content.tier, tier, version)
-    asked = [c for c in columns if c not in LINE_COLUMNS]
-    return read_version(f"{folder}/{tier}", manifest.build.version, filesystem, asked)
+    requested = [c for c in columns if c not in LINE_COLUMNS]
+    return read_version(f"{folder}/{tier}", manifest.build.version, filesystem, requested)
 
 
 def known_modifiers(tables: VersionTables) -> list[str]:
@@ -658,7 +658,7 @@ def _is_numeric(claims: Claims, column: str, width: int, sample: pa.Array | None
 
 
 def _run(
-    annotator: Annotator, claims: Claims, workers: int, output: Output | None, tell: Callable[[str], None]
+    annotator: Annotator, claims: Claims, workers: int, output: Output | None, progress: Callable[[str], None]
 ) -> None:
     """Work the jobs off on ``workers`` threads, never more than a few ahead."""
     _let_freed_memory_be_used_again()
@@ -669,7 +669,7 @@ def _run(
     def tables(job: Job) -> Iterator[pa.Table]:
         annotator.tally.count_block(job.block)
         for part in parts(claims, job, reading):
-            tell(f"{annotator.tally.lines:,} lines")
+            progress(f"{annotator.tally.lines:,} lines")
             yield annotator.annotate(part)
 
     def work(job: Job) -> list[pa.Table]:
@@ -677,7 +677,7 @@ def _run(
             annotator.tally.count_block(job.block)
             for part in parts(claims, job, reading):
                 annotator.count(part)
-                tell(f"{annotator.tally.lines:,} lines")
+                progress(f"{annotator.tally.lines:,} lines")
         elif one_file:
             return list(tables(job))
         else:

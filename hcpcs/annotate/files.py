@@ -173,20 +173,20 @@ def jobs(claims: Claims, reading: Reading, *, lines_per_job: int, share: int) ->
         return
     part = part_lines(claims)
     for file in claims.files:
-        number, held = 0, list[RowGroup]()
+        number, loaded = 0, list[RowGroup]()
         for group in file.groups:
             large = group.lines > max(2 * part, share)
-            if held and (large or sum(g.lines for g in held) + group.lines > lines_per_job):
-                yield Job(file, number, tuple(held))
-                number, held = number + 1, []
+            if loaded and (large or sum(g.lines for g in loaded) + group.lines > lines_per_job):
+                yield Job(file, number, tuple(loaded))
+                number, loaded = number + 1, []
             if large:
                 for table in _stream(claims, file, group, reading, part, use_threads=True):
                     yield Job(file, number, part=table)
                     number += 1
             else:
-                held.append(group)
-        if held or number == 0:
-            yield Job(file, number, tuple(held))
+                loaded.append(group)
+        if loaded or number == 0:
+            yield Job(file, number, tuple(loaded))
 
 
 def parts(claims: Claims, job: Job, reading: Reading) -> Iterator[pa.Table]:
@@ -450,8 +450,8 @@ class Output:
         if not isinstance(claims.filesystem, pyarrow.fs.LocalFileSystem):
             return
         _, base, _ = _resolved(claims.place)
-        held = Path(base).resolve()
-        if held in (self.out.resolve(), *self.out.resolve().parents):
+        loaded = Path(base).resolve()
+        if loaded in (self.out.resolve(), *self.out.resolve().parents):
             raise OutputRefused(f"{out} is inside the claims {claims.place}; name a path outside")
 
     def __enter__(self) -> Output:

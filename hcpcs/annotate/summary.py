@@ -243,9 +243,9 @@ def _invalid(annotator: Annotator) -> list[dict[str, Any]]:
     codes = lookup.codes
     is_invalid = np.isin(lookup.status, _INVALID) & (tally.answers > 0)
     picked = pa.array(np.flatnonzero(is_invalid & codes.is_valid().to_numpy(zero_copy_only=False)))
-    told = {"code": codes, "status": pa.array(lookup.status), "lines": pa.array(tally.answers)}
-    said = {name: lookup.column(name).cast(pa.string()) for name in ("replaced_by", "short_description")}
-    every = pa.table({name: column.take(picked) for name, column in (told | said).items()})
+    reported = {"code": codes, "status": pa.array(lookup.status), "lines": pa.array(tally.answers)}
+    stated = {name: lookup.column(name).cast(pa.string()) for name in ("replaced_by", "short_description")}
+    every = pa.table({name: column.take(picked) for name, column in (reported | stated).items()})
     # Several answers may say the same of a code.
     alike = every.group_by(["code", "status", "replaced_by", "short_description"], use_threads=False)
     order = [("lines_sum", "descending"), ("code", "ascending"), ("status", "ascending")]

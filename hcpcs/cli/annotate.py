@@ -81,8 +81,8 @@ def annotate_command(
         raise click.UsageError("name the column of the day (--date), or one day for all lines (--on)")
     options["on"] = options["on"].date() if options["on"] else None
     text = TextOptions(_NAMED_DELIMITERS.get(delimiter or "", delimiter), quote, escape, encoding, skip_lines)
-    with Progress(quiet=as_json) as tell:
-        summary = annotate(claims, out, text=text, version=place, tier=tier, tell=tell, **options)
+    with Progress(quiet=as_json) as progress:
+        summary = annotate(claims, out, text=text, version=place, tier=tier, progress=progress, **options)
     if as_json:
         print_json(summary)
         return

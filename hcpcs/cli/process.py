@@ -89,9 +89,9 @@ def interrupts_end_the_process() -> Iterator[Interrupts]:
 
 def _watch(reading: int, interrupts: Interrupts) -> None:
     while numbers := os.read(reading, 16):  # nothing once the other end is closed
-        asked = [_SIGNALS[n] for n in numbers if n in _SIGNALS]
-        if asked:
-            interrupts.first = interrupts.first or asked[0]
+        requested = [_SIGNALS[n] for n in numbers if n in _SIGNALS]
+        if requested:
+            interrupts.first = interrupts.first or requested[0]
             select.select([reading], [], [], _GRACE)
             more = os.read(reading, 16) if select.select([reading], [], [], 0)[0] else b"\0"
             if more:

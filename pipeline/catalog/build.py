@@ -15,8 +15,8 @@ import polars as pl
 
 from hcpcs.paths import Outputs
 from pipeline.catalog import code_pages, codes, findings, licenses, lineage, releases, replacements, start, tables
-from pipeline.catalog.held import Held, read_held
 from pipeline.catalog.site import STATIC, Site
+from pipeline.catalog.version_reader import PublishedVersions, read_versions
 from pipeline.versions.license_gate import check_version, policy_of_quotes
 from pipeline.versions.writer import WAIT, only_writer
 from sources.curated.license_policy import load_license_policy
@@ -47,7 +47,7 @@ class CatalogWritten:
 
 
 def write_catalog(
-    outputs: Outputs, *, wait: float = WAIT, tell: Callable[[str], None] = lambda _: None
+    outputs: Outputs, *, wait: float = WAIT, progress: Callable[[str], None] = lambda _: None
 ) -> CatalogWritten:
     """Write the catalog of the latest version to ``catalog/`` below ``outputs``, in place of the one before.
 
@@ -55,15 +55,15 @@ def write_catalog(
     as it was. Raises ``NothingPublished`` before the first version, ``LicenseLeak`` if a page shows what is withheld,
     ``SourceError`` if something that is no catalog lies in its place, ``BeingWritten`` while another process makes one.
     """
-    held = read_held(outputs)
+    held = read_versions(outputs)
     target = outputs.folder / FOLDER
-    with only_writer(outputs, wait=wait, tell=tell, lock=outputs.folder / ".catalog.lock"):
+    with only_writer(outputs, wait=wait, progress=progress, lock=outputs.folder / ".catalog.lock"):
         _mend(outputs.folder)
         _refuse_what_is_not_a_catalog(target)
         partial = outputs.folder / _PARTIAL
         try:
-            site = write_site(held, partial, tell=tell)
-            tell("license gate")
+            site = write_site(held, partial, progress=progress)
+            progress("license gate")
             check_site(site, load_license_policy())
             _swap(partial, target, outputs.folder / _REPLACED)
         except OSError as error:
@@ -77,7 +77,7 @@ def write_catalog(
     )
 
 
-def write_site(held: Held, folder: Path, *, tell: Callable[[str], None] = lambda _: None) -> Site:
+def write_site(held: PublishedVersions, folder: Path, *, progress: Callable[[str], None] = lambda _: None) -> Site:
     """Write all pages into the empty or new ``folder``, unchecked; returns what was written."""
     folder.mkdir(parents=True)
     latest = held.latest
@@ -85,7 +85,7 @@ def write_site(held: Held, folder: Path, *, tell: Callable[[str], None] = lambda
     for path in sorted(STATIC.iterdir()):
         site.asset(f"static/{path.name}", path)
     for page in PAGES:
-        tell(page.__name__.rsplit(".", 1)[-1])
+        progress(page.__name__.rsplit(".", 1)[-1])
         page.write(site, held)
     return site
 

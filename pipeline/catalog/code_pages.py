@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 
 from pipeline.catalog.codes import MODIFIERS, days_of_codes, latest_states, sections
-from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
+from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from schemas.hcpcs_validity import FIRST_DAY, LAST_DAY
 
 _DESCRIPTIONS = ("short_description", "long_description")
@@ -30,7 +30,7 @@ STATUS_WORDS = {
 }
 
 
-def write(site: Site, held: Held) -> None:
+def write(site: Site, held: PublishedVersions) -> None:
     """Write ``codes/<code>.html`` for every code and modifier, and ``codes/section-<letter>.html``."""
     version = held.latest
     current = {
@@ -67,7 +67,7 @@ def write(site: Site, held: Held) -> None:
         )
 
 
-def day_rows(version: HeldVersion) -> dict[tuple[str, str], list[dict[str, Any]]]:
+def day_rows(version: PublishedVersion) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """For each kind and code the spans of days, in order: first, last (None: none known), status, episode, text.
 
     A span in effect is one of ``hcpcs_history``; the others are what ``hcpcs_validity`` says of the days around them.

@@ -13,9 +13,9 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.releases import days_due, section_names, uncertain_days
 from pipeline.catalog.site import Site
+from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from pipeline.transforms.history import SPAN_COLUMNS
 from pipeline.transforms.license_flags import CITATION
 from schemas.columns import CONTENT_COLUMNS
@@ -111,7 +111,7 @@ class Example:
     why: str
 
 
-def write(site: Site, held: Held) -> None:
+def write(site: Site, held: PublishedVersions) -> None:
     """Write ``codes.html``, its search and the lives of all codes."""
     version = held.latest
     search = search_index(version)
@@ -152,7 +152,7 @@ def write(site: Site, held: Held) -> None:
         site.data(f"data/codes/{shard}.js", f"codes/{shard}", histories, shows=_SHOWN)
 
 
-def latest_states(version: HeldVersion) -> pl.DataFrame:
+def latest_states(version: PublishedVersion) -> pl.DataFrame:
     """Codes, then modifiers, one row per meaning, with ``kind``: the columns that a page says of a meaning."""
     codes = version.frame("hcpcs_codes").select(
         pl.lit("procedure").alias("kind"), "code", *_DESCRIPTIONS, *(c for c in _MEANING)
@@ -165,7 +165,7 @@ def latest_states(version: HeldVersion) -> pl.DataFrame:
     return pl.concat([codes.sort("code", "episode"), modifiers.select(codes.columns).sort("code", "episode")])
 
 
-def search_index(version: HeldVersion) -> dict[str, Any]:
+def search_index(version: PublishedVersion) -> dict[str, Any]:
     """What the search needs, small: per code its latest short description, status and number of meanings, and words.
 
     ``words`` are sorted; ``now`` and ``before`` hold for each the places in ``codes`` where it is part of the latest
@@ -206,7 +206,7 @@ def search_index(version: HeldVersion) -> dict[str, Any]:
     }
 
 
-def code_histories(version: HeldVersion) -> dict[str, dict[str, Any]]:
+def code_histories(version: PublishedVersion) -> dict[str, dict[str, Any]]:
     """The life of every code, by the file that holds it: code, part (``LIFE``), rows."""
     changes = version.frame("hcpcs_changes").with_columns(
         # The spans tell wordings.
@@ -235,7 +235,7 @@ def code_histories(version: HeldVersion) -> dict[str, dict[str, Any]]:
     return dict(shards)
 
 
-def days_of_codes(version: HeldVersion) -> pl.DataFrame:
+def days_of_codes(version: PublishedVersion) -> pl.DataFrame:
     """``hcpcs_validity`` of the codes that releases state: a row per run of days with one status of one episode."""
     keys = ("kind", "code", "status", "episode")
     return (
@@ -249,7 +249,7 @@ def days_of_codes(version: HeldVersion) -> pl.DataFrame:
     )
 
 
-def texts_by_day(version: HeldVersion) -> dict[str, dict[str, list[tuple[str, str | None, str | None]]]]:
+def texts_by_day(version: PublishedVersion) -> dict[str, dict[str, list[tuple[str, str | None, str | None]]]]:
     """The wordings of every code by the name of their file: first day, last day (None: in effect), text."""
     runs = ("kind", "code", "episode", "text")
     wordings = (
@@ -268,7 +268,7 @@ def texts_by_day(version: HeldVersion) -> dict[str, dict[str, list[tuple[str, st
     return found
 
 
-def code_formats(version: HeldVersion) -> dict[str, Any]:
+def code_formats(version: PublishedVersion) -> dict[str, Any]:
     """What the format of a code that no release states says of it, and the letters of ambulance modifiers."""
     systems = version.frame("code_systems")
     columns = ("kind", "code_shape", "first_code", "last_code", "code_system", "undated_section_id")
@@ -291,7 +291,7 @@ def code_formats(version: HeldVersion) -> dict[str, Any]:
     }
 
 
-def _days_of_places(version: HeldVersion, listed: pl.DataFrame) -> list[str]:
+def _days_of_places(version: PublishedVersion, listed: pl.DataFrame) -> list[str]:
     """For each place of the index its days in effect, counted from 1900 in base 36: ``from-to``, an open end empty."""
     days = (
         days_of_codes(version).filter(status="valid").join(listed.select("kind", "code", "place"), on=["kind", "code"])
@@ -308,7 +308,7 @@ def shard_of(kind: str, code: str) -> str:
     return MODIFIERS if kind == "modifier" else code[:_SHARD]
 
 
-def labels(version: HeldVersion) -> dict[str, Any]:
+def labels(version: PublishedVersion) -> dict[str, Any]:
     """What coded values, sections and licenses are called, and which releases are held, with their days."""
     values: dict[str, dict[str, str]] = defaultdict(dict)
     for field, value, label in version.frame("hcpcs_codebook").select("field", "value", "label").iter_rows():
@@ -327,7 +327,7 @@ def labels(version: HeldVersion) -> dict[str, Any]:
     }
 
 
-def sections(version: HeldVersion) -> list[Section]:
+def sections(version: PublishedVersion) -> list[Section]:
     """HCPCS's letters with how many codes the version holds of each; then the modifiers."""
     counts = dict(
         version.frame("hcpcs_codes")
@@ -340,7 +340,7 @@ def sections(version: HeldVersion) -> list[Section]:
     return [*found, Section(MODIFIERS, "Modifiers", version.frame("hcpcs_modifiers")["code"].n_unique())]
 
 
-def examples(version: HeldVersion) -> list[Example]:
+def examples(version: PublishedVersion) -> list[Example]:
     """A few codes that show what a life can be: used again, replaced, reworded; whatever the version has of these."""
     history = version.frame("hcpcs_history").filter(pl.col("kind") == "procedure")
     crosswalk = version.frame("hcpcs_crosswalk").filter(

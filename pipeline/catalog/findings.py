@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
+from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from schemas.hcpcs_findings import SEVERITIES
 
 _ROW = (
@@ -42,7 +42,7 @@ class FindingCount:
     releases: int
 
 
-def write(site: Site, held: Held) -> None:
+def write(site: Site, held: PublishedVersions) -> None:
     """Write ``findings.html`` and the findings as data."""
     version = held.latest
     counts = finding_counts(version)
@@ -67,7 +67,7 @@ def write(site: Site, held: Held) -> None:
     )
 
 
-def finding_counts(version: HeldVersion) -> list[FindingCount]:
+def finding_counts(version: PublishedVersion) -> list[FindingCount]:
     """Kinds of findings, the most frequent first."""
     counts = (
         version.frame("hcpcs_findings")
@@ -86,7 +86,7 @@ def finding_counts(version: HeldVersion) -> list[FindingCount]:
     ]
 
 
-def finding_rows(version: HeldVersion) -> list[tuple[Any, ...]]:
+def finding_rows(version: PublishedVersion) -> list[tuple[Any, ...]]:
     """All findings, newest release first, as rows of ``_ROW``."""
     frame = version.frame("hcpcs_findings").sort(
         ["release_id", "revision", "finding_number"], descending=[True, True, False]

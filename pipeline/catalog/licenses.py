@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 
 from hcpcs.license_counts import licenses_of_version
-from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
+from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from sources.curated.license_policy import load_license_policy
 
 #: What a row of the policy depends on, in words.
@@ -28,7 +28,7 @@ CONDITIONS = {
 }
 
 
-def write(site: Site, held: Held) -> None:
+def write(site: Site, held: PublishedVersions) -> None:
     """Write the page Licenses."""
     version = held.latest
     counted = licenses_of_version(version.folder)
@@ -79,7 +79,7 @@ def _policy_rows(action: str, tables: set[str]) -> list[dict[str, Any]]:
     return policy.filter(pl.col("action") == action, pl.col("table").is_in(tables)).sort("table", "column").to_dicts()
 
 
-def _citing(version: HeldVersion) -> list[tuple[str, int, int]]:
+def _citing(version: PublishedVersion) -> list[tuple[str, int, int]]:
     """Tables with rows of CMS's own words that mention a number of others: rows that do, and all rows."""
     flagged = [t.name for t in version.tables.values() if "cites_cpt" in {c.name for c in t.columns}]
     counts = [(t, int(version.frame(t)["cites_cpt"].sum()), version.frame(t).height) for t in flagged]

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.catalog.drawing import Drawing, draw_graph, kind_of, label_of, layers_of
-from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
+from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from pipeline.lineage import columns as lineage
 from pipeline.lineage.columns import Table
 
@@ -19,7 +19,7 @@ _DATA = "data/lineage.js"
 _POLICY = "curated_license_policy"
 
 
-def write(site: Site, held: Held) -> None:
+def write(site: Site, held: PublishedVersions) -> None:
     """Write the page Lineage and its data."""
     tables = shown_tables(held.latest)
     site.data(_DATA, "lineage", {"tables": list(_facts(tables)), "edges": column_edges(tables)})
@@ -37,7 +37,7 @@ def write(site: Site, held: Held) -> None:
     )
 
 
-def shown_tables(version: HeldVersion) -> list[Table]:
+def shown_tables(version: PublishedVersion) -> list[Table]:
     """Sources and tables on the way to what the version holds; not the version itself, which holds them all."""
     known = {t.name: t for t in lineage.tables()}
     needed: set[str] = set()

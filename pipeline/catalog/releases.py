@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 
 from pipeline.catalog.charts import MUTED, SERIES, TEXT, Chart, chart, new_figure
-from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
+from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from pipeline.transforms.history import expected_releases
 from sources.release.calendar import next_release
 from sources.release.names import effective_day
@@ -146,7 +146,7 @@ class ReleaseFacts:
         return sum(count for _, _, count in self.disagreements)
 
 
-def write(site: Site, held: Held) -> None:
+def write(site: Site, held: PublishedVersions) -> None:
     """Write ``releases.html``, a page for each release, and the rows of its changes."""
     version = held.latest
     releases = release_facts(version)
@@ -196,7 +196,7 @@ def write(site: Site, held: Held) -> None:
             )
 
 
-def release_facts(version: HeldVersion) -> list[ReleaseFacts]:
+def release_facts(version: PublishedVersion) -> list[ReleaseFacts]:
     """Every release held, oldest first, by its newest posting."""
     frame = version.frame("hcpcs_releases").sort("release_id", "revision")
     postings = dict(frame.group_by("release_id").agg(pl.len()).iter_rows())
@@ -249,7 +249,7 @@ def missing_between(earlier: str, later: str) -> tuple[str, ...]:
     return tuple(r for r in expected_releases(earlier, later) if earlier < r < later)
 
 
-def uncertain_days(version: HeldVersion) -> list[tuple[date, date]]:
+def uncertain_days(version: PublishedVersion) -> list[tuple[date, date]]:
     """Spans of days, from the first to the day after the last, that a release not held would decide."""
     held = version.releases
     gaps = [(missing_between(a, b), b) for a, b in pairwise(held)]
@@ -265,7 +265,7 @@ def days_due(newest: str) -> list[date]:
     return due
 
 
-def section_names(version: HeldVersion) -> dict[str, str]:
+def section_names(version: PublishedVersion) -> dict[str, str]:
     """The sections of HCPCS Level II by their letter."""
     letters = version.frame("code_sections").filter(
         (pl.col("code_system_id") == "hcpcs-level-2") & (pl.col("depth") == 1) & pl.col("valid_to").is_null()
@@ -273,7 +273,7 @@ def section_names(version: HeldVersion) -> dict[str, str]:
     return dict(letters.select(pl.col("first_code").str.head(1), "name").iter_rows())
 
 
-def change_rows(version: HeldVersion) -> dict[str, list[tuple[Any, ...]]]:
+def change_rows(version: PublishedVersion) -> dict[str, list[tuple[Any, ...]]]:
     """The changes of each release, those of a re-post last, as rows of ``_ROW``."""
     rank = {change: n for n, change in enumerate(CHANGE_MEANINGS)}
     again = pl.col("previous_release_id") == pl.col("release_id")
@@ -292,14 +292,14 @@ def change_rows(version: HeldVersion) -> dict[str, list[tuple[Any, ...]]]:
     return rows
 
 
-def action_labels(version: HeldVersion) -> dict[str, str]:
+def action_labels(version: PublishedVersion) -> dict[str, str]:
     """CMS's action codes with what they mean."""
     codebook = version.frame("hcpcs_codebook").filter(pl.col("field") == "action_code")
     return dict(codebook.select("value", "label").iter_rows())
 
 
 def action_verdicts(
-    version: HeldVersion, release_id: str, labels: dict[str, str]
+    version: PublishedVersion, release_id: str, labels: dict[str, str]
 ) -> list[tuple[str, str, int, int, int]]:
     """Per action code of a release's changed records: code, label, changes told, not told, and those it cannot tell."""
     step = _steps(version).filter((pl.col("release_id") == release_id) & pl.col("cms_action_code").is_not_null())
@@ -307,7 +307,7 @@ def action_verdicts(
     return [(code, labels.get(code, "not in CMS's list"), *numbers) for code, *numbers in counts.iter_rows()]
 
 
-def codes_by_section(version: HeldVersion) -> Chart:
+def codes_by_section(version: PublishedVersion) -> Chart:
     """Procedure codes valid on the day of each release, by section: the large ones each, the others together."""
     counts = valid_codes(version)
     releases = version.releases
@@ -350,7 +350,7 @@ def codes_by_section(version: HeldVersion) -> Chart:
     )
 
 
-def valid_codes(version: HeldVersion) -> pl.DataFrame:
+def valid_codes(version: PublishedVersion) -> pl.DataFrame:
     """``release_id, letter, codes``: procedure codes that are valid on the release's day, by their first letter."""
     days = pl.DataFrame({"release_id": version.releases}).with_columns(
         pl.col("release_id").map_elements(effective_day, return_dtype=pl.Date).alias("day")
@@ -405,7 +405,7 @@ def _apart(heights: list[float]) -> list[float]:
     return moved
 
 
-def _steps(version: HeldVersion) -> pl.DataFrame:
+def _steps(version: PublishedVersion) -> pl.DataFrame:
     """Changes from the release held before, not those of a re-post."""
     return version.frame("hcpcs_changes").filter(pl.col("previous_release_id") != pl.col("release_id"))
 
@@ -429,7 +429,7 @@ def _change_counts(step: pl.DataFrame) -> tuple[ChangeCount, ...]:
     return tuple(ChangeCount(c, meaning, *counts[c]) for c, meaning in CHANGE_MEANINGS.items() if c in counts)
 
 
-def _descriptions(version: HeldVersion, release_id: str) -> dict[str, str]:
+def _descriptions(version: PublishedVersion, release_id: str) -> dict[str, str]:
     """Latest short descriptions of the codes that a release changed, by code and episode (``J0570/2``)."""
     changed = version.frame("hcpcs_changes").filter(pl.col("release_id") == release_id)
     latest = pl.concat(

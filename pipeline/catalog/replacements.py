@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from pipeline.catalog.codes import latest_states
-from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.site import Site
+from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 
 _ROW = (
     "kind",
@@ -32,7 +32,7 @@ _SHOWN = (
 )
 
 
-def write(site: Site, held: Held) -> None:
+def write(site: Site, held: PublishedVersions) -> None:
     """Write ``replacements.html`` and its rows as data."""
     rows = replacement_rows(held.latest)
     named = sum(row[_ROW.index("target_system")] is not None for row in rows)
@@ -48,7 +48,7 @@ def write(site: Site, held: Held) -> None:
         site.data("data/replacements.js", "replacements", {"columns": _ROW, "rows": rows}, shows=_SHOWN)
 
 
-def replacement_rows(version: HeldVersion) -> list[tuple[Any, ...]]:
+def replacement_rows(version: PublishedVersion) -> list[tuple[Any, ...]]:
     """Rows of ``_ROW``, the last to end first: each episode that ended, once for every target that replaced it."""
     last = (
         version.frame("hcpcs_history")

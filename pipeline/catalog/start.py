@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from hcpcs.license_counts import licenses_of_version
-from pipeline.catalog.held import Held, HeldVersion
 from pipeline.catalog.releases import days_due
 from pipeline.catalog.site import Site
+from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from pipeline.versions.diff import CHANGES
 from sources.release.calendar import next_release
 from sources.release.names import effective_day
@@ -34,7 +34,7 @@ class Mark:
     x: float
 
 
-def write(site: Site, held: Held) -> None:
+def write(site: Site, held: PublishedVersions) -> None:
     """Write the page Start."""
     version = held.latest
     marks = timeline(version)
@@ -81,7 +81,7 @@ def polars_snippet() -> str:
     )
 
 
-def timeline(version: HeldVersion) -> list[Mark]:
+def timeline(version: PublishedVersion) -> list[Mark]:
     """Every release from the first to the newest: those held or refused, and by CMS's calendar those not held."""
     held, refused = set(version.releases), set(version.content.missing)
     releases = sorted(held | refused)
@@ -106,7 +106,7 @@ def gaps(marks: Sequence[Mark]) -> list[tuple[str, str, int]]:
     return [(run[0].release_id, run[-1].release_id, len(run)) for run in runs]
 
 
-def last_changes(version: HeldVersion) -> dict[str, Any]:
+def last_changes(version: PublishedVersion) -> dict[str, Any]:
     """What the newest release changed against the one before: counts by kind of change, and the two releases."""
     newest = version.content.newest_release
     changes = version.frame("hcpcs_changes").filter(
@@ -130,7 +130,7 @@ def last_changes(version: HeldVersion) -> dict[str, Any]:
     }
 
 
-def _codes(version: HeldVersion) -> dict[str, int]:
+def _codes(version: PublishedVersion) -> dict[str, int]:
     codes = version.frame("hcpcs_codes")
     return {
         "active": codes.filter(pl.col("status") == "active")["code"].n_unique(),
@@ -152,10 +152,10 @@ def _years(marks: Sequence[Mark]) -> list[tuple[int, float]]:
     ]
 
 
-def _versions(held: Held) -> list[dict[str, Any]]:
+def _versions(held: PublishedVersions) -> list[dict[str, Any]]:
     """The versions held, newest first, with what each has that the one before it here has not."""
     rows: list[dict[str, Any]] = []
-    before: HeldVersion | None = None
+    before: PublishedVersion | None = None
     for version in held.versions:
         rows.append(
             {
@@ -173,7 +173,7 @@ def _versions(held: Held) -> list[dict[str, Any]]:
     return rows[::-1]
 
 
-def _licenses(version: HeldVersion) -> list[dict[str, Any]]:
+def _licenses(version: PublishedVersion) -> list[dict[str, Any]]:
     """Each license of the version's rows or columns: rows under it, tables, fields masked."""
     names = dict(version.frame("licenses").select("license_id", "name").iter_rows())
     found: dict[str, dict[str, Any]] = {}

@@ -8,11 +8,11 @@ from typing import Any
 
 from pipeline.catalog.charts import Chart, chart, new_figure
 from pipeline.catalog.drawing import Drawing, draw_neighbors
-from pipeline.catalog.held import ColumnFacts, Held, HeldVersion, TableFacts
 from pipeline.catalog.profile import Profile, bars, profiles
 from pipeline.catalog.releases import QUOTED_BY_CHANGES
 from pipeline.catalog.site import Site
 from pipeline.catalog.table_rows import displayed_rows
+from pipeline.catalog.version_reader import ColumnFacts, PublishedVersion, PublishedVersions, TableFacts
 from pipeline.lineage import columns as lineage
 from pipeline.lineage.columns import ColumnRef, SourceField
 
@@ -48,7 +48,7 @@ class ColumnRow:
         return places_in_words(self.sources)
 
 
-def write(site: Site, held: Held) -> None:
+def write(site: Site, held: PublishedVersions) -> None:
     """Write the index of tables, and a page for each."""
     version = held.latest
     facts = version.tables.values()
@@ -89,7 +89,7 @@ def snippet(table: TableFacts) -> str:
     return f"select *\nfrom 'latest/{table.file}'\nlimit 10;"
 
 
-def columns_of(version: HeldVersion, table: TableFacts) -> list[ColumnRow]:
+def columns_of(version: PublishedVersion, table: TableFacts) -> list[ColumnRow]:
     """The columns of a table with what they hold and where each comes from."""
     held = profiles(version.frame(table.name))
     known = set(lineage.columns_of(table.name)) if table.name in _known() else set()
@@ -149,7 +149,7 @@ def _drawing(table: str) -> Drawing | None:
     return draw_neighbors(known[table], [known[n] for n in known[table].inputs], [known[n] for n in outputs])
 
 
-def _rows_by_version(held: Held, table: str) -> list[dict[str, Any]]:
+def _rows_by_version(held: PublishedVersions, table: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     before: int | None = None
     for version in held.versions:
@@ -166,7 +166,7 @@ def _rows_by_version(held: Held, table: str) -> list[dict[str, Any]]:
     return rows[::-1]
 
 
-def _rows_by_release(version: HeldVersion, table: TableFacts) -> Chart | None:
+def _rows_by_release(version: PublishedVersion, table: TableFacts) -> Chart | None:
     """Rows by release, of a table whose rows each belong to one; nothing to see where there is one each."""
     if "release_id" not in {c.name for c in table.columns} or not table.rows:
         return None

@@ -22,8 +22,8 @@ def catalog_command(outputs: Outputs, wait: float, as_json: bool) -> None:
     """
     from pipeline.catalog.build import write_catalog
 
-    with Progress(quiet=as_json) as tell:
-        done = write_catalog(outputs, wait=wait, tell=tell)
+    with Progress(quiet=as_json) as progress:
+        done = write_catalog(outputs, wait=wait, progress=progress)
     if as_json:
         print_json(
             {

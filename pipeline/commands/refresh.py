@@ -92,7 +92,7 @@ def refresh_command(
     offline: bool,
     site: str | None,
     saved_page: Path | None,
-    addresses: tuple[str, ...],
+    urls: tuple[str, ...],
     notify_command: str | None,
     notify_webhook: str | None,
     skip_bad: bool,
@@ -116,7 +116,7 @@ def refresh_command(
 
     if stated is not None and not re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", stated):
         raise click.BadParameter(f"{stated!r} is not of the form YYYY-MM", param_hint="--release")
-    sources = {"--sample": sample, "--from": offered, "--offline": offline, "--page": saved_page, "--zip": addresses}
+    sources = {"--sample": sample, "--from": offered, "--offline": offline, "--page": saved_page, "--zip": urls}
     if len(given := [name for name, value in sources.items() if value]) > 1:
         raise click.UsageError(f"{' and '.join(given)} exclude each other")
     if restricted is None and (cpt or accept):
@@ -133,25 +133,25 @@ def refresh_command(
 
             offered = Path(folder)
             write_sample(offered)
-        asked = None
+        requested = None
         if offered is None and not offline:
             from sources.site.polling import Site
 
-            asked = replace(Site(site) if site else Site(), saved_page=saved_page)
+            requested = replace(Site(site) if site else Site(), saved_page=saved_page)
         notifier = Notifier(notify_command, notify_webhook)
         with notifier.of_failure(outputs, warn):
             try:
-                with Progress(quiet=as_json) as tell:
+                with Progress(quiet=as_json) as progress:
                     done = refresh(
                         outputs,
                         offered=offered,
                         stated=stated,
                         skip_bad=skip_bad,
                         accept_losses=accept_losses,
-                        site=asked,
-                        addresses=addresses,
+                        site=requested,
+                        urls=urls,
                         dagster_home=dagster_home,
-                        tell=tell,
+                        progress=progress,
                         warn=warn,
                         openlineage=OpenLineageSettings.of_environment(os.environ),
                         wait=wait,
@@ -236,7 +236,7 @@ def status_command(outputs: Outputs, checks: bool, as_json: bool) -> None:
     index = Archive(outputs.archive).index()
     manifest = read_manifest(outputs.version(version)) if version else None
     stated = {r.release_id for r in manifest.content.releases} if manifest else set()
-    held = sorted(index.releases() or stated)  # a copy may come without its archive
+    loaded = sorted(index.releases() or stated)  # a copy may come without its archive
     damaged = Archive(outputs.archive).damaged(index)
     fresh = published_freshness(outputs, datetime.now(UTC).date())
     status = {
@@ -244,8 +244,8 @@ def status_command(outputs: Outputs, checks: bool, as_json: bool) -> None:
         "version": version,
         "published_at": manifest.build.created_at if manifest else None,
         "is_sample": manifest.content.is_sample if manifest else None,
-        "newest_release": held[-1] if held else None,
-        "releases_held": held,
+        "newest_release": loaded[-1] if loaded else None,
+        "releases_held": loaded,
         "freshness": fresh.summary(),
         "missing": index.refused,
         "excluded": index.excluded,
@@ -260,7 +260,7 @@ def status_command(outputs: Outputs, checks: bool, as_json: bool) -> None:
 
 
 def _print_status(outputs: Outputs, status: dict[str, Any]) -> None:
-    version, held = status["version"], status["releases_held"]
+    version, loaded = status["version"], status["releases_held"]
     if version is None:
         click.echo(
             f"nothing is published in {shown(outputs.folder)} yet;"
@@ -269,7 +269,7 @@ def _print_status(outputs: Outputs, status: dict[str, Any]) -> None:
         return
     what = "made-up sample releases" if status["is_sample"] else "releases"
     click.echo(f"version {version}, published {status['published_at']}, in {shown(outputs.version(version))}")
-    click.echo(f"{len(held)} {what} loaded, {held[0]} to {held[-1]}")
+    click.echo(f"{len(loaded)} {what} loaded, {loaded[0]} to {loaded[-1]}")
     if not status["is_sample"]:
         click.echo(status["freshness"]["message"])
     for name, why in status["missing"].items():
@@ -341,8 +341,8 @@ def exclude_command(outputs: Outputs, which: str, reason: str, wait: float) -> N
     """
     from pipeline.refresh.exclusions import exclude
 
-    with Progress(quiet=False) as tell:
-        exclude(outputs, which, reason, wait=wait, tell=tell)
+    with Progress(quiet=False) as progress:
+        exclude(outputs, which, reason, wait=wait, progress=progress)
     click.echo(f"{which} is excluded; `hcpcs refresh` publishes without it")
 
 
@@ -358,6 +358,6 @@ def include_command(outputs: Outputs, which: str, wait: float) -> None:
     """
     from pipeline.refresh.exclusions import include
 
-    with Progress(quiet=False) as tell:
-        include(outputs, which, wait=wait, tell=tell)
+    with Progress(quiet=False) as progress:
+        include(outputs, which, wait=wait, progress=progress)
     click.echo(f"{which} is included; `hcpcs refresh` publishes with it")

@@ -173,8 +173,8 @@ def prune_command(outputs: Outputs, keep: int, also: tuple[str, ...], remove: bo
     """
     from pipeline.versions.prune import prune
 
-    with Progress(quiet=as_json) as tell:
-        pruned = prune(outputs, keep=keep, also=also, remove=remove, wait=wait, tell=tell)
+    with Progress(quiet=as_json) as progress:
+        pruned = prune(outputs, keep=keep, also=also, remove=remove, wait=wait, progress=progress)
     if as_json:
         print_json({"removed": pruned.removed, "kept": pruned.kept, "is_done": pruned.is_done})
         return
@@ -200,10 +200,10 @@ def publish_command(outputs: Outputs, target: str, version: str | None, as_json:
     """
     from pipeline.versions.upload import publish_to
 
-    with Progress(quiet=as_json) as tell:
-        done = publish_to(version_of(outputs, version), target, tell=tell)
+    with Progress(quiet=as_json) as progress:
+        done = publish_to(version_of(outputs, version), target, progress=progress)
     if as_json:
         print_json({s: getattr(done, s) for s in done.__slots__})
         return
     verb = "published" if done.is_new else "nothing new:"
-    click.echo(f"{verb} {done.version} at {done.target}: {done.sent} files sent, {done.held} already there")
+    click.echo(f"{verb} {done.version} at {done.target}: {done.sent} files sent, {done.already_there} already there")

@@ -59,8 +59,8 @@ def raw_lines(outputs: Outputs, code: str, version: str | None = None) -> list[R
         raise SourceError(f"no loaded release has {code!r}; `hcpcs releases` lists the loaded releases")
     archive = Archive(outputs.archive)
     holders: dict[tuple[str, str], ArchivedZip] = {}
-    for held in archive.index().zips.values():
-        holders |= {(held.release_id, m.sha256): held for m in held.members}
+    for loaded in archive.index().zips.values():
+        holders |= {(loaded.release_id, m.sha256): loaded for m in loaded.members}
     members: dict[str, bytes] = {}
     found = []
     for place in places:

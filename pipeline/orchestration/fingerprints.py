@@ -48,15 +48,15 @@ def module_fingerprint(*modules: str) -> str:
     """
     digest = hashlib.sha256(_libraries())
     found: set[Path] = set()
-    asked = [path for module in modules for path in _files_of(module)]
+    requested = [path for module in modules for path in _files_of(module)]
     if unknown := [module for module in modules if not _files_of(module)]:
         raise ModuleNotFoundError(f"no module of this project: {', '.join(unknown)}")
-    while asked:
-        path = asked.pop()
+    while requested:
+        path = requested.pop()
         if path in found:
             continue
         found.add(path)
-        asked += _imported(path)
+        requested += _imported(path)
     if any(path.relative_to(_ROOT).parts[0] == "sources" for path in found):
         found.update((_ROOT / "sources" / "curated").glob("*.csv"))
     for path in sorted(found):

@@ -64,9 +64,11 @@ class ParquetIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: Made) -> None:
         """Write a frame, or one for each release."""
         table, frames = context.asset_key.path[-1], obj.take()
-        asked: set[str | None] = set(context.asset_partition_keys) if context.has_asset_partitions else {None}
-        if set(frames) != asked:
-            raise ValueError(f"{table}: requested releases {sorted(map(str, asked))}, got {sorted(map(str, frames))}")
+        requested: set[str | None] = set(context.asset_partition_keys) if context.has_asset_partitions else {None}
+        if set(frames) != requested:
+            raise ValueError(
+                f"{table}: requested releases {sorted(map(str, requested))}, got {sorted(map(str, frames))}"
+            )
         for release_id, frame in frames.items():
             write_work_table(self.path(table, release_id), frame)
         if context.has_asset_partitions:

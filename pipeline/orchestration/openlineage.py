@@ -87,9 +87,9 @@ def build_openlineage_resource(settings: OpenLineageSettings, outputs: Outputs) 
         # A run that the UI started has its log alone; `hcpcs refresh` also prints a warning.
         warn = context.log.warning if context.log else lambda text: None
         run_context: RunContext = context.resources.run_context
-        told = OpenLineageReporter(settings, outputs, run_context, context.run.run_id, context.run.job_name, warn)
-        told.begin()
-        context.instance.add_event_listener(context.run.run_id, told.take)
+        reported = OpenLineageReporter(settings, outputs, run_context, context.run.run_id, context.run.job_name, warn)
+        reported.begin()
+        context.instance.add_event_listener(context.run.run_id, reported.take)
 
     return openlineage
 
@@ -180,18 +180,18 @@ class OpenLineageReporter:
         self._report("START", step.begun or at, facets=facets, **how)
         if step.error:
             facets["errorMessage"] = _error(step.error)
-        zips = [self._datasets.zip(z, is_brief=True) for z in self._held()] if described.group == "staged" else []
+        zips = [self._datasets.zip(z, is_brief=True) for z in self._loaded()] if described.group == "staged" else []
         inputs = [*zips, *map(self._datasets.named, described.inputs)]
         outputs = [self._datasets.written(name, step.tables.get(name))] if kind == "COMPLETE" else []
         if outputs and described.group == "version" and (done := self._run_context.published) is not None:
             outputs[0]["facets"]["version"] = facet("DatasetVersionDatasetFacet", datasetVersion=done.version)
         self._report(kind, at, inputs=inputs, outputs=outputs, facets=facets, **how)
 
-    def _held(self) -> list[ArchivedZip]:
+    def _loaded(self) -> list[ArchivedZip]:
         return [z for zips in self._run_context.releases().values() for z in zips]
 
     def _zips(self) -> list[Event]:
-        return [self._datasets.zip(z) for z in self._held()]
+        return [self._datasets.zip(z) for z in self._loaded()]
 
     def _report(
         self,
@@ -254,27 +254,29 @@ class Datasets:
         self.namespace = namespace
         self._outputs = outputs
 
-    def zip(self, held: ArchivedZip, *, is_brief: bool = False) -> Event:
+    def zip(self, archived: ArchivedZip, *, is_brief: bool = False) -> Event:
         """A zip that was taken in: where it came from, its hash as its version, and unless ``is_brief`` its members."""
-        origin = held.origins[-1]["from"] if held.origins else held.name
+        origin = archived.origins[-1]["from"] if archived.origins else archived.name
         parts = urlsplit(origin)
-        if held.is_sample:
-            namespace, name = self.namespace, f"sample/{held.release_id}/{held.name}"
+        if archived.is_sample:
+            namespace, name = self.namespace, f"sample/{archived.release_id}/{archived.name}"
         elif parts.scheme in ("http", "https"):
             namespace, name = f"{parts.scheme}://{parts.netloc}", parts.path
         else:
             namespace, name = "file", origin
         facets = {
-            "version": facet("DatasetVersionDatasetFacet", datasetVersion=held.sha256),
+            "version": facet("DatasetVersionDatasetFacet", datasetVersion=archived.sha256),
             "datasetType": facet("DatasetTypeDatasetFacet", datasetType="FILE"),
         }
         if not is_brief:
             facets["hcpcs_release"] = facet(
                 "HcpcsReleaseDatasetFacet",
-                releaseId=held.release_id,
-                isSample=held.is_sample,
-                bytes=held.bytes,
-                members=[{"name": m.name, "role": m.role, "sha256": m.sha256, "bytes": m.bytes} for m in held.members],
+                releaseId=archived.release_id,
+                isSample=archived.is_sample,
+                bytes=archived.bytes,
+                members=[
+                    {"name": m.name, "role": m.role, "sha256": m.sha256, "bytes": m.bytes} for m in archived.members
+                ],
             )
         return {"namespace": namespace, "name": name, "facets": facets}
 

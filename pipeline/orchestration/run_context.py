@@ -42,7 +42,7 @@ class RefreshRefused(SourceError):
 class RunContext:
     """The state of one run: build from ``index``, note ``refused`` releases if ``skip_bad``.
 
-    ``tell`` gets progress, ``warn`` what must stay readable after the run.
+    ``progress`` gets progress, ``warn`` what must stay readable after the run.
     A refused release of which no posting can be read is ``left_out``; of one held before, what was held stands.
     A release that lacks what its neighbors have is ``partial``, unless its losses were accepted.
     """
@@ -52,7 +52,7 @@ class RunContext:
     index: ArchiveIndex
     skip_bad: bool = False
     accept_losses: bool = False
-    tell: Progress = lambda text: None
+    progress: Progress = lambda text: None
     warn: Progress = lambda text: None
     refused: dict[str, ReleaseRefused] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
@@ -98,7 +98,7 @@ class RunContext:
         zips = self.releases()
 
         def attempt(number: int, release_id: str) -> ReleaseRead | ReleaseRefused:
-            self.tell(f"reading {release_id} ({number} of {len(release_ids)})")
+            self.progress(f"reading {release_id} ({number} of {len(release_ids)})")
             try:
                 return read_release(self.archive, release_id, zips[release_id])
             except ReleaseRefused as refusal:
@@ -112,8 +112,8 @@ class RunContext:
 
     def _as_archived(self, release_id: str) -> ReleaseRead:
         """The release as it was before this run offered more of it; nothing if that cannot be read either."""
-        held = self.archive.index().zips.keys()
-        zips = [z for z in self.releases()[release_id] if z.sha256 in held]
+        loaded = self.archive.index().zips.keys()
+        zips = [z for z in self.releases()[release_id] if z.sha256 in loaded]
         if zips and self.skip_bad:
             try:
                 return read_release(self.archive, release_id, zips)
@@ -139,12 +139,12 @@ class RunContext:
 
         What a contract, a check or the license gate refuses is not loaded, so the next refresh is rid of it.
         """
-        held = self.archive.index().zips
-        without = {sha: z for sha, z in self.index.zips.items() if sha in held or z.release_id not in self.refused}
+        loaded = self.archive.index().zips
+        without = {sha: z for sha, z in self.index.zips.items() if sha in loaded or z.release_id not in self.refused}
         refused = self.index.refused | {release: printable(str(error)) for release, error in self.refused.items()}
         accepted = self.index.accepted | self._accepted
         index = ArchiveIndex(without, self.index.excluded, refused, accepted)
-        self.tell("publishing")
+        self.progress("publishing")
         rows: list[dict[str, Any]] = tables["hcpcs_releases"].collect().to_dicts()
         self.published = publish(
             self.outputs,

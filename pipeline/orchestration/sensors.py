@@ -45,7 +45,7 @@ class PollsSite(Protocol):
 class Refreshes(Protocol):
     """What the job needs of a refresher: a refresh from the site; raises what makes the run fail."""
 
-    def __call__(self, tell: Callable[[str], None]) -> dict[str, Any]:
+    def __call__(self, progress: Callable[[str], None]) -> dict[str, Any]:
         """Refresh, and return what was done as JSON."""
 
 

@@ -14,14 +14,19 @@ from sources.release.release import read_revisions
 
 
 def exclude(
-    outputs: Outputs, which: str, reason: str, *, wait: float = WAIT, tell: Callable[[str], None] = lambda text: None
+    outputs: Outputs,
+    which: str,
+    reason: str,
+    *,
+    wait: float = WAIT,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Exclude a release (``2019-01``) or one revision (``2019-01/2``); the next refresh publishes without it.
 
     A release that is not loaded is left out when it comes: one that a refresh refused is loaded nowhere. Raises
     ``SourceError`` for a revision that is not loaded, and where nothing would be left.
     """
-    with only_writer(outputs, wait=wait, tell=tell):
+    with only_writer(outputs, wait=wait, progress=progress):
         archive = Archive(outputs.archive)
         index = archive.index()
         release_id, number = _parsed(which)
@@ -42,10 +47,10 @@ def exclude(
 
 
 def include(
-    outputs: Outputs, which: str, *, wait: float = WAIT, tell: Callable[[str], None] = lambda text: None
+    outputs: Outputs, which: str, *, wait: float = WAIT, progress: Callable[[str], None] = lambda text: None
 ) -> None:
     """Take an exclusion back, named as it was or as the manifest names it; raises ``SourceError`` for none."""
-    with only_writer(outputs, wait=wait, tell=tell):
+    with only_writer(outputs, wait=wait, progress=progress):
         archive = Archive(outputs.archive)
         index = archive.index()
         release_id, number = (which, None) if which in index.excluded else _parsed(which)

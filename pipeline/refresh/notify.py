@@ -107,8 +107,8 @@ def _run(command: str, payload: str) -> list[str]:
         words = shlex.split(command)
         subprocess.run(words, input=payload, text=True, timeout=_COMMAND_SECONDS, check=True, capture_output=True)
     except subprocess.CalledProcessError as error:
-        said = f": {error.stderr.strip()[:200]}" if error.stderr.strip() else ""
-        return [f"the command {words[0]} ended with status {error.returncode}{said}"]
+        stated = f": {error.stderr.strip()[:200]}" if error.stderr.strip() else ""
+        return [f"the command {words[0]} ended with status {error.returncode}{stated}"]
     except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
         return [f"the command {command!r} was not run: {error}"]
     return []

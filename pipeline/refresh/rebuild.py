@@ -67,8 +67,8 @@ def rebuild(outputs: Outputs, version: str | None = None, into: Path | None = No
     index = _index_of(content, Archive(outputs.archive).index())
     with _workshop(into) as workshop:
         again = Outputs(workshop)
-        for sha, held in index.zips.items():
-            Archive(outputs.archive).read(held)  # raises for a zip that was lost or changed
+        for sha, loaded in index.zips.items():
+            Archive(outputs.archive).read(loaded)  # raises for a zip that was lost or changed
             Archive(again.archive).keep(Archive(outputs.archive).zip_path(sha), sha)
         Archive(again.archive).commit(index)
         from pipeline.refresh.refresh import refresh
@@ -111,14 +111,14 @@ def compare_contents(stated: Content, made: Content) -> tuple[str, list[str]]:
     return (DIFFERENT if is_other else SAME_ROWS), differences
 
 
-def _index_of(content: Content, held: ArchiveIndex) -> ArchiveIndex:
+def _index_of(content: Content, loaded: ArchiveIndex) -> ArchiveIndex:
     """The zips that a version was made of: of each release those whose members are all named by the manifest."""
     wanted: dict[str, dict[tuple[str, str], bool]] = {}
     for release in content.releases:
         members = wanted.setdefault(release.release_id, {})
         members |= {(m.name, m.sha256): False for m in release.members}
     zips: dict[str, ArchivedZip] = {}
-    for sha, one in sorted(held.zips.items()):
+    for sha, one in sorted(loaded.zips.items()):
         members = wanted.get(one.release_id, {})
         names = [(m.name, m.sha256) for m in one.members]
         if names and all(n in members for n in names):

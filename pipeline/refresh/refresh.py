@@ -135,27 +135,27 @@ def refresh(
     skip_bad: bool = False,
     accept_losses: bool = False,
     site: Site | None = None,
-    addresses: Sequence[str] = (),
+    urls: Sequence[str] = (),
     dagster_home: Path | None = None,
-    tell: Progress = lambda text: None,
+    progress: Progress = lambda text: None,
     warn: Progress | None = None,
     openlineage: OpenLineageSettings | None = None,
     wait: float = WAIT,
 ) -> RefreshResult:
     """Build and publish from what is held and what is ``offered`` (a folder of releases, or a zip) or new on ``site``.
 
-    ``addresses`` are URLs of zips to fetch instead of asking the site's page.
+    ``urls`` are URLs of zips to fetch instead of asking the site's page.
     ``stated`` names the release of everything offered; ``skip_bad`` leaves out what cannot be used instead of
     refusing all; ``accept_losses`` publishes releases that lack what their neighbors have; ``openlineage``
-    names where else its lineage is sent; ``tell`` gets progress, ``warn`` what must stay readable after
-    the run (by default ``tell`` gets it); ``wait`` is how many seconds another writer may take to end.
+    names where else its lineage is sent; ``progress`` gets progress, ``warn`` what must stay readable after
+    the run (by default ``progress`` gets it); ``wait`` is how many seconds another writer may take to end.
     Raises ``SourceError``, ``BeingWritten``, ``ContractViolation``, ``ChecksFailed`` or ``LicenseLeak``; what was
     published and held stays as it was then.
     """
     home = dagster_home or outputs.dagster_home
-    with _failed_writes_reported(outputs, home), only_writer(outputs, wait=wait, tell=tell):
+    with _failed_writes_reported(outputs, home), only_writer(outputs, wait=wait, progress=progress):
         return _refresh_alone(
-            outputs, offered, stated, skip_bad, accept_losses, site, addresses, home, tell, warn or tell, openlineage
+            outputs, offered, stated, skip_bad, accept_losses, site, urls, home, progress, warn or progress, openlineage
         )
 
 
@@ -199,9 +199,9 @@ def _refresh_alone(
     skip_bad: bool,
     accept_losses: bool,
     site: Site | None,
-    addresses: Sequence[str],
+    urls: Sequence[str],
     home: Path,
-    tell: Progress,
+    progress: Progress,
     warn: Progress,
     openlineage: OpenLineageSettings | None,
 ) -> RefreshResult:
@@ -210,10 +210,12 @@ def _refresh_alone(
     sweep(outputs)
     try:
         with tempfile.TemporaryDirectory(prefix=FETCHING, dir=outputs.folder) as folder:
-            report = _fetch(outputs, site, addresses, Path(folder), tell) if site is not None else None
+            report = _fetch(outputs, site, urls, Path(folder), progress) if site is not None else None
             if report is not None:
                 offered = Path(folder) if report.fetched else None
-            done = _refresh(outputs, offered, stated, skip_bad, accept_losses, report, home, tell, warn, openlineage)
+            done = _refresh(
+                outputs, offered, stated, skip_bad, accept_losses, report, home, progress, warn, openlineage
+            )
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk is what it may have to tell of
             refused_summary(outputs, error).write(outputs)
@@ -222,21 +224,21 @@ def _refresh_alone(
     return done
 
 
-def _fetch(outputs: Outputs, site: Site, addresses: Sequence[str], folder: Path, tell: Progress) -> FetchReport | None:
+def _fetch(outputs: Outputs, site: Site, urls: Sequence[str], folder: Path, progress: Progress) -> FetchReport | None:
     """Fetch what is named, or new on the site, unless what is held is the made-up sample, which no site has."""
     archive = Archive(outputs.archive)
-    held = archive.index()
-    if not addresses and site.saved_page is None and any(z.is_sample for z in held.zips.values()):
-        tell("the loaded releases are the made-up sample: CMS's site is not contacted")
+    loaded = archive.index()
+    if not urls and site.saved_page is None and any(z.is_sample for z in loaded.zips.values()):
+        progress("the loaded releases are the made-up sample: CMS's site is not contacted")
         return None
     from sources.site.fetch_new import fetch_named, fetch_new
 
     # A zip whose bytes are damaged is fetched anew where the site has it.
-    damaged = archive.damaged(held)
-    held = replace(held, zips={sha: z for sha, z in held.zips.items() if sha not in damaged})
-    if addresses:
-        return fetch_named(addresses, site, held, folder, outputs.site_state, tell)
-    return fetch_new(site, held, folder, outputs.site_state, tell)
+    damaged = archive.damaged(loaded)
+    loaded = replace(loaded, zips={sha: z for sha, z in loaded.zips.items() if sha not in damaged})
+    if urls:
+        return fetch_named(urls, site, loaded, folder, outputs.site_state, progress)
+    return fetch_new(site, loaded, folder, outputs.site_state, progress)
 
 
 def refused_summary(outputs: Outputs, error: BaseException) -> RunSummary:
@@ -252,23 +254,23 @@ def _refresh(
     accept_losses: bool,
     report: FetchReport | None,
     home: Path,
-    tell: Progress,
+    progress: Progress,
     warn: Progress,
     openlineage: OpenLineageSettings | None,
 ) -> RefreshResult:
     archive = Archive(outputs.archive)
-    held = archive.index()
+    loaded = archive.index()
     taken = TakenIn()
     if offered is not None:
         with tempfile.TemporaryDirectory(prefix=FETCHING, dir=outputs.folder) as workshop:
-            taken = take_in(archive, held, offered, Path(workshop), stated=stated, report=report, tell=tell)
+            taken = take_in(archive, loaded, offered, Path(workshop), stated=stated, report=report, progress=progress)
     new, refused = taken.zips, taken.refused
     if refused and not skip_bad:
         raise RefreshRefused(refused)
-    _refuse_mixture(held, new)
-    still_refused = {k: v for k, v in held.refused.items() if k not in taken.came}
+    _refuse_mixture(loaded, new)
+    still_refused = {k: v for k, v in loaded.refused.items() if k not in taken.arrived}
     refused_now = still_refused | {k: printable(str(v)) for k, v in refused.items()}
-    index = ArchiveIndex(held.zips, held.excluded, refused_now, held.accepted).with_zips(new)
+    index = ArchiveIndex(loaded.zips, loaded.excluded, refused_now, loaded.accepted).with_zips(new)
     if not index.zips:
         if refused:
             raise RefreshRefused(refused)
@@ -277,13 +279,13 @@ def _refresh(
         raise SourceError(f"no release is loaded and none is offered; `hcpcs refresh --from DIR` loads releases{why}")
     if not index.releases_to_build():
         raise SourceError("every release is excluded; `hcpcs releases include YYYY-MM` takes one back")
-    count = len(set(index.zips) - set(held.zips))
+    count = len(set(index.zips) - set(loaded.zips))
     fingerprint = build_fingerprint(index)
     if read_state(outputs).fingerprint == fingerprint and (latest := _intact_latest(outputs)) is not None:
         archive.commit(index)
         refusals = {k: printable(str(v)) for k, v in refused.items()}
         return RefreshResult(latest, False, count, (), refusals, report, taken.left, taken.compressed)
-    run_context = RunContext(outputs, archive, index, skip_bad, accept_losses, tell, warn)
+    run_context = RunContext(outputs, archive, index, skip_bad, accept_losses, progress, warn)
     try:
         while True:
             try:
@@ -294,12 +296,12 @@ def _refresh(
                     raise
             # Without a release that lacks codes the next one has another neighbor, and may lack them too.
             refused |= {release: SourceError(why) for release, why in run_context.partial.items()}
-            index = _without(index, held, run_context.partial)
+            index = _without(index, loaded, run_context.partial)
             if not index.releases_to_build():
                 raise RefreshRefused(refused)
-            run_context = RunContext(outputs, archive, index, skip_bad, accept_losses, tell, warn)
+            run_context = RunContext(outputs, archive, index, skip_bad, accept_losses, progress, warn)
     except Exception as error:
-        for line in _ways_out(held, new):
+        for line in _ways_out(loaded, new):
             error.add_note(line)
         raise
     published = present(run_context.published)
@@ -312,9 +314,9 @@ def _refresh(
     )
 
 
-def _without(index: ArchiveIndex, held: ArchiveIndex, partial: Mapping[str, str]) -> ArchiveIndex:
+def _without(index: ArchiveIndex, loaded: ArchiveIndex, partial: Mapping[str, str]) -> ArchiveIndex:
     """The index without what is new of releases that lack too much; one that was loaded before is excluded."""
-    new = {sha for sha, z in index.zips.items() if sha not in held.zips and z.release_id in partial}
+    new = {sha for sha, z in index.zips.items() if sha not in loaded.zips and z.release_id in partial}
     releases = {index.zips[sha].release_id for sha in new}
     return replace(
         index,
@@ -324,16 +326,16 @@ def _without(index: ArchiveIndex, held: ArchiveIndex, partial: Mapping[str, str]
     )
 
 
-def _ways_out(held: ArchiveIndex, new: list[ArchivedZip]) -> list[str]:
+def _ways_out(loaded: ArchiveIndex, new: list[ArchivedZip]) -> list[str]:
     """What to do where a build is refused: the offered zips, none of which is loaded now, and how to leave one out."""
-    offered = sorted({f"{z.release_id} ({z.name})" for z in new if z.sha256 not in held.zips})
+    offered = sorted({f"{z.release_id} ({z.name})" for z in new if z.sha256 not in loaded.zips})
     more = f" and {len(offered) - 5} more" if len(offered) > 5 else ""
     lines = [f"not loaded, since the build with it was refused: {', '.join(offered[:5])}{more}"] if offered else []
     return [*lines, "`hcpcs releases exclude YYYY-MM --reason WHY` leaves a release out, loaded or not"]
 
 
-def _refuse_mixture(held: ArchiveIndex, new: list[ArchivedZip]) -> None:
-    samples = {z.is_sample for z in [*held.zips.values(), *new]}
+def _refuse_mixture(loaded: ArchiveIndex, new: list[ArchivedZip]) -> None:
+    samples = {z.is_sample for z in [*loaded.zips.values(), *new]}
     if len(samples) > 1:
         raise SourceError(
             "the made-up sample and CMS's releases do not go into one folder of outputs; give another with --outputs"
@@ -363,7 +365,7 @@ def _run_job(
 def _run_job_on(
     stale: list[str], outputs: Outputs, run_context: RunContext, home: Path, openlineage: OpenLineageSettings | None
 ) -> list[str]:
-    run_context.tell("starting Dagster")
+    run_context.progress("starting Dagster")
     warnings.filterwarnings("ignore", module="dagster")
     import dagster as dg
 
@@ -403,9 +405,9 @@ def _run_job_on(
 
 def instance_partitions_of_archive(instance: dg.DagsterInstance, run_context: RunContext) -> None:
     """After a failed run: partitions as the archive holds them, so that the UI shows no release that is not held."""
-    held = set(run_context.archive.index().releases_to_build())
+    loaded = set(run_context.archive.index().releases_to_build())
     for key in instance.get_dynamic_partitions("releases"):
-        if key not in held:
+        if key not in loaded:
             instance.delete_dynamic_partition("releases", key)
 
 

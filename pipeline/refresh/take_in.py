@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 class TakenIn:
     """What came of an offer: zips that can be used, why others were refused or are left, what was packed.
 
-    ``came`` names zips and releases that may have been missing until now; no file of ``left`` is a fault.
+    ``arrived`` names zips and releases that may have been missing until now; no file of ``left`` is a fault.
     """
 
     zips: list[ArchivedZip] = field(default_factory=list)
     refused: dict[str, Exception] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     compressed: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    came: set[str] = field(default_factory=set)
+    arrived: set[str] = field(default_factory=set)
 
 
 def take_in(
     archive: Archive,
-    held: ArchiveIndex,
+    loaded: ArchiveIndex,
     offered: Path,
     workshop: Path,
     *,
     stated: str | None = None,
     report: FetchReport | None = None,
-    tell: Progress = lambda text: None,
+    progress: Progress = lambda text: None,
 ) -> TakenIn:
     """Look into every offered zip and keep the bytes of those that can be used.
 
@@ -61,8 +61,8 @@ def take_in(
     with ThreadPoolExecutor(READERS) as pool:
 
         def look(number: int, offer: Offer) -> ArchivedZip | SourceError:
-            tell(f"looking into {offer.path.name} ({number} of {len(offers)})")
-            return _look(offer, held, stated, is_listed=report is not None)
+            progress(f"looking into {offer.path.name} ({number} of {len(offers)})")
+            return _look(offer, loaded, stated, is_listed=report is not None)
 
         def is_expected(offer: Offer) -> bool:
             """Whether a zip that cannot be read would be of a release: by folder, name, or the offer itself."""
@@ -70,7 +70,7 @@ def take_in(
 
         for offer, found in zip(offers, pool.map(look, range(1, len(offers) + 1), offers), strict=True):
             if isinstance(found, ArchivedZip):
-                found = _of_one_release(offer, found, held, looked, stated, tell)
+                found = _of_one_release(offer, found, loaded, looked, stated, progress)
             if isinstance(found, ArchivedZip):
                 looked.append((offer, found))
             elif isinstance(found, NotHcpcs) or (isinstance(found, ZipRefused) and not is_expected(offer)):
@@ -81,17 +81,17 @@ def take_in(
         reasons = [f"{name}: {why}" for name, why in done.left.items()]
         more = [f"… and {len(reasons) - 5} more"] if len(reasons) > 5 else []
         raise SourceError("\n  ".join([f"{offered} has no HCPCS Level II file:", *reasons[:5], *more]))
-    _keep(archive, held, looked, report, done)
+    _keep(archive, loaded, looked, report, done)
     return done
 
 
-def _look(offer: Offer, held: ArchiveIndex, stated: str | None, is_listed: bool) -> ArchivedZip | SourceError:
+def _look(offer: Offer, loaded: ArchiveIndex, stated: str | None, is_listed: bool) -> ArchivedZip | SourceError:
     """What an offered zip is; CMS's page has judged one that it lists."""
     try:
-        found = held.zips.get(sha256 := file_sha256(offer.path))
+        found = loaded.zips.get(sha256 := file_sha256(offer.path))
         if found is None or stated or (offer.folder and offer.folder != found.release_id):
             found = inspect_zip(offer.path, folder=offer.folder, stated=stated, is_listed=is_listed)
-        if sha256 not in held.zips:
+        if sha256 not in loaded.zips:
             _import_dagster_meanwhile()
         return found
     except ZipRefused as error:
@@ -103,10 +103,10 @@ def _look(offer: Offer, held: ArchiveIndex, stated: str | None, is_listed: bool)
 def _of_one_release(
     offer: Offer,
     found: ArchivedZip,
-    held: ArchiveIndex,
+    loaded: ArchiveIndex,
     looked: list[tuple[Offer, ArchivedZip]],
     stated: str | None,
-    tell: Progress,
+    progress: Progress,
 ) -> ArchivedZip | SourceError:
     """The zip, unless its bytes are loaded or offered as another release."""
     elsewhere = {t.release_id for _, t in looked if t.sha256 == found.sha256} - {found.release_id}
@@ -115,7 +115,7 @@ def _of_one_release(
             f"{offer.name} has the same bytes as a zip that is offered as {elsewhere.pop()}: remove it from the"
             " folder of the wrong release"
         )
-    before = held.zips.get(found.sha256)
+    before = loaded.zips.get(found.sha256)
     if before is None or before.release_id == found.release_id:
         return found
     if not stated:
@@ -123,20 +123,20 @@ def _of_one_release(
             f"{offer.name} has the same bytes as a zip that is loaded as {before.release_id}, and is now offered as"
             f" {found.release_id}: if that is right, offer it alone with --release {found.release_id}"
         )
-    tell(f"{offer.name} is {found.release_id}'s from now on; it was loaded as {before.release_id}")
+    progress(f"{offer.name} is {found.release_id}'s from now on; it was loaded as {before.release_id}")
     return found
 
 
 def _keep(
     archive: Archive,
-    held: ArchiveIndex,
+    loaded: ArchiveIndex,
     looked: list[tuple[Offer, ArchivedZip]],
     report: FetchReport | None,
     done: TakenIn,
 ) -> None:
     """Keep the bytes of what can be used, and note what is left."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    every = [*held.zips.values(), *(found for _, found in looked)]
+    every = [*loaded.zips.values(), *(found for _, found in looked)]
     # A release whose code file cannot be read is refused with its reason, when it is read.
     coming = {z.release_id for z in every if z.code_members or any(m.role in UNREADABLE_ROLES for m in z.members)}
     coming |= {found.release_id for offer, found in looked if file_kind(offer.path.name) == "release"}
@@ -148,9 +148,9 @@ def _keep(
             continue
         address = report.url_of(offer.path) if report else None
         archive.keep(offer.path, found.sha256)
-        done.came.update({offer.name, found.release_id})
+        done.arrived.update({offer.name, found.release_id})
         done.zips.append(replace(found, origins=({"from": printable(address or offer.origin), "at": now},)))
-        if offer.compressed and found.sha256 not in held.zips:
+        if offer.compressed and found.sha256 not in loaded.zips:
             done.compressed[offer.name] = offer.compressed
 
 

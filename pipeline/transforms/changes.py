@@ -132,8 +132,8 @@ def transactions_unlike_records(records: pl.DataFrame, transactions: pl.DataFram
     One row a code: ``release_id, kind, code, record_action_code, report_action_code`` (null where there is no line).
     """
     key = ["release_id", "kind", "code"]
-    held = records.filter(pl.col("revision") == pl.col("revision").max().over("release_id"))
-    ours = held.select(*key, pl.col("action_code").alias("record_action_code")).join(
+    loaded = records.filter(pl.col("revision") == pl.col("revision").max().over("release_id"))
+    ours = loaded.select(*key, pl.col("action_code").alias("record_action_code")).join(
         transactions.select("release_id").unique(), on="release_id", how="semi"
     )
     theirs = transactions.select(*key, pl.col("action_code").alias("report_action_code")).unique()
@@ -213,7 +213,7 @@ def _of_presence(histories: pl.DataFrame) -> pl.DataFrame:
     after_first = histories.hstack(earlier).filter(pl.col("step") > 0)
     is_adjacent = pl.col("previous_step") == pl.col("step") - 1
     is_other = pl.col("lived") & (pl.col("episode") > pl.col("earlier_episode"))
-    came = after_first.with_columns(
+    arrived = after_first.with_columns(
         change=pl.when(is_other)
         .then(pl.lit("reused"))
         .when(is_adjacent.fill_null(False))
@@ -226,13 +226,13 @@ def _of_presence(histories: pl.DataFrame) -> pl.DataFrame:
     ).filter(pl.col("change").is_not_null())
     # Where the release before has the code too and another end, or none, the field's own row says so: see `_of_fields`.
     is_reported = is_adjacent & pl.col("termination_date").ne_missing(pl.col("earlier_end"))
-    ended = came.filter(
+    ended = arrived.filter(
         pl.col("termination_date").is_not_null()
         & ~is_reported.fill_null(False)
         & ((pl.col("change") == "added") | is_other | pl.col("earlier_end").is_null())
     )
     end = _rows(ended, pl.lit("discontinued"), "termination_date", None, pl.col("termination_date"))
-    return pl.concat([_rows(came, pl.col("change"), WHOLE_RECORD), end])
+    return pl.concat([_rows(arrived, pl.col("change"), WHOLE_RECORD), end])
 
 
 def _gone(histories: pl.DataFrame, steps: pl.DataFrame, purges: pl.DataFrame) -> pl.DataFrame:
@@ -343,9 +343,9 @@ def with_current_episodes(records: pl.DataFrame, current: pl.DataFrame) -> pl.Da
 
 def _judged(changes: pl.DataFrame, histories: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     """The changes beside CMS's action code, and the claims that nothing seen bears out (``claimed_not_seen``)."""
-    said = histories.select("row", "kind", "code", "episode", "action_code", "action_effective_date", "added_date")
+    stated = histories.select("row", "kind", "code", "episode", "action_code", "action_effective_date", "added_date")
     facts = steps.select("sequence", "step", "observed_gap", "posted_before")
-    rows = changes.join(said, on="row", how="left").join(facts, on=["sequence", "step"], how="left")
+    rows = changes.join(stated, on="row", how="left").join(facts, on=["sequence", "step"], how="left")
     is_gone = pl.col("change").is_in(_GONE)
     topic = pl.when(pl.col("change") == "text").then("field").otherwise("change")
     tells = pl.DataFrame(
@@ -395,7 +395,7 @@ def _judged(changes: pl.DataFrame, histories: pl.DataFrame, steps: pl.DataFrame)
     return pl.concat([rows.select(columns), claims.select(columns)]).rename({"letter": "cms_action_code"})
 
 
-def _not_observed_claims(histories: pl.DataFrame, facts: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+def _not_observed_claims(histories: pl.DataFrame, facts: pl.DataFrame, reported: pl.DataFrame) -> pl.DataFrame:
     """Action codes that claim a change where none of the kind is seen.
 
     To 2012 CMS let an action code stand until the next action; its date then lies before the release before.
@@ -418,7 +418,7 @@ def _not_observed_claims(histories: pl.DataFrame, facts: pl.DataFrame, told: pl.
             wanted=wanted,
         )
         .filter("wanted")
-        .join(told, on="row", how="anti")
+        .join(reported, on="row", how="anti")
         .join(facts, on=["sequence", "step"], how="left")
     )
     is_old = pl.col("action_effective_date") <= pl.col("posted_before")

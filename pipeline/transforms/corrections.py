@@ -17,13 +17,13 @@ def corrections_in_records(corrections: pl.DataFrame, records: pl.DataFrame) -> 
     the code is there, ended or gone as the action says; what the prose did not tell is ``unclear``.
     """
     numbered = corrections.with_row_index("row")
-    releases = records.select(held=pl.col("release_id").unique().sort())
-    later = numbered.join_where(releases, pl.col("held") >= pl.col("release_id")).select("row", *_KEY, "held")
+    releases = records.select(loaded=pl.col("release_id").unique().sort())
+    later = numbered.join_where(releases, pl.col("loaded") >= pl.col("release_id")).select("row", *_KEY, "loaded")
     concerned = records.join(corrections.select(_KEY).unique(), on=_KEY, how="semi")
     fields = _fields(corrections)
-    stated = later.join(concerned, left_on=[*_KEY, "held"], right_on=[*_KEY, "release_id"], how="left").select(
+    stated = later.join(concerned, left_on=[*_KEY, "loaded"], right_on=[*_KEY, "release_id"], how="left").select(
         "row",
-        "held",
+        "loaded",
         *(_as_text(concerned.schema, f).alias(f"said_{f}") for f in fields),
         is_there=pl.col("revision").is_not_null(),
         is_ended=pl.col("termination_date").is_not_null(),
@@ -42,7 +42,7 @@ def corrections_in_records(corrections: pl.DataFrame, records: pl.DataFrame) -> 
         .when(pl.col("action").is_in(["do_not_terminate", "restore"])).then(there & ~ended)
         .when(pl.col("action") == "delete").then(~there | ended)
     )  # fmt: skip
-    first = joined.filter(states).group_by("row").agg(in_records_since=pl.col("held").min())
+    first = joined.filter(states).group_by("row").agg(in_records_since=pl.col("loaded").min())
     is_unclear = (pl.col("action") == "other") | ((pl.col("action") == "revise") & pl.col("new_value").is_null())
     since = pl.when(~is_unclear).then(pl.col("in_records_since"))
     return (

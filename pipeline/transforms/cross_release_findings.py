@@ -110,9 +110,9 @@ def partial_releases(losses: pl.DataFrame) -> dict[str, str]:
         group = f"{kind}s" if letter == "*" else f"{kind}s {letter}"
         words.setdefault(release_id, []).append(f"{lost} of the {before} {group} of {neighbor}")
     return {
-        release: f"{release} lacks {', '.join(said[:_MOST_GROUPS])}"
-        + (f" and of {len(said) - _MOST_GROUPS} groups more" if len(said) > _MOST_GROUPS else "")
-        for release, said in words.items()
+        release: f"{release} lacks {', '.join(stated[:_MOST_GROUPS])}"
+        + (f" and of {len(stated) - _MOST_GROUPS} groups more" if len(stated) > _MOST_GROUPS else "")
+        for release, stated in words.items()
     }
 
 

@@ -188,7 +188,7 @@ def _with_target_episodes(rows: pl.DataFrame, states: pl.DataFrame) -> pl.DataFr
     release that names it, or before; where it came later only, the first thing it came to mean.
     """
     by = ["target_kind", "target"]
-    asked = rows.select(*by, "first_release").unique()
+    requested = rows.select(*by, "first_release").unique()
     known = states.select(
         pl.col("kind").alias("target_kind"),
         pl.col("code").alias("target"),
@@ -198,7 +198,7 @@ def _with_target_episodes(rows: pl.DataFrame, states: pl.DataFrame) -> pl.DataFr
     )
     had = pl.col("seen_from") <= pl.col("first_release")
     chosen = (
-        asked.join(known, on=by, how="inner")
+        requested.join(known, on=by, how="inner")
         .with_columns(last_had=pl.col("target_episode").filter(had).max().over(*by, "first_release"))
         .with_columns(first=pl.col("target_episode").min().over(*by, "first_release"))
         .filter(pl.col("target_episode") == pl.coalesce("last_had", "first"))

@@ -35,11 +35,11 @@ def episodes_of_records(records: pl.DataFrame, overrides: pl.DataFrame | None = 
     ``episode`` (Int32) counts from 1. ``records`` holds one record per kind, code and release, of all releases held.
     ``overrides`` has the columns of ``OVERRIDE_SCHEMA``; ``release_id`` is the release whose record it decides on.
     """
-    held = _loaded_releases(records)
+    loaded = _loaded_releases(records)
     begins = (pl.col("decision") == "new_episode").fill_null(False)
 
     def numbered(some: pl.DataFrame) -> pl.DataFrame:
-        return _decided(some, held, overrides).select(
+        return _decided(some, loaded, overrides).select(
             *(pl.col(c) for c in records.columns),
             (begins.cast(pl.Int32).cum_sum().over(_CODE) + 1).cast(pl.Int32).alias("episode"),
         )
@@ -54,12 +54,12 @@ def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = No
     ``release_id``, ``episode`` (the record's), ``decision`` (one of ``DECISIONS``), ``evidence`` (words of this
     module, joined by a comma), ``similarity`` (0 to 1) and ``is_overridden``.
     """
-    held = _loaded_releases(records)
+    loaded = _loaded_releases(records)
     begins = (pl.col("decision") == "new_episode").fill_null(False)
 
     def decided_on(some: pl.DataFrame) -> pl.DataFrame:
         return (
-            _decided(some, held, overrides)
+            _decided(some, loaded, overrides)
             .with_columns((begins.cast(pl.Int32).cum_sum().over(_CODE) + 1).cast(pl.Int32).alias("episode"))
             .filter(pl.col("decision").is_not_null() & ((pl.col("decision") != "same") | (pl.col("evidence") != "")))
             .select(
@@ -99,10 +99,10 @@ def _loaded_releases(records: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _decided(records: pl.DataFrame, held: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.DataFrame:
+def _decided(records: pl.DataFrame, loaded: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.DataFrame:
     """The records, sorted, with ``decision``, ``evidence``, ``similarity``; null for the first record of a code."""
     pairs = (
-        records.join(held, on="release_id", how="left")
+        records.join(loaded, on="release_id", how="left")
         .sort(*_CODE, "release_id")
         .with_columns(pl.col("added_date").forward_fill().over(_CODE).alias("_added"))
         .with_columns(
@@ -173,15 +173,15 @@ def _with_similarity(pairs: pl.DataFrame) -> pl.DataFrame:
     lacking = (pl.col("_long").is_null() | pl.col("_previous_long").is_null()) & (
         pl.col("_short") != pl.col("_previous_short")
     )
-    asked = pairs.filter(differ | lacking).select(
+    requested = pairs.filter(differ | lacking).select(
         "_row",
         prose_words("long_description").alias("long"),
         prose_words("_previous_long_description").alias("previous_long"),
         prose_words("short_description").alias("short"),
         prose_words("_previous_short_description").alias("previous_short"),
     )
-    scores = [_likeness(*row) for row in asked.drop("_row").rows()]
-    measured = asked.select("_row", pl.Series("_score", scores, dtype=pl.Float64))
+    scores = [_likeness(*row) for row in requested.drop("_row").rows()]
+    measured = requested.select("_row", pl.Series("_score", scores, dtype=pl.Float64))
     return (
         pairs.join(measured, on="_row", how="left", maintain_order="left")
         .with_columns(

@@ -45,13 +45,13 @@ def history_from_records(records_with_episodes: pl.DataFrame, releases: Iterable
     ``records_with_episodes`` comes from ``episodes_of_records``; ``releases`` are the ids of all releases held, by
     default those of the records. A span carries the wording of the newest record within it.
     """
-    held = _loaded_releases(records_with_episodes, releases)
+    loaded = _loaded_releases(records_with_episodes, releases)
     used = (*_EPISODE, "release_id", *CONTENT_COLUMNS, "added_date", "action_effective_date", "termination_date")
 
     def spans_of(some: pl.DataFrame) -> pl.DataFrame:
-        records = _with_breaks(_with_neighbors(some, held))
+        records = _with_breaks(_with_neighbors(some, loaded))
         pieces = _with_ends(_pieces(records))
-        return _with_observed_gap(_with_days(pieces), held["release_id"].to_list()).select(
+        return _with_observed_gap(_with_days(pieces), loaded["release_id"].to_list()).select(
             *SPAN_COLUMNS, *CONTENT_COLUMNS
         )
 
@@ -68,8 +68,8 @@ def latest_states(
     when it was due (see ``departures``), else ``terminated``. An action effective date that the newest record leaves
     blank is that of the newest record before it that states one, if CMS did nothing since (action N).
     """
-    held = _loaded_releases(records_with_episodes, releases)
-    newest_day = held["day"].max()
+    loaded = _loaded_releases(records_with_episodes, releases)
+    newest_day = loaded["day"].max()
     purged = (
         departures(records_with_episodes, releases)
         .filter(pl.col("is_purge"))
@@ -121,10 +121,10 @@ def departures(records_with_episodes: pl.DataFrame, releases: Iterable[str] | No
     more than four years before the release without it) and ``is_purge``: it was due, and most of the due codes that
     ended in the same year are gone with it. One old code missing from a release that keeps the others was not purged.
     """
-    held = _loaded_releases(records_with_episodes, releases)
+    loaded = _loaded_releases(records_with_episodes, releases)
     records = (
         records_with_episodes.select(*_EPISODE, "release_id", "termination_date")
-        .join(held, on="release_id", how="left")
+        .join(loaded, on="release_id", how="left")
         .sort(*_CODE, "release_id")
         .with_columns(pl.col("release_id").shift(-1).over(_CODE).alias("returned_release_id"))
         .filter(pl.col("next_release_id").is_not_null())
@@ -263,12 +263,12 @@ def _loaded_releases(records: pl.DataFrame, releases: Iterable[str] | None) -> p
     )
 
 
-def _with_neighbors(records: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+def _with_neighbors(records: pl.DataFrame, loaded: pl.DataFrame) -> pl.DataFrame:
     """The records with what the rule needs of their releases and of the record before, all within the episode."""
     before = {c: pl.col(c).shift(1).over(_EPISODE) for c in ("content_form", "termination_date", "number", "next_day")}
     action_day = pl.col("action_day")
     in_window = ((action_day > pl.col("previous_day")) & (action_day <= pl.col("day"))).fill_null(False)
-    ordered = records.with_columns(content_form()).join(held, on="release_id", how="left").sort(*_CODE, "release_id")
+    ordered = records.with_columns(content_form()).join(loaded, on="release_id", how="left").sort(*_CODE, "release_id")
     return ordered.with_columns(_action_days(ordered).alias("action_day")).with_columns(
         pl.when(in_window).then(action_day).otherwise("day").alias("change_day"),
         pl.when(in_window).then(pl.lit("action")).otherwise(pl.lit("release")).alias("change_basis"),
@@ -465,15 +465,15 @@ def _with_days(pieces: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _with_observed_gap(spans: pl.DataFrame, held: Sequence[str]) -> pl.DataFrame:
+def _with_observed_gap(spans: pl.DataFrame, loaded: Sequence[str]) -> pl.DataFrame:
     """Add whether a release that would decide one of the span's days, up to the newest release, is not held."""
-    if not held:
+    if not loaded:
         return spans.with_columns(pl.lit(False).alias("observed_gap"))
-    known = sorted({*held, *expected_releases(held[0], held[-1])})
+    known = sorted({*loaded, *expected_releases(loaded[0], loaded[-1])})
     periods = pl.DataFrame({"release_id": known}).with_columns(
         release_day(pl.col("release_id")).alias("day"), release_day(pl.col("release_id")).shift(-1).alias("next_day")
     )
-    missing = periods.filter(~pl.col("release_id").is_in(held))
+    missing = periods.filter(~pl.col("release_id").is_in(loaded))
     # Periods do not overlap: one touches the span if more of them began by its last day than were over by its first.
     begun = missing["day"].search_sorted(spans["valid_to"].fill_null(dt.date.max), side="right")
     over = missing["next_day"].search_sorted(spans["valid_from"], side="right")

@@ -213,10 +213,10 @@ def _derived_from(table: str) -> tuple[list[str], bool]:
 def _rights(contract: Contract, main: str) -> str:
     """What the one license of a distribution leaves unsaid: columns under another, rows that name theirs."""
     others = [i for i in contract.license_ids if i != main]
-    said = [f"{i}: {', '.join(c.name for c in contract.columns if c.license_id == i)}" for i in others]
+    stated = [f"{i}: {', '.join(c.name for c in contract.columns if c.license_id == i)}" for i in others]
     if contract.has_license_columns:
-        said.append("each row names its license in license_id, and in withheld_fields what is left out")
-    return "; ".join(said)
+        stated.append("each row names its license in license_id, and in withheld_fields what is left out")
+    return "; ".join(stated)
 
 
 def _series(content: Content, releases: Sequence[ReleaseRevision]) -> Iterator[dict[str, Any]]:

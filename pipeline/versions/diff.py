@@ -340,8 +340,8 @@ def _rows_in_words(table: TableDiff) -> str:
     if table.added is None:
         return f"{table.rows_before:,} → {table.rows_after:,} rows, not comparable: the primary key changed"
     counts = ((table.added, "added"), (table.gone, "gone"), (table.changed, "changed"))
-    told = [f"{count:,} {word}" for count, word in counts if count]
-    return f"{table.rows_before:,} → {table.rows_after:,} rows: {', '.join(told) or 'rows in another order'}"
+    reported = [f"{count:,} {word}" for count, word in counts if count]
+    return f"{table.rows_before:,} → {table.rows_after:,} rows: {', '.join(reported) or 'rows in another order'}"
 
 
 def _listed(changes: Sequence[CodeChange]) -> Iterator[str]:

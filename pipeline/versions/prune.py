@@ -37,7 +37,7 @@ def prune(
     also: Iterable[str] = (),
     remove: bool = False,
     wait: float = WAIT,
-    tell: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> PruneResult:
     """Remove all versions but the newest ``keep``, the latest and those in ``also``; without ``remove``, only tell.
 
@@ -46,7 +46,7 @@ def prune(
     """
     if keep < 1:
         raise SourceError(f"--keep {keep} would keep nothing; keep at least 1 version")
-    with only_writer(outputs, wait=wait, tell=tell):
+    with only_writer(outputs, wait=wait, progress=progress):
         versions = all_versions(outputs)
         unknown = sorted(set(also) - set(versions))
         if unknown:

@@ -171,8 +171,8 @@ def _next_version(outputs: Outputs, newest_release: str) -> str:
     """
     prefix = newest_release.replace("-", ".")
     builds = read_state(outputs).builds
-    held = [version_key(v)[2] for v in all_versions(outputs) if v.startswith(prefix + ".")]
-    number = max([builds.get(prefix, 0), *held]) + 1
+    loaded = [version_key(v)[2] for v in all_versions(outputs) if v.startswith(prefix + ".")]
+    number = max([builds.get(prefix, 0), *loaded]) + 1
     version = f"{prefix}.{number}"
     write_state(outputs, builds=builds | {prefix: number}, publishing=version)
     return version

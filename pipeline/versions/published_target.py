@@ -37,8 +37,8 @@ def fetched_version(url: str) -> Iterator[tuple[Path, list[tuple[str, str]]]]:
         if pointer is not None:
             stated = parsed_json(store, LATEST, pointer)
             base = f"{stated['path']}/"
-            held = store.read(base + NAME)
-            if held is not None and hashlib.sha256(held).hexdigest() != stated.get("manifest_sha256"):
+            manifest = store.read(base + NAME)
+            if manifest is not None and hashlib.sha256(manifest).hexdigest() != stated.get("manifest_sha256"):
                 problems.append((LATEST, "names a manifest other than the one found there"))
     data = store.read(base + NAME)
     if data is None:

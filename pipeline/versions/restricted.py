@@ -148,12 +148,12 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> Restricted
                 open_version, NOTICE, tuple(licenses), tuple(asdict(file) for file in request.cpt.files)
             ),
         )
-        held = _held(request.folder, open_version)
-        for version, known in held.items():
+        loaded = _loaded(request.folder, open_version)
+        for version, known in loaded.items():
             if known == content:
                 shutil.rmtree(partial)
                 return RestrictedVersion(version, request.folder / version, False, rows)
-        number = max((int(v.rsplit("-r", 1)[1]) for v in held), default=0) + 1
+        number = max((int(v.rsplit("-r", 1)[1]) for v in loaded), default=0) + 1
         version = f"{open_version}-r{number}"
         build = replace(manifest.build, version=version, files={})
         write_atomically(partial / NAME, Manifest(content, build).to_json())
@@ -202,7 +202,7 @@ def _unmasked_tables(outputs: Outputs, version: str, files: Mapping[str, Version
     return tables
 
 
-def _held(folder: Path, open_version: str) -> dict[str, Content]:
+def _loaded(folder: Path, open_version: str) -> dict[str, Content]:
     """The restricted versions of an open version that the folder holds, with their content."""
     names = [p.name for p in folder.iterdir() if re.fullmatch(re.escape(open_version) + r"-r\d+", p.name)]
     return {name: read_manifest(folder / name).content for name in sorted(names)}

@@ -47,11 +47,11 @@ class UploadResult:
     target: str
     version: str
     sent: int
-    held: int
+    already_there: int
     is_new: bool
 
 
-def publish_to(folder: Path, target: str, *, tell: Progress = lambda text: None) -> UploadResult:
+def publish_to(folder: Path, target: str, *, progress: Progress = lambda text: None) -> UploadResult:
     """Publish the version in ``folder`` to ``target``: a URL (``s3://``, ``gs://``, ``az://``) or a folder's path.
 
     Nothing is sent unless the version verifies. Credentials and endpoints are found as the object store's own tools
@@ -69,13 +69,13 @@ def publish_to(folder: Path, target: str, *, tell: Progress = lambda text: None)
     if before is not None and _is_newer(before, version):
         raise VersionExists(f"{target} has {before['version']}, which is newer than {version}; nothing was sent")
     base = f"versions/{version}"
-    tell("sending the manifest")
+    progress("sending the manifest")
     claimed = _claim(store, f"{base}/{NAME}", data, manifest)
     entries = Manifest.from_json(claimed, f"{target}/{base}").files
     mine, earlier = manifest.files, _earlier_files(store, before)
     sent = 0
     for number, (name, entry) in enumerate(sorted(entries.items()), 1):
-        tell(f"sending {name} ({number} of {len(entries)})")
+        progress(f"sending {name} ({number} of {len(entries)})")
         path = f"{base}/{name}"
         elsewhere = earlier.get(entry.sha256)
         if _is_whole(store, path, entry):
@@ -89,7 +89,7 @@ def publish_to(folder: Path, target: str, *, tell: Progress = lambda text: None)
             )
         store.put(path, (folder / name).read_bytes())
         sent += 1
-    tell("moving latest")
+    progress("moving latest")
     _put_latest(store, base, claimed)
     try:
         moved = _move_pointer(store, version, _pointer(version, claimed), pointer, tag)
@@ -155,11 +155,11 @@ def _is_whole(store: ObjectStore, path: str, entry: VersionFile) -> bool:
 
 def _earlier_files(store: ObjectStore, pointer: dict[str, Any] | None) -> dict[str, str]:
     """Where the files of the version that was the newest lie, by their sha256."""
-    held = store.read(f"{pointer['path']}/{NAME}") if pointer is not None else None
-    if pointer is None or held is None:
+    manifest = store.read(f"{pointer['path']}/{NAME}") if pointer is not None else None
+    if pointer is None or manifest is None:
         return {}
     try:
-        entries = Manifest.from_json(held, f"{store.target}/{pointer['path']}").files
+        entries = Manifest.from_json(manifest, f"{store.target}/{pointer['path']}").files
     except SourceError:  # then everything is sent
         return {}
     return {entry.sha256: f"{pointer['path']}/{name}" for name, entry in entries.items()}
@@ -187,9 +187,11 @@ def _put_latest(store: ObjectStore, base: str, data: bytes) -> None:
 
 def _keep_tiers_apart(store: ObjectStore, tier: str) -> None:
     store.put_new(TIER, json_bytes({"tier": tier}))
-    held = parsed_json(store, TIER, store.read(TIER) or b"").get("tier")
-    if held != tier:
-        raise TargetRefused(f"{store.target} is for the tier {held!r}; give the tier {tier!r} a target of its own")
+    target_tier = parsed_json(store, TIER, store.read(TIER) or b"").get("tier")
+    if target_tier != tier:
+        raise TargetRefused(
+            f"{store.target} is for the tier {target_tier!r}; give the tier {tier!r} a target of its own"
+        )
 
 
 def _move_pointer(store: ObjectStore, version: str, wanted: bytes, seen: bytes | None, tag: dict[str, Any]) -> bool:

@@ -129,10 +129,10 @@ def _verify_folder(folder: Path, location: str, problems: list[Problem]) -> Veri
     frames: dict[str, pl.DataFrame] = {}
     with ThreadPoolExecutor(_WORKERS) as pool:
         gate = pool.submit(_gate_problems, folder, manifest, whole, bool(problems))
-        held = {table: name for table, name in tables.items() if name in whole}
+        loaded = {table: name for table, name in tables.items() if name in whole}
         # The largest first, so that no worker is left alone with it at the end.
-        ordered = sorted(held, key=lambda t: len(whole[held[t]]), reverse=True)
-        done = pool.map(lambda t: _check_table(t, held[t], whole[held[t]], content, is_current), ordered)
+        ordered = sorted(loaded, key=lambda t: len(whole[loaded[t]]), reverse=True)
+        done = pool.map(lambda t: _check_table(t, loaded[t], whole[loaded[t]], content, is_current), ordered)
         for table, (frame, found) in zip(ordered, done, strict=True):
             problems += found
             if frame is not None:
@@ -241,8 +241,8 @@ def _unlike_columns(contract: Contract, schema: Any) -> Iterator[str]:
 def _check_releases(frame: pl.DataFrame, content: Content) -> Iterator[Problem]:
     """The releases that the manifest names are those that the tables speak of."""
     stated = [(r.release_id, r.revision, [m.sha256 for m in r.members]) for r in content.releases]
-    held = list(frame.select("release_id", "revision", "member_sha256s").iter_rows())
-    if stated != held:
+    loaded = list(frame.select("release_id", "revision", "member_sha256s").iter_rows())
+    if stated != loaded:
         yield Problem("rows", NAME, "its releases and members are not those of the table hcpcs_releases")
     elif content.newest_release != max(release for release, *_ in stated):
         yield Problem("rows", NAME, f"{content.newest_release} is not the newest of its releases")

@@ -21,7 +21,11 @@ class BeingWritten(HcpcsError):
 
 @contextmanager
 def only_writer(
-    outputs: Outputs, *, wait: float = WAIT, tell: Callable[[str], None] = lambda text: None, lock: Path | None = None
+    outputs: Outputs,
+    *,
+    wait: float = WAIT,
+    progress: Callable[[str], None] = lambda text: None,
+    lock: Path | None = None,
 ) -> Iterator[None]:
     """Be the one process that writes to ``outputs``; first wait, at most ``wait`` seconds, for another one to end.
 
@@ -29,13 +33,13 @@ def only_writer(
     versions. Raises ``BeingWritten``.
     """
     outputs.folder.mkdir(parents=True, exist_ok=True)
-    held = FileLock(lock or outputs.lock)
+    loaded = FileLock(lock or outputs.lock)
     try:
         try:
-            held.acquire(timeout=0)
+            loaded.acquire(timeout=0)
         except Timeout:
-            tell(f"waiting for another process that writes to {outputs.folder}, for at most {wait:g} seconds")
-            held.acquire(timeout=wait)
+            progress(f"waiting for another process that writes to {outputs.folder}, for at most {wait:g} seconds")
+            loaded.acquire(timeout=wait)
     except Timeout:
         raise BeingWritten(
             f"{outputs.folder} is being written to by another process, which did not end within {wait:g} seconds;"
@@ -44,4 +48,4 @@ def only_writer(
     try:
         yield
     finally:
-        held.release()
+        loaded.release()

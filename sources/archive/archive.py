@@ -28,7 +28,7 @@ _INDEX_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class HeldMember:
+class ArchivedMember:
     """A member of a held zip: name, content, entry date, and its role."""
 
     name: str
@@ -47,11 +47,11 @@ class ArchivedZip:
     bytes: int
     release_id: str
     is_sample: bool
-    members: tuple[HeldMember, ...]
+    members: tuple[ArchivedMember, ...]
     origins: tuple[dict[str, str], ...] = ()
 
     @property
-    def code_members(self) -> tuple[HeldMember, ...]:
+    def code_members(self) -> tuple[ArchivedMember, ...]:
         """The members that hold records."""
         return tuple(m for m in self.members if m.role in CODE_ROLES)
 
@@ -77,8 +77,8 @@ class ArchiveIndex:
     def releases(self) -> dict[str, list[ArchivedZip]]:
         """Held zips by release id, both sorted."""
         grouped: dict[str, list[ArchivedZip]] = {}
-        for held in sorted(self.zips.values(), key=lambda z: (z.release_id, z.sha256)):
-            grouped.setdefault(held.release_id, []).append(held)
+        for loaded in sorted(self.zips.values(), key=lambda z: (z.release_id, z.sha256)):
+            grouped.setdefault(loaded.release_id, []).append(loaded)
         return grouped
 
     def releases_to_build(self) -> dict[str, list[ArchivedZip]]:
@@ -162,11 +162,11 @@ class Archive:
             os.fsync(copy.fileno())
         partial.replace(target)
 
-    def read(self, held: ArchivedZip) -> list[ZipMember]:
+    def read(self, loaded: ArchivedZip) -> list[ZipMember]:
         """Read a held zip's members; raises ``ZipRefused`` where the archive's bytes are no longer those it took in."""
-        if (why := self._damage(held.sha256)) is not None:
-            raise ZipRefused(_lost(held, why))
-        return read_zip(self.zip_path(held.sha256))
+        if (why := self._damage(loaded.sha256)) is not None:
+            raise ZipRefused(_lost(loaded, why))
+        return read_zip(self.zip_path(loaded.sha256))
 
     def damaged(self, index: ArchiveIndex) -> dict[str, str]:
         """The zips of ``index`` that are missing or whose bytes have changed, by sha256, each with what helps."""
@@ -184,17 +184,17 @@ class Archive:
             return f"{path} cannot be read: {error.strerror or error}"
 
 
-def _lost(held: ArchivedZip, why: str) -> str:
-    origins = [origin["from"] for origin in held.origins]
+def _lost(loaded: ArchivedZip, why: str) -> str:
+    origins = [origin["from"] for origin in loaded.origins]
     source = f", which was fetched from {origins[-1]}" if origins else ""
     return (
-        f"{held.release_id}: {why}: it was {held.name}{source}; `hcpcs refresh --from` a folder or zip that has it"
+        f"{loaded.release_id}: {why}: it was {loaded.name}{source}; `hcpcs refresh --from` a folder or zip that has it"
         " replaces it"
     )
 
 
 def _archived_zip(entry: dict[str, Any]) -> ArchivedZip:
-    members = tuple(HeldMember(**member) for member in entry["members"])
+    members = tuple(ArchivedMember(**member) for member in entry["members"])
     return ArchivedZip(**(entry | {"members": members, "origins": tuple(entry["origins"])}))
 
 
@@ -208,12 +208,12 @@ def inspect_zip(
     Raises ``ZipRefused``, ``NotHcpcs`` or ``ReleaseUnclear``.
     """
     members = read_zip(path)
-    held = tuple(HeldMember(m.name, m.sha256, len(m.data), m.date, member_role(m.name, m.data)) for m in members)
-    if not is_listed and (why := why_not_hcpcs(path.name, ((m.name, m.role) for m in held))) is not None:
+    loaded = tuple(ArchivedMember(m.name, m.sha256, len(m.data), m.date, member_role(m.name, m.data)) for m in members)
+    if not is_listed and (why := why_not_hcpcs(path.name, ((m.name, m.role) for m in loaded))) is not None:
         raise NotHcpcs(f"{path.name}: {why}")
     # A release's zip may carry another quarter's notes: where there is a code file, only its name is a witness.
-    code_names = [m.name for m in held if m.role in CODE_ROLES]
-    witnesses = code_names or ([] if folder or stated else [m.name for m in held])
+    code_names = [m.name for m in loaded if m.role in CODE_ROLES]
+    witnesses = code_names or ([] if folder or stated else [m.name for m in loaded])
     names = [n for n in (folder, path.name) if n] + witnesses
     return ArchivedZip(
         sha256=file_sha256(path),
@@ -221,5 +221,5 @@ def inspect_zip(
         bytes=path.stat().st_size,
         release_id=resolve_release(names, stated),
         is_sample=is_sample(path),
-        members=held,
+        members=loaded,
     )

@@ -34,14 +34,14 @@ def main() -> None:
     requests, answers = Connection(0, writable=False), Connection(1, readable=False)
     while True:
         try:
-            asked = requests.recv_bytes()
+            requested = requests.recv_bytes()
         except EOFError:
             return
         names: list[str] = []
         frames: list[bytes] = []
         error = ""
         try:
-            for name, frame in _sheets(asked, most_cells):
+            for name, frame in _sheets(requested, most_cells):
                 names.append(name)
                 frames.append(frame)
         except BaseException as caught:  # the reader's panics are no `Exception`

@@ -11,7 +11,7 @@ from functools import cache
 
 import polars as pl
 
-from sources.archive.archive import Archive, ArchivedZip, HeldMember
+from sources.archive.archive import Archive, ArchivedMember, ArchivedZip
 from sources.code_file.cross_check import compare_with_witness
 from sources.code_file.record_layout import RECORD_FIELDS
 from sources.code_file.records import RECORD_SCHEMA, merge_findings, typed_records
@@ -76,7 +76,7 @@ class ReleaseRead:
 class _CodeFile:
     """One code member, read."""
 
-    member: HeldMember
+    member: ArchivedMember
     records: pl.DataFrame
     findings: list[Finding]
     absent: set[str]
@@ -156,10 +156,10 @@ def read_revisions(archive: Archive, release_id: str, zips: list[ArchivedZip]) -
     """
     postings = postings_of(zips)
     states: dict[str, list[pl.DataFrame]] = {}
-    for held in postings if len(postings) > 1 else ():
+    for archived in postings if len(postings) > 1 else ():
         with contextlib.suppress(SourceError):
-            data = {m.name: m.data for m in archive.read(held)}
-            states[held.sha256] = _read_posting(data, release_id, held).states
+            data = {m.name: m.data for m in archive.read(archived)}
+            states[archived.sha256] = _read_posting(data, release_id, archived).states
     return revisions_of(postings, states)[0]
 
 
@@ -179,10 +179,10 @@ def _read_side(
 ) -> tuple[dict[str, pl.DataFrame], list[Finding]]:
     """The side files of all zips of the release, by role, each with the release's id."""
     by_role: dict[str, list[tuple[str, bytes]]] = {role: [] for role in SIDE_SCHEMAS}
-    for held in zips:
-        for member in held.members:
+    for archived in zips:
+        for member in archived.members:
             if member.role in by_role:
-                by_role[member.role].append((member.name, contents[held.sha256][member.name]))
+                by_role[member.role].append((member.name, contents[archived.sha256][member.name]))
     frames: dict[str, pl.DataFrame] = {}
     findings: list[Finding] = []
     for role, members in by_role.items():
@@ -250,19 +250,19 @@ def unknown_values(member: str, records: pl.DataFrame, codebook: pl.DataFrame) -
     return findings
 
 
-def _read_posting(data: dict[str, bytes], release_id: str, held: ArchivedZip) -> _Posting:
+def _read_posting(data: dict[str, bytes], release_id: str, archived: ArchivedZip) -> _Posting:
     """Read the code file of one zip's members: its source, its witness if it has one, and all findings."""
     findings: list[Finding] = []
-    texts = [_read_code_file(m, data[m.name]) for m in held.code_members if m.role == "code_text"]
+    texts = [_read_code_file(m, data[m.name]) for m in archived.code_members if m.role == "code_text"]
     text = _only_one(texts, findings)
     workbooks = []
-    for m in (m for m in held.code_members if m.role == "code_workbook"):
+    for m in (m for m in archived.code_members if m.role == "code_workbook"):
         try:
             workbooks.append(_read_code_file(m, data[m.name]))
         except MemberError as error:  # the look inside succeeded, the reading did not
             findings.append(Finding("unreadable_member", "error", str(error), "refused", m.name))
     workbook = _only_one(workbooks, findings)
-    for m in held.members:
+    for m in archived.members:
         if m.role in UNREADABLE_ROLES:
             findings.append(
                 Finding(
@@ -292,7 +292,7 @@ def _read_posting(data: dict[str, bytes], release_id: str, held: ArchivedZip) ->
     return _Posting(chosen, witness, merge_findings(findings))
 
 
-def _read_code_file(member: HeldMember, data: bytes) -> _CodeFile:
+def _read_code_file(member: ArchivedMember, data: bytes) -> _CodeFile:
     read = read_anweb_text if member.role == "code_text" else read_anweb_workbook
     cells, findings = read(member.name, data)
     stated = set(cells.columns)
@@ -366,19 +366,21 @@ def _later_dates(release_id: str, file: _CodeFile) -> list[Finding]:
 
 def _no_code_file(archive: Archive, zips: list[ArchivedZip]) -> Finding:
     members = [m for z in zips for m in z.members]
-    for held in zips:
-        for member in held.members:
+    for archived in zips:
+        for member in archived.members:
             if member.role in UNREADABLE_ROLES:
-                return Finding("no_code_file", "error", _why_unreadable(archive, held, member), "refused", member.name)
+                return Finding(
+                    "no_code_file", "error", _why_unreadable(archive, archived, member), "refused", member.name
+                )
     names = ", ".join(m.name for m in members[:6])
     return Finding("no_code_file", "error", f"no member is a code file (members: {names})", "refused")
 
 
-def _why_unreadable(archive: Archive, held: ArchivedZip, member: HeldMember) -> str:
+def _why_unreadable(archive: Archive, archived: ArchivedZip, member: ArchivedMember) -> str:
     """What is wrong with a member that is named like a code file: what its reader says, or what it lacks."""
     if member.role == "unreadable_workbook":
         try:
-            first_sheet(member.name, next(m.data for m in archive.read(held) if m.name == member.name))
+            first_sheet(member.name, next(m.data for m in archive.read(archived) if m.name == member.name))
         except MemberError as error:
             return str(error).removeprefix(f"{member.name} ")
     return "is named like a code file and has neither lines of records nor a header with the cell HCPC"
@@ -391,7 +393,7 @@ def _revision_row(
     chosen: _CodeFile,
     witness: _CodeFile | None,
     findings: list[Finding],
-    side: list[HeldMember],
+    side: list[ArchivedMember],
 ) -> dict[str, object]:
     kinds = dict(chosen.records["kind"].value_counts().iter_rows())
     members = [*revision.members, *side]

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import polars as pl
 
-from sources.archive.archive import ArchivedZip, HeldMember
+from sources.archive.archive import ArchivedMember, ArchivedZip
 from sources.findings import Finding
 
 _VERSION_IN_NAME = re.compile(r"(?<![a-z0-9])v(\d+)(?!\d)", re.IGNORECASE)
@@ -30,7 +30,7 @@ class Revision:
 
     number: int
     zip: ArchivedZip
-    members: tuple[HeldMember, ...]
+    members: tuple[ArchivedMember, ...]
     copies: tuple[ArchivedZip, ...] = ()
 
     @property
@@ -51,9 +51,9 @@ def postings_of(zips: list[ArchivedZip]) -> list[ArchivedZip]:
     tells most of their order is taken: packed anew, entries lose their dates.
     """
     contents: dict[frozenset[str], ArchivedZip] = {}
-    for held in sorted((z for z in zips if z.code_members), key=lambda z: (_order(z), z.sha256), reverse=True):
-        contents.setdefault(frozenset(m.sha256 for m in held.code_members), held)
-    distinct = {shas: held for shas, held in contents.items() if not any(shas < other for other in contents)}
+    for loaded in sorted((z for z in zips if z.code_members), key=lambda z: (_order(z), z.sha256), reverse=True):
+        contents.setdefault(frozenset(m.sha256 for m in loaded.code_members), loaded)
+    distinct = {shas: loaded for shas, loaded in contents.items() if not any(shas < other for other in contents)}
     return sorted(distinct.values(), key=_order)
 
 
@@ -103,8 +103,8 @@ def _states_same(states: Mapping[str, Sequence[pl.DataFrame]], one: ArchivedZip,
     return bool(few) and all(any(of_few.equals(of_many) for of_many in many) for of_few in few)
 
 
-def _order(held: ArchivedZip) -> tuple[int, str, str, tuple[str, ...]]:
-    members = held.code_members
+def _order(loaded: ArchivedZip) -> tuple[int, str, str, tuple[str, ...]]:
+    members = loaded.code_members
     return (
         max(_version(m.name) for m in members),
         max(_date_in_name(m.name) for m in members),

@@ -198,8 +198,8 @@ def _changes_of(
     stated["action_effective_date"] = effective
     changes = []
     # What begins like the removal of a code may end in its return: words that may have been cut tell nothing.
-    told = [Change("other")] if "action" in row.full else changes_from_prose(prose or "")
-    for change in told:
+    reported = [Change("other")] if "action" in row.full else changes_from_prose(prose or "")
+    for change in reported:
         column = stated.get(change.field or "")
         if change.action == "revise" and change.new_value is None and column is not None:
             change = Change("revise", change.field, column)

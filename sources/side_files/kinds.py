@@ -207,12 +207,12 @@ def _compared(read: pl.DataFrame, twin: pl.DataFrame, name: str, is_cut: bool, k
     member = read["source_member"][0]
     key = (*kind.item, "nth")
     differing = disagreements(_lines(read, kind), _lines(twin, kind), key, kind.twin_fields, name, member, is_cut)
-    said = "and agrees with it" if not differing else f"and differs from it in {len(differing)} ways"
+    stated = "and agrees with it" if not differing else f"and differs from it in {len(differing)} ways"
     cut = " as far as its columns go" if is_cut else ""
     twin_finding = Finding(
         "twin_not_read",
         "info",
-        f"states what {member} states, {said}{cut}",
+        f"states what {member} states, {stated}{cut}",
         "compared and left out",
         name,
         occurrences=twin.height,

@@ -134,8 +134,8 @@ def _read_table(
     lines = lines.with_columns(pl.col("action").fill_null(""), *(pl.lit(None, pl.String).alias(n) for n in lacking))
     words = {cell: " ".join(cell.split()) for cell in lines["action"].unique()}
     actions = {
-        said: action_code_from(said, is_cut=table.is_cut) or key.get(frozenset(_tokens(said)))
-        for said in words.values()
+        stated: action_code_from(stated, is_cut=table.is_cut) or key.get(frozenset(_tokens(stated)))
+        for stated in words.values()
     }
     lines = _numbered(
         lines.with_columns(pl.col("action").replace(words).alias("action_text")).with_columns(

@@ -145,13 +145,13 @@ class SiteClient:
     TLS is verified; proxies come from the environment, as `httpx2` reads it.
     """
 
-    def __init__(self, site: str, limits: FetchLimits | None = None, tell: Progress = lambda text: None) -> None:
+    def __init__(self, site: str, limits: FetchLimits | None = None, progress: Progress = lambda text: None) -> None:
         self._site = httpx2.URL(site)
         if self._site.scheme not in ("http", "https") or not self._site.host:
             raise FetchFailed(f"{site!r} is not the URL of a web page; expected https://…")
         self.limits = limits or FetchLimits()
         self.requests = 0
-        self._report = tell
+        self._report = progress
         self._end = time.monotonic() + self.limits.total_seconds
         self._last_answer: float | None = None
         self._client = self._connections()
@@ -248,7 +248,7 @@ class SiteClient:
         total = have + declared if declared is not None else None
         if total is not None and total > self.limits.file_bytes:
             raise FetchFailed(f"{name}: {total:,} bytes announced, past the bound of {self.limits.file_bytes:,}")
-        told = time.monotonic()
+        reported = time.monotonic()
         with _storage(part), part.open("ab" if have else "wb") as file:
             for chunk in self._chunks(address, response, end, self.limits.file_bytes, have):
                 if not have and not chunk.startswith(_ZIP_STARTS):
@@ -256,8 +256,8 @@ class SiteClient:
                 file.write(chunk)
                 file.flush()
                 have += len(chunk)
-                if time.monotonic() - told > _SECONDS_BETWEEN_PROGRESS:
-                    told = time.monotonic()
+                if time.monotonic() - reported > _SECONDS_BETWEEN_PROGRESS:
+                    reported = time.monotonic()
                     self._report(f"fetching {name}: {have:,} of {total or '?':,} bytes")
             if not have:
                 raise ZipRefused(f"{name}: the file is empty")
@@ -265,19 +265,19 @@ class SiteClient:
 
     def _chunks(self, address: str, response: httpx2.Response, end: float, most: int, have: int) -> Iterator[bytes]:
         """The body's chunks, the first of at least a zip's magic where there are as many bytes."""
-        held = b""
+        loaded = b""
         for chunk in _decoded(address, response):
             have += len(chunk)
             if have > most:
                 raise FetchFailed(f"{_name(address)}: still sending after {most:,} bytes, the bound")
             if time.monotonic() > end:
                 raise FetchFailed(f"{_name(address)}: not whole in time, {have:,} bytes arrived")
-            held += chunk
-            if len(held) >= 4:
-                yield held
-                held = b""
-        if held:
-            yield held
+            loaded += chunk
+            if len(loaded) >= 4:
+                yield loaded
+                loaded = b""
+        if loaded:
+            yield loaded
 
     def _with_attempts(self, address: str, attempt: Callable[[float], _Result]) -> _Result:
         limits = self.limits
@@ -288,10 +288,10 @@ class SiteClient:
         )
 
         def wait(state: tenacity.RetryCallState) -> float:
-            asked = _failure(state).wait or 0
-            return max(asked, backoff(state))
+            requested = _failure(state).wait or 0
+            return max(requested, backoff(state))
 
-        def tell(state: tenacity.RetryCallState) -> None:
+        def progress(state: tenacity.RetryCallState) -> None:
             self._report(
                 f"{name}: {_failure(state)}; attempt {state.attempt_number + 1} in {state.upcoming_sleep:.0f} s"
             )
@@ -300,7 +300,7 @@ class SiteClient:
             retry=tenacity.retry_if_exception_type(_TryAgain),
             stop=lambda state: state.attempt_number >= limits.attempts or time.monotonic() + state.upcoming_sleep > end,
             wait=wait,
-            before_sleep=tell,
+            before_sleep=progress,
         )
         if time.monotonic() > end:
             raise FetchFailed(f"{name}: not requested, the {limits.total_seconds:,.0f} s for everything are over")
@@ -309,8 +309,8 @@ class SiteClient:
         except tenacity.RetryError as error:
             failure = error.last_attempt.exception()
             number = error.last_attempt.attempt_number
-            asked = failure.wait if isinstance(failure, _TryAgain) else None
-            later = f"; the server asks to come back in {asked:,.0f} s" if asked else ""
+            requested = failure.wait if isinstance(failure, _TryAgain) else None
+            later = f"; the server asks to come back in {requested:,.0f} s" if requested else ""
             times = f"after {number} attempts" if number > 1 else "after one attempt"
             raise FetchFailed(f"{name}: {failure}, {times}{later}") from None
 

@@ -102,7 +102,7 @@ class FetchReport:
 
 
 def fetch_new(
-    site: Site, index: ArchiveIndex, folder: Path, state_path: Path, tell: Progress = lambda text: None
+    site: Site, index: ArchiveIndex, folder: Path, state_path: Path, progress: Progress = lambda text: None
 ) -> FetchReport:
     """Fetch what the site has and the archive has not to ``folder/<YYYY-MM>/<name>.zip``.
 
@@ -110,38 +110,38 @@ def fetch_new(
     Raises ``FetchFailed`` or ``PageUnclear`` where the page itself fails, ``StorageFull``.
     """
     started = time.monotonic()
-    with SiteClient(site.address, site.limits, tell) as client:
+    with SiteClient(site.address, site.limits, progress) as client:
         before = read_site_state(state_path, site)
         if site.saved_page is not None:
             state = read_saved_page(site, site.saved_page, before)
         else:
-            state = fetch_page(client, before, tell)
+            state = fetch_page(client, before, progress)
         news, left = news_of(state, index)
         known = _known_to_try(client, site, state, index, news)
         if not news and not known and (link := longest_unasked(state, index)) is not None:
             news = [News(link, "requested again")]
-        run = _Run(site, index, folder, client, tell)
+        run = _Run(site, index, folder, client, progress)
         wanted = [n.link for n in news] + known
         try:
             for number, link in enumerate(wanted, 1):
-                tell(f"fetching {link.name} ({number} of {len(wanted)})")
+                progress(f"fetching {link.name} ({number} of {len(wanted)})")
                 run.fetch(link, state.files.get(link.address))
         except BaseException:
             # What is remembered saves requests next time; on a full disk it must not hide what went wrong.
             with contextlib.suppress(OSError):
-                remember(state_path, state, run.asked)
+                remember(state_path, state, run.requested)
             raise
-        remember(state_path, state, run.asked)
-        addresses = {link.address for link in known}
+        remember(state_path, state, run.requested)
+        urls = {link.address for link in known}
         # What only a link's text calls a file is unclear and no fault when something else comes.
-        unclear = unclear_links(replace(state, files={**state.files, **run.asked}))
+        unclear = unclear_links(replace(state, files={**state.files, **run.requested}))
         run.refused = {a: why for a, why in run.refused.items() if a not in unclear}
         return FetchReport(
             site.address,
             tuple(run.fetched),
             run.unchanged,
-            {a: why for a, why in run.refused.items() if a not in addresses},
-            {a: why for a, why in run.refused.items() if a in addresses},
+            {a: why for a, why in run.refused.items() if a not in urls},
+            {a: why for a, why in run.refused.items() if a in urls},
             left,
             unclear,
             client.requests,
@@ -151,12 +151,12 @@ def fetch_new(
 
 
 def fetch_named(
-    addresses: Sequence[str],
+    urls: Sequence[str],
     site: Site,
     index: ArchiveIndex,
     folder: Path,
     state_path: Path,
-    tell: Progress = lambda text: None,
+    progress: Progress = lambda text: None,
 ) -> FetchReport:
     """Fetch the zips at these URLs, whatever the page says, each within its own site; no page is asked for.
 
@@ -165,16 +165,16 @@ def fetch_named(
     """
     started = time.monotonic()
     state = read_site_state(state_path, site)
-    run = _Run(site, index, folder, None, tell)
+    run = _Run(site, index, folder, None, progress)
     requests = 0
-    for number, address in enumerate(addresses, 1):
-        with SiteClient(address, site.limits, tell) as client:
+    for number, address in enumerate(urls, 1):
+        with SiteClient(address, site.limits, progress) as client:
             run.client = client
             link = classify_link(address, "")
-            tell(f"fetching {link.name} ({number} of {len(addresses)})")
+            progress(f"fetching {link.name} ({number} of {len(urls)})")
             run.fetch(link, state.files.get(address))
             requests += client.requests
-    remember(state_path, state, run.asked)
+    remember(state_path, state, run.requested)
     seconds = time.monotonic() - started
     return FetchReport(site.address, tuple(run.fetched), run.unchanged, run.refused, requests=requests, seconds=seconds)
 
@@ -183,14 +183,14 @@ class _Run:
     """One run's fetching: what came of each file, gathered."""
 
     def __init__(
-        self, site: Site, index: ArchiveIndex, folder: Path, client: SiteClient | None, tell: Progress
+        self, site: Site, index: ArchiveIndex, folder: Path, client: SiteClient | None, progress: Progress
     ) -> None:
-        self.index, self.folder, self.client, self.tell = index, folder, client, tell
+        self.index, self.folder, self.client, self.progress = index, folder, client, progress
         self.known = {k.address: k for k in site.known}
         self.fetched: list[FetchedZip] = []
         self.unchanged: dict[str, str] = {}
         self.refused: dict[str, str] = {}
-        self.asked: dict[str, AskedFile] = {}
+        self.requested: dict[str, AskedFile] = {}
         self.failed_releases: set[str] = set()
 
     def fetch(self, link: SiteLink, before: AskedFile | None) -> None:
@@ -198,13 +198,13 @@ class _Run:
         if link.kind == "side" and link.release_id in self.failed_releases:
             self.refused[link.address] = f"{link.name}: not fetched, its release {link.release_id} could not be had"
             return
-        held = archived_zip(link, before, self.index)
+        loaded = archived_zip(link, before, self.index)
         # What is not held must come whole, whatever the server remembers having sent.
-        known = before.validators if before is not None and held is not None else Validators()
+        known = before.validators if before is not None and loaded is not None else Validators()
         target = self._target(link)
         try:
-            came = present(self.client).download(link.address, target, known)
-            twin = held.sha256 if came.path is None and held is not None else self._twin(link, came)
+            arrived = present(self.client).download(link.address, target, known)
+            twin = loaded.sha256 if arrived.path is None and loaded is not None else self._twin(link, arrived)
         except StorageFull:
             raise
         except SourceError as error:
@@ -212,16 +212,16 @@ class _Run:
             self.refused[link.address] = str(error)
             failed = AskedFile(_now(), "failed" if isinstance(error, FetchFailed) else "refused", link.text)
             # What is held stays held, whatever the site has now.
-            lasting = before if before is not None and held is not None else failed
-            self.asked[link.address] = replace(lasting, asked_at=_now(), why=str(error))
+            lasting = before if before is not None and loaded is not None else failed
+            self.requested[link.address] = replace(lasting, asked_at=_now(), why=str(error))
             if link.kind == "release" and link.release_id not in releases_with_code(self.index):
                 self.failed_releases.add(link.release_id or "")
             return
-        seen = came.validators
+        seen = arrived.validators
         if twin is not None:
             target.unlink(missing_ok=True)
-            self.unchanged[link.address] = "not changed" if came.path is None else "the same members again"
-            self.asked[link.address] = AskedFile(_now(), "held", link.text, twin, seen.etag, seen.last_modified)
+            self.unchanged[link.address] = "not changed" if arrived.path is None else "the same members again"
+            self.requested[link.address] = AskedFile(_now(), "held", link.text, twin, seen.etag, seen.last_modified)
             return
         is_revision = link.kind == "release" and link.release_id in releases_with_code(self.index)
         self.fetched.append(
@@ -229,13 +229,15 @@ class _Run:
                 link.release_id or "",
                 link.name,
                 link.address,
-                present(came.path),
-                came.bytes,
-                present(came.sha256),
+                present(arrived.path),
+                arrived.bytes,
+                present(arrived.sha256),
                 is_revision,
             )
         )
-        self.asked[link.address] = AskedFile(_now(), "fetched", link.text, came.sha256, seen.etag, seen.last_modified)
+        self.requested[link.address] = AskedFile(
+            _now(), "fetched", link.text, arrived.sha256, seen.etag, seen.last_modified
+        )
 
     def _target(self, link: SiteLink) -> Path:
         """A path that is free: two addresses of one release may end alike."""
@@ -248,13 +250,13 @@ class _Run:
             number += 1
         return target
 
-    def _twin(self, link: SiteLink, came: FetchResult) -> str | None:
+    def _twin(self, link: SiteLink, arrived: FetchResult) -> str | None:
         """The sha256 of a held zip with the same members; checks the zip, and its members where they are known."""
-        members = read_zip(present(came.path))
+        members = read_zip(present(arrived.path))
         if (known := self.known.get(link.address)) is not None:
             check_members(link.name, known, members)
-        if came.sha256 in self.index.zips:
-            return came.sha256
+        if arrived.sha256 in self.index.zips:
+            return arrived.sha256
         content = {(m.name, m.sha256) for m in members}
         for sha, z in self.index.zips.items():
             if z.release_id == link.release_id and {(m.name, m.sha256) for m in z.members} == content:
@@ -271,8 +273,8 @@ def _known_to_try(
     lately = (datetime.now(UTC) - _KNOWN_AGAIN).isoformat(timespec="seconds")
     wanted = []
     for known in reversed(site.known):
-        asked = state.files.get(known.address)
-        failed = asked is not None and asked.outcome in ("refused", "failed") and asked.asked_at > lately
+        requested = state.files.get(known.address)
+        failed = requested is not None and requested.outcome in ("refused", "failed") and requested.asked_at > lately
         if known.release_id not in there and not failed and client.is_allowed(known.address):
             wanted.append(SiteLink(known.address, known.name, "", "release", known.release_id))
     return wanted

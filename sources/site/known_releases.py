@@ -75,9 +75,9 @@ def _entry(file: str, number: int, raw: Mapping[str, Any]) -> KnownRelease:
 
 def check_members(name: str, known: KnownRelease, members: list[ZipMember]) -> None:
     """Hold what came to what is known; raises ``ChecksumMismatch`` with the expected hash and the one that came."""
-    came = {m.name: m.sha256 for m in members}
+    arrived = {m.name: m.sha256 for m in members}
     for member, expected in known.members.items():
-        if member not in came:
+        if member not in arrived:
             raise ChecksumMismatch(f"{name}: no member {member}, whose SHA-256 would be {expected}")
-        if came[member] != expected:
-            raise ChecksumMismatch(f"{name}: {member} has SHA-256 {came[member]}, and {expected} is known")
+        if arrived[member] != expected:
+            raise ChecksumMismatch(f"{name}: {member} has SHA-256 {arrived[member]}, and {expected} is known")

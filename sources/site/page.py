@@ -159,11 +159,11 @@ def classify_link(address: str, text: str) -> SiteLink:
 def _release(name: str, text: str) -> str:
     """The release that name and text say together; raises ``ReleaseUnclear``."""
     undated = _DAY.sub("", name.lower())
-    said = _dates_in_text(text)
-    if release_in_name(undated) is None and not said:
+    stated = _dates_in_text(text)
+    if release_in_name(undated) is None and not stated:
         raise ReleaseUnclear("neither name nor text says which release it is")
     try:
-        release_id = resolve_release([undated, *said])
+        release_id = resolve_release([undated, *stated])
     except ReleaseUnclear as error:
         # The advice at the end of the sentence is for a file that one can rename, and a link is none.
         raise ReleaseUnclear(re.split(r"; put|: put", str(error))[0]) from None

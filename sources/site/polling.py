@@ -129,27 +129,27 @@ class Poller:
         return poll(replace(self.site, limits=limits), Archive(self.archive).index(), self.state)
 
 
-def poll(site: Site, index: ArchiveIndex, state_path: Path, tell: Progress = lambda text: None) -> Poll:
+def poll(site: Site, index: ArchiveIndex, state_path: Path, progress: Progress = lambda text: None) -> Poll:
     """Ask the site what is new against what is held, with at most two requests when nothing is.
 
     Raises ``FetchFailed`` where the page cannot be had, ``PageUnclear`` where no release is on it.
     """
-    with SiteClient(site.address, site.limits, tell) as client:
-        state = fetch_page(client, read_site_state(state_path, site), tell)
+    with SiteClient(site.address, site.limits, progress) as client:
+        state = fetch_page(client, read_site_state(state_path, site), progress)
         news, left = news_of(state, index)
-        asked: dict[str, AskedFile] = {}
+        requested: dict[str, AskedFile] = {}
         if not news and (link := longest_unasked(state, index)) is not None:
-            asked[link.address] = _requested_again(client, link, state.files.get(link.address), index)
-            if asked[link.address].outcome == "changed":
+            requested[link.address] = _requested_again(client, link, state.files.get(link.address), index)
+            if requested[link.address].outcome == "changed":
                 news = [News(link, _POSTED_AGAIN)]
-        remember(state_path, state, asked)
+        remember(state_path, state, requested)
         return Poll(state.links, tuple(news), left, unclear_links(state), client.requests)
 
 
 def _requested_again(client: SiteClient, link: SiteLink, before: AskedFile | None, index: ArchiveIndex) -> AskedFile:
     """Ask whether a held file is still the same, by what the server said of it, else by its size."""
-    held = present(archived_zip(link, before, index))
-    known = before or AskedFile(_NEVER, "held", link.text, held.sha256)
+    loaded = present(archived_zip(link, before, index))
+    known = before or AskedFile(_NEVER, "held", link.text, loaded.sha256)
     try:
         answer = client.ask(link.address, known.validators)
     except FetchFailed as error:
@@ -157,11 +157,11 @@ def _requested_again(client: SiteClient, link: SiteLink, before: AskedFile | Non
         return replace(known, asked_at=_now(), why=str(error))
     is_same = answer.is_same
     if is_same is None and answer.bytes is not None:
-        is_same = answer.bytes == held.bytes
+        is_same = answer.bytes == loaded.bytes
     if is_same is False:
         return replace(known, asked_at=_now(), outcome="changed", why=None)
     seen = answer.validators
-    return AskedFile(_now(), "held", link.text, held.sha256, seen.etag, seen.last_modified)
+    return AskedFile(_now(), "held", link.text, loaded.sha256, seen.etag, seen.last_modified)
 
 
 def read_saved_page(site: Site, path: Path, state: SiteState) -> SiteState:
@@ -181,9 +181,9 @@ def read_saved_page(site: Site, path: Path, state: SiteState) -> SiteState:
     return replace(state, page=Validators(), links=read.links, polled_at=_now())
 
 
-def fetch_page(client: SiteClient, state: SiteState, tell: Progress) -> SiteState:
+def fetch_page(client: SiteClient, state: SiteState, progress: Progress) -> SiteState:
     """The state with the page as it is now, asked for only if it has changed since."""
-    tell("asking the site what is new")
+    progress("asking the site what is new")
     try:
         page = client.get_page(state.site, state.page)
     except FetchFailed as error:
@@ -246,15 +246,15 @@ def unclear_links(state: SiteState) -> dict[str, str]:
     """Links that may be of use, by address, and what is not clear about them."""
     found = {link.address: link.why or "" for link in state.links if link.kind == "unclear"}
     for link in state.links:
-        asked = state.files.get(link.address)
-        if asked is not None and _arrived_as_no_zip(link, asked):
-            found[link.address] = asked.why or ""
+        requested = state.files.get(link.address)
+        if requested is not None and _arrived_as_no_zip(link, requested):
+            found[link.address] = requested.why or ""
     return found
 
 
-def _arrived_as_no_zip(link: SiteLink, asked: AskedFile) -> bool:
+def _arrived_as_no_zip(link: SiteLink, requested: AskedFile) -> bool:
     """Whether a link that only its text calls a file led to something else, and reads as it did then."""
-    return asked.outcome == "refused" and asked.text == link.text and not is_named_zip(link.address)
+    return requested.outcome == "refused" and requested.text == link.text and not is_named_zip(link.address)
 
 
 def releases_with_code(index: ArchiveIndex) -> set[str]:
@@ -262,24 +262,24 @@ def releases_with_code(index: ArchiveIndex) -> set[str]:
     return {z.release_id for z in index.zips.values() if z.code_members}
 
 
-def _why_new(link: SiteLink, asked: AskedFile | None, index: ArchiveIndex) -> str | None:
-    if asked is None:
+def _why_new(link: SiteLink, requested: AskedFile | None, index: ArchiveIndex) -> str | None:
+    if requested is None:
         return None if archived_zip(link, None, index) else "new on the page"
-    if _arrived_as_no_zip(link, asked):
+    if _arrived_as_no_zip(link, requested):
         return None
-    if asked.outcome in ("refused", "failed"):
-        return f"{asked.outcome} before: {asked.why}"
-    if archived_zip(link, asked, index) is None:
+    if requested.outcome in ("refused", "failed"):
+        return f"{requested.outcome} before: {requested.why}"
+    if archived_zip(link, requested, index) is None:
         return "fetched before and not taken in"
-    if asked.outcome == "changed":
+    if requested.outcome == "changed":
         return _POSTED_AGAIN
-    return None if asked.text == link.text else "its text on the page has changed"
+    return None if requested.text == link.text else "its text on the page has changed"
 
 
-def archived_zip(link: SiteLink, asked: AskedFile | None, index: ArchiveIndex) -> ArchivedZip | None:
+def archived_zip(link: SiteLink, requested: AskedFile | None, index: ArchiveIndex) -> ArchivedZip | None:
     """The zip in the archive that a link's file was when it was asked for; before that, one of its name and release."""
-    if asked is not None:
-        return index.zips.get(asked.sha256 or "")
+    if requested is not None:
+        return index.zips.get(requested.sha256 or "")
     name = link.name.lower()
     alike = (z for z in index.zips.values() if z.release_id == link.release_id and z.name.lower() == name)
     return next(alike, None)
@@ -287,18 +287,18 @@ def archived_zip(link: SiteLink, asked: AskedFile | None, index: ArchiveIndex) -
 
 def longest_unasked(state: SiteState, index: ArchiveIndex) -> SiteLink | None:
     """The held file to ask after again: the one asked longest ago, the newest release's oftener."""
-    held = [x for x in state.links if x.release_id and archived_zip(x, state.files.get(x.address), index)]
-    if not held:
+    loaded = [x for x in state.links if x.release_id and archived_zip(x, state.files.get(x.address), index)]
+    if not loaded:
         return None
-    newest = max(x.release_id or "" for x in held)
+    newest = max(x.release_id or "" for x in loaded)
     now = datetime.now(UTC)
 
     def waited(link: SiteLink) -> float:
-        asked = state.files.get(link.address)
-        seconds = (now - datetime.fromisoformat(asked.asked_at if asked else _NEVER)).total_seconds()
+        requested = state.files.get(link.address)
+        seconds = (now - datetime.fromisoformat(requested.asked_at if requested else _NEVER)).total_seconds()
         return seconds * (_NEWEST_FIRST if link.release_id == newest else 1)
 
-    return max(held, key=waited)
+    return max(loaded, key=waited)
 
 
 def read_site_state(path: Path, site: Site) -> SiteState:
@@ -311,7 +311,7 @@ def read_site_state(path: Path, site: Site) -> SiteState:
             raw["site"],
             Validators(**raw["page"]),
             tuple(SiteLink(**link) for link in raw["links"]),
-            {address: AskedFile(**asked) for address, asked in raw["files"].items()},
+            {address: AskedFile(**requested) for address, requested in raw["files"].items()},
             raw["polled_at"],
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
@@ -319,12 +319,12 @@ def read_site_state(path: Path, site: Site) -> SiteState:
         return SiteState(site.address)
 
 
-def remember(path: Path, state: SiteState, asked: Mapping[str, AskedFile]) -> None:
+def remember(path: Path, state: SiteState, requested: Mapping[str, AskedFile]) -> None:
     """Keep the page's state, and add what was asked of files to what another process may have added meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
         kept = read_site_state(path, Site(state.site, known=()))
-        files = {**state.files, **kept.files, **asked}
+        files = {**state.files, **kept.files, **requested}
         content = {
             "format": _STATE_FORMAT,
             "site": state.site,
@@ -353,13 +353,13 @@ def site_rows(state: SiteState, index: ArchiveIndex) -> list[dict[str, Any]]:
     ]
 
 
-def _state_word(link: SiteLink, asked: AskedFile | None, new: Iterable[str], left: Iterable[str]) -> str:
+def _state_word(link: SiteLink, requested: AskedFile | None, new: Iterable[str], left: Iterable[str]) -> str:
     if link.kind == "unclear":
         return "unclear"
     if link.address in left:
         return "left"
-    if asked is not None and asked.outcome in ("refused", "failed"):
-        return asked.outcome
+    if requested is not None and requested.outcome in ("refused", "failed"):
+        return requested.outcome
     return "new" if link.address in new else "held"
 
 

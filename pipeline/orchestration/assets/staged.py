@@ -46,13 +46,13 @@ def _about(read: ReleaseRead, zips: list[ArchivedZip]) -> dict[str, Any]:
     current = read.records.filter(pl.col("revision") == pl.col("revision").max())
     codes = current.filter(kind="procedure")
     sections = codes.group_by(pl.col("code").str.slice(0, 1)).len().sort("code")
-    origins = {str(origin["from"]) for held in zips for origin in held.origins}
-    addresses = sorted(o for o in origins if o.startswith(("https://", "http://")))
+    origins = {str(origin["from"]) for loaded in zips for origin in loaded.origins}
+    urls = sorted(o for o in origins if o.startswith(("https://", "http://")))
     return {
         "dagster/row_count": read.records.height,
         "procedure codes": codes.height,
         "modifiers": current.height - codes.height,
         "findings": read.findings.height,
         "codes by section": shown.bars(dict(sections.iter_rows()), "section"),
-        **{f"posted at {n}": dg.MetadataValue.url(address) for n, address in enumerate(addresses, 1)},
+        **{f"posted at {n}": dg.MetadataValue.url(address) for n, address in enumerate(urls, 1)},
     }

@@ -16,8 +16,8 @@ from hcpcs.paths import Outputs
 from hcpcs.version_files import NothingPublished
 from pipeline.catalog import build, start
 from pipeline.catalog.build import write_catalog
-from pipeline.catalog.held import Held, read_held
 from pipeline.catalog.site import Site
+from pipeline.catalog.version_reader import PublishedVersions, read_versions
 from pipeline.versions.license_gate import LicenseLeak
 from pipeline.versions.writer import BeingWritten
 from sources.curated.license_policy import load_license_policy
@@ -139,7 +139,7 @@ def test_what_is_no_catalog_is_not_replaced(own_sample: Outputs):
 def test_a_page_that_shows_what_is_withheld_stops_the_catalog(own_sample: Outputs, monkeypatch: pytest.MonkeyPatch):
     before = contents(write_catalog(own_sample).folder)
 
-    def leak(site: Site, held: Held) -> None:
+    def leak(site: Site, held: PublishedVersions) -> None:
         site.data("data/planted.js", "planted", {"target": "99213"})
 
     monkeypatch.setattr(build, "PAGES", (start, page_that(leak)))
@@ -152,7 +152,7 @@ def test_a_page_that_shows_what_is_withheld_stops_the_catalog(own_sample: Output
 def test_a_full_disk_leaves_the_catalog_before(own_sample: Outputs, monkeypatch: pytest.MonkeyPatch, hcpcs):
     before = contents(write_catalog(own_sample).folder)
 
-    def fill(site: Site, held: Held) -> None:
+    def fill(site: Site, held: PublishedVersions) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(build, "PAGES", (start, page_that(fill)))
@@ -169,7 +169,7 @@ def test_a_run_killed_between_the_renames_loses_nothing(own_sample: Outputs, mon
     (own_sample.folder / "catalog").rename(own_sample.folder / ".catalog-old")
     (own_sample.folder / ".catalog-new").mkdir()
 
-    def fail(site: Site, held: Held) -> None:
+    def fail(site: Site, held: PublishedVersions) -> None:
         raise OSError("no more")
 
     with monkeypatch.context() as patch:
@@ -203,7 +203,7 @@ def test_another_version_that_is_damaged_does_not_keep_the_latest_from_being_sho
     other = own_sample.versions / "2011.01.1"
     other.mkdir()
     (other / "manifest.json").write_text("{")
-    held = read_held(own_sample)
+    held = read_versions(own_sample)
     assert (held.latest.version, held.others) == (sample.id, ())
 
 

@@ -21,15 +21,15 @@ from hcpcs.paths import Outputs
 from pipeline.catalog import licenses, start, tables
 from pipeline.catalog.charts import SERIES, chart, new_figure
 from pipeline.catalog.drawing import Drawing
-from pipeline.catalog.held import HeldVersion, read_held
 from pipeline.catalog.lineage import column_edges, draw, shown_tables
 from pipeline.catalog.profile import profiles
+from pipeline.catalog.version_reader import PublishedVersion, read_versions
 from pipeline.lineage import columns as lineage
 
 
 @pytest.fixture(scope="module")
-def version(sample: Version) -> HeldVersion:
-    return read_held(sample.outputs).latest
+def version(sample: Version) -> PublishedVersion:
+    return read_versions(sample.outputs).latest
 
 
 def page(catalog: Path, name: str) -> LexborHTMLParser:
@@ -57,7 +57,7 @@ def test_the_start_page_counts_what_the_tables_hold(sample_catalog: Path, sample
     assert told["Newest release"] == sample.content["newest_release"]
 
 
-def test_the_timeline_shows_every_release_held_and_those_of_the_calendar_that_are_not(version: HeldVersion):
+def test_the_timeline_shows_every_release_held_and_those_of_the_calendar_that_are_not(version: PublishedVersion):
     marks = start.timeline(version)
     assert [m.release_id for m in marks if m.state == "held"] == version.releases
     assert [m.x for m in marks] == sorted(m.x for m in marks)
@@ -81,7 +81,7 @@ def test_gaps_are_runs_of_releases_not_held():
     assert start.gaps(marks) == [("2020-01", "2020-04", 2), ("2020-10", "2020-10", 1)]
 
 
-def test_what_changed_last_is_what_the_changes_of_the_newest_release_say(version: HeldVersion, sample: Version):
+def test_what_changed_last_is_what_the_changes_of_the_newest_release_say(version: PublishedVersion, sample: Version):
     changed = start.last_changes(version)
     rows = sample.open("hcpcs_changes").filter(release_id=changed["newest"])
     across = rows.filter(pl.col("previous_release_id") != changed["newest"])
@@ -115,11 +115,11 @@ def test_versions_held_are_compared_with_the_one_before(sample: Version, sample_
     shutil.copytree(early, tmp_path / "offered")
     refresh(outputs, offered=tmp_path / "offered")
     refresh(outputs, offered=sample_folder)
-    newest, oldest = start._versions(read_held(outputs))
+    newest, oldest = start._versions(read_versions(outputs))
     assert newest["is_shown"]
     assert not oldest["has_predecessor"]
     assert newest["new"] == sorted({f.name for f in several} - {f.name for f in several[:2]})
-    rows = tables._rows_by_version(read_held(outputs), "hcpcs_codes")
+    rows = tables._rows_by_version(read_versions(outputs), "hcpcs_codes")
     assert rows[0]["change"] == rows[0]["rows"] - rows[1]["rows"] > 0
 
 
@@ -137,7 +137,7 @@ def test_every_table_has_a_page_with_every_column(sample_catalog: Path, sample: 
 
 
 @pytest.mark.parametrize("table", ["hcpcs_codes", "hcpcs_history", "code_sections"])
-def test_filled_and_distinct_are_those_that_a_database_counts(version: HeldVersion, sample: Version, table: str):
+def test_filled_and_distinct_are_those_that_a_database_counts(version: PublishedVersion, sample: Version, table: str):
     for row in tables.columns_of(version, version.tables[table]):
         name, rows = row.facts.name, f"'{sample.folder}/open/{table}.parquet'"
         sql = f"select count({name}), count(distinct {name}) from {rows}"
@@ -148,7 +148,7 @@ def test_filled_and_distinct_are_those_that_a_database_counts(version: HeldVersi
         assert duckdb.execute(sql).fetchone() == (row.profile.filled, row.profile.distinct), name
 
 
-def test_a_share_is_told_so_that_all_and_none_mean_it(version: HeldVersion):
+def test_a_share_is_told_so_that_all_and_none_mean_it(version: PublishedVersion):
     held = profiles(pl.DataFrame({"full": [1] * 300, "almost": [1] * 299 + [None], "hardly": [1] + [None] * 299}))
     assert [tables.filled_text(held[c]) for c in ("full", "almost", "hardly")] == ["all", "> 99 %", "< 1 %"]
     assert tables.filled_text(profiles(pl.DataFrame({"none": pl.Series([None], dtype=pl.String)}))["none"]) == "none"
@@ -192,7 +192,7 @@ def test_a_masked_list_shows_only_what_is_left(sample_catalog: Path, sample: Ver
 
 
 @pytest.fixture(scope="module")
-def drawing(version: HeldVersion) -> Drawing:
+def drawing(version: PublishedVersion) -> Drawing:
     return draw(shown_tables(version))
 
 
@@ -214,7 +214,7 @@ def test_the_pages_data_have_every_step_that_the_lineage_knows(sample_catalog: P
     assert len(data["edges"]) == len(told)
 
 
-def test_every_published_column_reaches_a_place_that_others_publish_or_is_ours(version: HeldVersion):
+def test_every_published_column_reaches_a_place_that_others_publish_or_is_ours(version: PublishedVersion):
     edges = column_edges(shown_tables(version))
     inputs: dict[str, list[str]] = {}
     for source, target in edges:
@@ -269,7 +269,7 @@ def test_the_graph_leads_to_every_table(sample_catalog: Path, sample: Version):
 # Licenses.
 
 
-def test_masked_fields_are_those_that_the_rows_list(version: HeldVersion, sample_catalog: Path, sample: Version):
+def test_masked_fields_are_those_that_the_rows_list(version: PublishedVersion, sample_catalog: Path, sample: Version):
     expected = {}
     for table in version.tables.values():
         if "withheld_fields" in {c.name for c in table.columns}:
@@ -283,7 +283,7 @@ def test_masked_fields_are_those_that_the_rows_list(version: HeldVersion, sample
     assert {place: count for place, count in told.items() if count} == expected
 
 
-def test_every_rule_that_masks_is_told_with_its_reason(sample_catalog: Path, version: HeldVersion):
+def test_every_rule_that_masks_is_told_with_its_reason(sample_catalog: Path, version: PublishedVersion):
     from sources.curated.license_policy import load_license_policy
 
     text = " ".join(page(sample_catalog, "licenses.html").body.text().split())

@@ -8,7 +8,7 @@ from catalog_data import named_rows, read_data
 from conftest import Version
 
 from pipeline.catalog.findings import finding_counts
-from pipeline.catalog.held import read_held
+from pipeline.catalog.version_reader import read_versions
 
 
 def test_every_finding_is_listed_the_newest_release_first(sample: Version, sample_catalog: Path) -> None:
@@ -24,7 +24,7 @@ def test_every_finding_is_listed_the_newest_release_first(sample: Version, sampl
 
 def test_kinds_are_counted_with_their_places_and_releases(sample: Version) -> None:
     findings = sample.open("hcpcs_findings")
-    counts = finding_counts(read_held(sample.outputs).latest)
+    counts = finding_counts(read_versions(sample.outputs).latest)
     assert sum(c.findings for c in counts) == findings.height
     assert sum(c.occurrences for c in counts) == findings["occurrences"].sum()
     for one in counts:

@@ -10,7 +10,6 @@ import pytest
 from catalog_data import named_rows, read_data
 from conftest import Version
 
-from pipeline.catalog.held import HeldVersion, read_held
 from pipeline.catalog.releases import (
     CHANGE_MEANINGS,
     DISAGREEMENT_MEANINGS,
@@ -20,12 +19,13 @@ from pipeline.catalog.releases import (
     release_facts,
     uncertain_days,
 )
+from pipeline.catalog.version_reader import PublishedVersion, read_versions
 from schemas.hcpcs_changes import CHANGES, DISAGREEMENTS
 
 
 @pytest.fixture(scope="module")
-def held(sample: Version) -> HeldVersion:
-    return read_held(sample.outputs).latest
+def held(sample: Version) -> PublishedVersion:
+    return read_versions(sample.outputs).latest
 
 
 def test_every_class_of_change_and_of_disagreement_has_words() -> None:
@@ -40,14 +40,14 @@ def test_releases_between_are_those_of_the_calendar() -> None:
     assert missing_between("2019-01", "2020-07") == ("2020-01", "2020-04")
 
 
-def test_days_are_uncertain_from_the_first_release_not_held_to_the_next_held(held: HeldVersion) -> None:
+def test_days_are_uncertain_from_the_first_release_not_held_to_the_next_held(held: PublishedVersion) -> None:
     spans = uncertain_days(held)
     assert (date(2018, 1, 1), date(2019, 1, 1)) in spans
     assert all(first < after for first, after in spans)
     assert not any(first <= date(2016, 6, 1) < after for first, after in spans)
 
 
-def test_the_overview_counts_codes_of_the_changes_from_the_release_before(held: HeldVersion, sample: Version) -> None:
+def test_the_overview_counts_changed_codes_since_the_release_before(held: PublishedVersion, sample: Version) -> None:
     changes = sample.open("hcpcs_changes").filter(pl.col("previous_release_id") != pl.col("release_id"))
     facts = release_facts(held)
     assert [f.release_id for f in facts] == held.releases
@@ -63,7 +63,7 @@ def test_the_overview_counts_codes_of_the_changes_from_the_release_before(held: 
     assert sum(f.disagreeing for f in facts)
 
 
-def test_the_first_release_is_compared_with_nothing(held: HeldVersion, sample_catalog: Path) -> None:
+def test_the_first_release_is_compared_with_nothing(held: PublishedVersion, sample_catalog: Path) -> None:
     first = release_facts(held)[0]
     assert first.previous is None and first.changes == ()
     html = (sample_catalog / first.path).read_text("utf-8")
@@ -71,14 +71,14 @@ def test_the_first_release_is_compared_with_nothing(held: HeldVersion, sample_ca
     assert not (sample_catalog / "data" / "releases" / f"{first.release_id}.js").exists()
 
 
-def test_a_posting_that_came_again_is_told_and_its_rows_say_so(held: HeldVersion, sample_catalog: Path) -> None:
+def test_a_posting_that_came_again_is_told_and_its_rows_say_so(held: PublishedVersion, sample_catalog: Path) -> None:
     twice = [f for f in release_facts(held) if f.postings > 1]
     assert twice
     data = read_data(sample_catalog / "data" / "releases" / f"{twice[0].release_id}.js")
     assert any(row["posting"] for row in named_rows(data["columns"], data["rows"]))
 
 
-def test_the_rows_of_a_release_are_its_changes(held: HeldVersion, sample: Version, sample_catalog: Path) -> None:
+def test_the_rows_of_a_release_are_its_changes(held: PublishedVersion, sample: Version, sample_catalog: Path) -> None:
     changes = sample.open("hcpcs_changes")
     for one in release_facts(held)[1:]:
         data = read_data(sample_catalog / "data" / "releases" / f"{one.release_id}.js")
@@ -100,7 +100,7 @@ def test_what_is_withheld_of_a_change_is_not_among_its_rows(sample: Version, sam
         assert {value for r in marked for value in (r["old"], r["new"])} <= {None, "[]"}
 
 
-def test_every_release_not_held_is_named(held: HeldVersion, sample_catalog: Path) -> None:
+def test_every_release_not_held_is_named(held: PublishedVersion, sample_catalog: Path) -> None:
     overview = (sample_catalog / "releases.html").read_text("utf-8")
     for one in release_facts(held):
         page = (sample_catalog / one.path).read_text("utf-8")
@@ -108,7 +108,7 @@ def test_every_release_not_held_is_named(held: HeldVersion, sample_catalog: Path
         assert ("Uncertain:" in page) == bool(one.missing)
 
 
-def test_the_chart_of_codes_counts_those_valid_on_each_day(held: HeldVersion, sample: Version) -> None:
+def test_the_chart_of_codes_counts_those_valid_on_each_day(held: PublishedVersion, sample: Version) -> None:
     spans = sample.open("hcpcs_history").filter(kind="procedure")
     chart = codes_by_section(held)
     assert [row[0] for row in chart.rows] == held.releases
@@ -118,7 +118,7 @@ def test_the_chart_of_codes_counts_those_valid_on_each_day(held: HeldVersion, sa
         assert sum(by_section) == together == valid["code"].n_unique()
 
 
-def test_the_chart_of_churn_has_the_numbers_of_the_overview(held: HeldVersion) -> None:
+def test_the_chart_of_churn_has_the_numbers_of_the_overview(held: PublishedVersion) -> None:
     facts = release_facts(held)[1:]
     for row, one in zip(churn(facts).rows, facts, strict=True):
         numbers = {heading: number for heading, _, number in one.overview}

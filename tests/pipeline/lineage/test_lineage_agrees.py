@@ -17,7 +17,7 @@ import pytest
 from conftest import REPOSITORY, Version, missing
 
 from pipeline.catalog.build import write_site
-from pipeline.catalog.held import read_held
+from pipeline.catalog.version_reader import read_versions
 from pipeline.lineage import columns as lineage
 from schemas.registry import contracts
 
@@ -97,7 +97,7 @@ def test_openlineage_is_told_what_dagster_shows(in_dagster: Lineage, in_openline
 def in_catalog(sample: Version, tmp_path_factory: pytest.TempPathFactory) -> Lineage:
     """As the catalog's page Lineage has it: every step between columns, in the script that the page loads."""
     folder = tmp_path_factory.mktemp("catalog") / "site"
-    write_site(read_held(sample.outputs), folder)
+    write_site(read_versions(sample.outputs), folder)
     script = (folder / "data" / "lineage.js").read_text("utf-8")
     assert 'src="data/lineage.js"' in (folder / "lineage.html").read_text("utf-8")
     data = json.loads(script[script.index("=", script.index('"lineage"')) + 1 : script.rindex(";")])

@@ -377,7 +377,7 @@ def test_a_run_that_dagster_itself_starts_is_told_too(build: Callable[..., Versi
 def test_what_goes_wrong_in_telling_is_said_and_harms_nothing(build: Callable[..., Version], tmp_path: Path) -> None:
     said: list[str] = []
     Outputs(tmp_path / "outputs").lineage_events.mkdir(parents=True)  # a folder in its place: it cannot be written
-    version = build(posting("2025-10", *RECORDS), tell=said.append)
+    version = build(posting("2025-10", *RECORDS), progress=said.append)
     assert version.refreshed.is_new
     about = [text for text in said if text.startswith("OpenLineage")]
     assert len(about) == 1 and about[0].startswith("OpenLineage: an event of this run was not sent: IsADirectoryError")

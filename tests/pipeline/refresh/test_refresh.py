@@ -314,7 +314,7 @@ def test_version_ids_are_compared_as_numbers() -> None:
 def test_two_refreshes_at_once_wait_for_each_other(own_sample: Outputs, sample: Version) -> None:
     told: list[str] = []
     with FileLock(own_sample.lock), pytest.raises(BeingWritten, match=r"0\.2 seconds.*--wait"):
-        refresh(own_sample, tell=told.append, wait=0.2)
+        refresh(own_sample, progress=told.append, wait=0.2)
     assert told == [f"waiting for another process that writes to {own_sample.folder}, for at most 0.2 seconds"]
     assert not refresh(own_sample).is_new
 

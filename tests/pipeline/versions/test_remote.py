@@ -84,7 +84,7 @@ def test_a_published_version_lies_at_its_own_paths_and_as_latest_and_verifies_th
     sample: Version, target: str
 ) -> None:
     done = publish_to(sample.folder, target)
-    assert (done.version, done.is_new, done.held) == (sample.id, True, 0)
+    assert (done.version, done.is_new, done.already_there) == (sample.id, True, 0)
     assert objects_below(target, f"versions/{sample.id}") == files_below(sample.folder)
     assert objects_below(target, "latest") == files_below(sample.folder)
     pointer = json.loads(ObjectStore(target).read(LATEST) or b"{}")
@@ -159,7 +159,7 @@ def test_publishing_again_sends_nothing_and_a_new_version_sends_only_what_change
 ) -> None:
     first = publish_to(sample.folder, target)
     again = publish_to(sample.folder, target)
-    assert (again.sent, again.held, again.is_new) == (0, first.sent, False)
+    assert (again.sent, again.already_there, again.is_new) == (0, first.sent, False)
     later = publish_to(renamed("2099.01.1"), target)
     assert (later.sent, later.is_new) == (0, True)
     assert pointed_at(target) == "2099.01.1"
@@ -243,7 +243,7 @@ def test_killed_at_any_point_the_pointers_version_is_whole_and_publishing_goes_o
         held = len(objects_below(target, f"versions/2099.01.{number}")) - 1
         assert held == min(files, writes - 2), moment
         resumed = publish_to(changed, target)
-        assert (resumed.sent, resumed.held) == (files - held, held), moment
+        assert (resumed.sent, resumed.already_there) == (files - held, held), moment
         assert pointed_at(target) == f"2099.01.{number}" and is_whole(target), moment
         assert objects_below(target, "latest") == files_below(changed), moment
 
@@ -314,7 +314,7 @@ def test_the_pointer_never_goes_back_and_a_version_is_never_replaced(
 @pytest.mark.usefixtures("unchecked")
 def test_the_restricted_tier_refuses_a_target_of_the_open_one(sample: Version, target: str) -> None:
     ObjectStore(target).put("tier.json", b'{"tier": "restricted"}')
-    with pytest.raises(TargetRefused, match="is for the tier 'restricted'"):
+    with pytest.raises(TargetRefused, match="is for tier 'restricted'"):
         publish_to(sample.folder, target)
     assert ObjectStore(target).read(LATEST) is None
 

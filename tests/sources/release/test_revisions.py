@@ -6,16 +6,16 @@ from itertools import permutations
 
 import pytest
 
-from sources.archive.archive import ArchivedZip, HeldMember
+from sources.archive.archive import ArchivedMember, ArchivedZip
 from sources.findings import Finding
 from sources.release.revisions import Revision, postings_of, revisions_of
 
 
-def member(name: str, content: str, *, date: str | None = None, role: str = "code_text") -> HeldMember:
-    return HeldMember(name, content * 64, 100, date, role)
+def member(name: str, content: str, *, date: str | None = None, role: str = "code_text") -> ArchivedMember:
+    return ArchivedMember(name, content * 64, 100, date, role)
 
 
-def zip_of(*members: HeldMember, sha: str = "0") -> ArchivedZip:
+def zip_of(*members: ArchivedMember, sha: str = "0") -> ArchivedZip:
     return ArchivedZip(sha * 64, f"{sha}.zip", 100, "2025-10", False, members)
 
 

@@ -52,7 +52,7 @@ class TableFacts:
 
 
 @dataclass(frozen=True)
-class HeldVersion:
+class PublishedVersion:
     """A published version, read as its pages ask for it; a frame that was read stays in memory."""
 
     folder: Path
@@ -136,27 +136,27 @@ class HeldVersion:
 
 
 @dataclass(frozen=True)
-class Held:
+class PublishedVersions:
     """The version that the catalog shows, and the others that are held beside it for comparison, oldest first."""
 
     outputs: Outputs
-    latest: HeldVersion
-    others: tuple[HeldVersion, ...]
+    latest: PublishedVersion
+    others: tuple[PublishedVersion, ...]
 
     @property
-    def versions(self) -> Sequence[HeldVersion]:
+    def versions(self) -> Sequence[PublishedVersion]:
         """All versions held, oldest first."""
         return sorted((*self.others, self.latest), key=lambda v: tuple(map(int, v.version.split("."))))
 
 
-def read_held(outputs: Outputs) -> Held:
+def read_versions(outputs: Outputs) -> PublishedVersions:
     """The versions below ``outputs``.
 
     Raises ``NothingPublished`` where there is none, ``ManifestDamaged`` if the latest is not what was published. Others
     that are damaged are left out: they are shown for comparison only.
     """
     folder = version_folder(outputs)
-    latest = HeldVersion(folder, _manifest(folder))
+    latest = PublishedVersion(folder, _manifest(folder))
     for name, entry in latest.content.files.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != entry.bytes:
@@ -168,10 +168,10 @@ def read_held(outputs: Outputs) -> Held:
         if version == folder.name:
             continue
         try:
-            others.append(HeldVersion(outputs.version(version), _manifest(outputs.version(version))))
+            others.append(PublishedVersion(outputs.version(version), _manifest(outputs.version(version))))
         except (HcpcsError, OSError):
             continue
-    return Held(outputs, latest, tuple(others))
+    return PublishedVersions(outputs, latest, tuple(others))
 
 
 def _manifest(folder: Path) -> Manifest:
