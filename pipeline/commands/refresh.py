@@ -51,7 +51,7 @@ class NotCurrent(HcpcsError):
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="CMS's page as a browser saved it, read instead of asking the site for it.",
 )
-@click.option("--zip", "addresses", multiple=True, metavar="URL", help="Fetch this zip; may be repeated.")
+@click.option("--zip", "urls", multiple=True, metavar="URL", help="Fetch this zip; may be repeated.")
 @click.option(
     "--notify-command",
     envvar="HCPCS_NOTIFY_COMMAND",
