@@ -181,7 +181,7 @@ def read_side_files(role: str, members: Iterable[tuple[str, bytes]]) -> tuple[pl
         together = together.unique(list(kind.item), keep="last", maintain_order=True)
     else:
         together = together.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over(kind.item).alias("number"))
-    order = ["note_number"] if role == "processing_notes" else ["code", "kind"]
+    order = [*reversed(_KINDS[role].item)]
     return together.sort(*order, maintain_order=True), summarized(findings)
 
 
