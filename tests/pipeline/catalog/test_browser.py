@@ -142,7 +142,7 @@ WAYS = ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"))
 def look_at_all(
     browser: Browser, catalog: Path, addresses: list[str], size: tuple[int, int], scheme: Any, rules: list[str] | None
 ) -> list[Look]:
-    """Every kind of page in one way, by the rules of axe (none: all of them); a picture of each is kept."""
+    """Every kind of page in one way, by the rules of axe (None: all of them), and then with a picture of each."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     seen = []
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
@@ -154,7 +154,8 @@ def look_at_all(
         seconds = time.perf_counter() - started
         ready(page)
         name = address.replace(".html", "").replace("/", "-").replace("#", "-").replace("=", "-")
-        page.screenshot(path=PICTURES / f"{name}-{size[0]}-{scheme}.png", full_page=size == DESKTOP)
+        if rules != []:
+            page.screenshot(path=PICTURES / f"{name}-{size[0]}-{scheme}.png", full_page=size == DESKTOP)
         page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
         # Without `preload` axe would ask for the style sheets again, which a file may not.
         options: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
