@@ -14,9 +14,9 @@ import pyarrow.parquet
 
 
 def licenses_of_version(folder: Path) -> list[dict[str, Any]]:
-    """One row per table and license, sorted: how many columns and rows stand under it, and what is left out.
+    """One row per table and license, sorted: how many columns and rows are under it, and what is left out.
 
-    ``columns``: columns of that license. ``rows``: rows whose own text stands under it; of a table without
+    ``columns``: columns of that license. ``rows``: rows whose own text is under it; of a table without
     ``license_id``, all rows, under each license of its columns. ``withheld_rows``: rows marked `withheld`.
     ``masked_fields``: fields left null or short of elements, all together; ``masked`` counts them by column.
     """

@@ -31,7 +31,7 @@ class ManifestTooNew(HcpcsError):
 
 
 class TierRefused(HcpcsError):
-    """A version is of another tier than the one that was asked for."""
+    """A version is of another tier than the one that was requested."""
 
 
 def require_tier(tier: str, wanted: str | None, where: object) -> None:

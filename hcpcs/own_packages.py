@@ -11,7 +11,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 def own_packages_first() -> None:
-    """Import the pipeline's packages from beside this one, whatever stands before them on Python's path."""
+    """Import the pipeline's packages from beside this one, whatever is before them on Python's path."""
     for name in PIPELINE:
         place = _ROOT / name
         if name in sys.modules or not (place / "__init__.py").is_file():

@@ -147,7 +147,7 @@ def text_list(description: str, **kwargs: Any) -> Any:
 
 
 class LicenseColumns(pa.DataFrameModel):
-    """Whose each row is, and what the open tier leaves null."""
+    """The owner of each row, and what the open tier leaves null."""
 
     license_id: str = column(
         "License of the row's text; see the table `licenses`.",

@@ -183,7 +183,7 @@ def enforce_contract(contract: Contract, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _violations(contract: Contract, frame: pl.DataFrame, cases: pl.DataFrame) -> pl.DataFrame:
-    """Pandera's failure cases with the key of the row that each one stands in."""
+    """Pandera's failure cases with the key of the row that each one is in."""
     keys = [k for k in contract.key if k in frame.columns]
 
     def row_key(index: int | None) -> str:

@@ -443,7 +443,7 @@ def _header(lines: Sequence[bytes], delimiter: str, quote: str) -> tuple[tuple[s
 def _decide(data: bytes, dialect: Dialect, *, at_end: bool) -> tuple[str | None, _Scan]:
     """Whether a file quotes, by whole lines of it: the mark, ``""``, or ``None`` while both readings are the same.
 
-    A file does not quote if its lines have the header's fields as they stand, do not fit as quoted text, and hold no
+    A file does not quote if its lines have the header's fields unchanged, do not fit as quoted text, and hold no
     text that is quoted on one line. What neither reading fits is left to the caller, which refuses it.
     """
     quoted, plain = _Scan(data, replace(dialect, quote='"')), _Scan(data, replace(dialect, quote=""))

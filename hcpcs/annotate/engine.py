@@ -59,7 +59,7 @@ from hcpcs.errors import HcpcsError, present
 from hcpcs.manifest import NAME, OPEN, Manifest, require_tier
 from hcpcs.version_files import LatestPointer
 
-#: Columns that tell what was read from a line, and no answer; they may be asked for like the others.
+#: Columns that tell what was read from a line, and no answer; they may be requested like the others.
 LINE_COLUMNS = ("normalized_code", "appended_modifiers")
 #: Distinct values that are looked at to tell a date's form, and whether codes lost their zeros.
 _ENOUGH_VALUES = 20
@@ -71,7 +71,7 @@ _LINES_PER_ENTRY = 20
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for: names of columns, and what to do with them."""
+    """What is requested: names of columns, and what to do with them."""
 
     code: str
     date: str | None = None
@@ -376,7 +376,7 @@ class Annotator:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The claims' columns and the added ones, with what is told of the version in the metadata."""
+        """The claims' columns and the added ones, with what is reported of the version in the metadata."""
         given = self.claims.schema
         text = pa.dictionary(pa.int32(), pa.string())
         request = self.request

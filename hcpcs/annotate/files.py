@@ -105,7 +105,7 @@ class Reading:
 
 
 def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Claims:
-    """Find the files of ``place``: a file, a folder, a glob, or an address in object storage.
+    """Find the files of ``place``: a file, a folder, a glob, or a URL in object storage.
 
     ``options`` state what is not to be found out about delimited text.
 

@@ -45,7 +45,7 @@ STATUSES = (
     SYSTEM_ENDED,
 ) = range(len(STATUSES))
 
-#: Columns that are added where no others are asked for, in order.
+#: Columns that are added where no others are requested, in order.
 DEFAULT_COLUMNS = (
     "code_system",
     "code_category",
@@ -61,7 +61,7 @@ DEFAULT_COLUMNS = (
 #: What a code's shape alone decides, so that a line without a day has it, too.
 _OF_SYSTEM = ("system", "level")
 OF_SHAPE = ("code_system", "code_category", "license_id", "redistribution", "steward", "modifier_kind", *_OF_SYSTEM)
-#: What is said of what has no code's shape: whose it is, is not known, so nobody may redistribute it.
+#: Answers for values in no code's format: the owner is unknown, so nobody may redistribute them.
 NO_SHAPE = {"code_system": "unknown_shape", "redistribution": "withheld", "license_id": "LicenseRef-Unknown"}
 #: The last day of SQL's calendar, on which ``hcpcs_validity`` ends.
 LAST_DAY = dt.date(9999, 12, 31)
@@ -77,7 +77,7 @@ _LIST_SEPARATOR = "|"
 class VersionTables:
     """The published tables that an annotation rests on, and the version's name.
 
-    ``history`` has the newest release's id in ``last_release``, and what was asked for of no other table.
+    ``history`` has the newest release's id in ``last_release``, and what was requested of no other table.
     """
 
     version: str

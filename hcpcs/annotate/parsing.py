@@ -89,7 +89,7 @@ class Codes:
 
 
 def keys_of_texts(values: pa.Array, width: int = 5) -> np.ndarray:
-    """Numbers of texts that are codes (width 5) or modifiers (width 2) as they stand, else -1."""
+    """Numbers of texts that are codes (width 5) or modifiers (width 2) unchanged, else -1."""
     values = values.cast(pa.large_binary()).fill_null(b"")
     if not len(values):
         return np.empty(0, np.int32)
@@ -145,7 +145,7 @@ def read_codes(
 ) -> Codes:
     """Texts as codes (width 5) or modifiers (width 2), by these rules, the first that gives a code:
 
-    1. as it stands; 2. upper-cased; 3. without what names the code set before it; 4. without white space, dots,
+    1. unchanged; 2. upper-cased; 3. without what names the code set before it; 4. without white space, dots,
     quotation marks, and decimals that are 0; 5. a code's five characters, then one to four modifiers behind
     separators, or one right behind.
     ``numeric``: digits that are too few get the zeros back that a column of numbers lost. ``modifiers``: the
@@ -200,7 +200,7 @@ def read_codes(
 
 
 def _apart(text: pa.Array, modifiers: str, *, numeric: bool) -> tuple[np.ndarray, pa.Array]:
-    """The numbers of codes that stand before modifiers (-1: none), and the modifiers, one right behind another."""
+    """The numbers of codes that are before modifiers (-1: none), and the modifiers, one right behind another."""
     keys = keys_of_texts(pc.utf8_slice_codeunits(text, 0, 5))
     # The patterns are dear, and most of what is odd does not begin with a code.
     places = pa.array(np.flatnonzero(keys >= 0))

@@ -41,7 +41,7 @@ def flags(values: pa.Array) -> np.ndarray:
 
 
 def fixed_width(values: pa.Array, kind: Any) -> np.ndarray:
-    """A fixed-width array's values without a copy; what stands in null places is arbitrary."""
+    """A fixed-width array's values without a copy; what is in null places is arbitrary."""
     content = values.buffers()[1]
     if content is None:
         return np.zeros(len(values), kind)

@@ -1,6 +1,6 @@
 """``hcpcs export --duckdb``: all tables in one DuckDB database, with their descriptions and as-of views.
 
-DuckDB is an extra: it is imported here alone, and only when a database is asked for.
+DuckDB is an extra: it is imported here alone, and only when a database is requested.
 """
 
 from __future__ import annotations

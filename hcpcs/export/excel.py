@@ -1,6 +1,6 @@
 """``hcpcs export --excel``: a workbook for people: codes in effect, history, changes, dictionary and licenses.
 
-xlsxwriter is an extra: it is imported here alone, and only when a workbook is asked for.
+xlsxwriter is an extra: it is imported here alone, and only when a workbook is requested.
 """
 
 from __future__ import annotations

@@ -281,7 +281,7 @@ def _print_status(outputs: Outputs, status: dict[str, Any]) -> None:
 
 
 def _site_rows(outputs: Outputs, index: ArchiveIndex) -> list[dict[str, Any]]:
-    """What the site had when it was last asked; nothing where that is not known."""
+    """What the site had when it was last checked; nothing where that is not known."""
     from sources.site.polling import Site, read_site_state, site_rows
 
     try:

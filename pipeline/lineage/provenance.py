@@ -27,7 +27,7 @@ _RECORD_ID = 11
 
 @dataclass(frozen=True, slots=True)
 class RawLines:
-    """What stands at the place that a row came from: lines of a text, or rows of a sheet, with their numbers from 1.
+    """What stands at the place that a row is from: lines of a text, or rows of a sheet, with their numbers from 1.
 
     A workbook's row is its cells, with tabs between them.
     """
@@ -49,7 +49,7 @@ class RawLines:
 
 
 def raw_lines(outputs: Outputs, code: str, version: str | None = None) -> list[RawLines]:
-    """Every place in CMS's files that the version's rows about ``code`` came from, release by release.
+    """Every place in CMS's files that the version's rows about ``code`` is from, release by release.
 
     Raises ``SourceError`` for a code that no release has, ``ZipRefused`` where the archive lost or changed a zip.
     """

@@ -67,7 +67,7 @@ def column_lineage(table: str) -> dg.TableColumnLineage:
 
 
 def bars(counts: Mapping[str, int], of: str) -> dg.MarkdownMetadataValue:
-    """Counts as a table with bars, which Dagster draws as it stands."""
+    """Counts as a table with bars, which Dagster draws unchanged."""
     most = max(counts.values(), default=0)
     rows = [f"| {name} | {count:,} | {'█' * round(30 * count / most) or '▏'} |" for name, count in counts.items()]
     return dg.MetadataValue.md("\n".join([f"| {of} | codes | |", "|---|--:|---|", *rows]))

@@ -100,7 +100,7 @@ def staged_fingerprint(zips: Iterable[ArchivedZip], file: Path) -> str | None:
 
 
 def build_fingerprint(index: ArchiveIndex) -> str:
-    """What a version's content depends on: every zip held and as which release, what was excluded or refused, code."""
+    """What a version's content depends on: every loaded zip with its release, exclusions, refusals, and code."""
     zips = sorted((z.sha256, z.release_id) for z in index.zips.values())
     return _hash([zips, index.excluded, index.refused, index.accepted, code_fingerprint()])
 

@@ -1,11 +1,11 @@
 """Every run told as OpenLineage events: to a file always, and to the endpoint that OpenLineage's configuration names.
 
 A run of Dagster is a run of OpenLineage, with its id; each table that it writes is a run of its own below it, since a
-catalog takes a column's lineage only from the inputs of the run that wrote it. What a column is made from is said by
+catalog takes a column's lineage only from the inputs of the run that wrote it. What a column is made from is stated by
 ``pipeline.lineage.columns``, what a table is by its contract. Events hold names, counts and hashes, never a value of a
 table or the words of an error, which may quote one.
 
-The events are written here as JSON: OpenLineage's client, which takes a quarter of a second to import, is asked for
+The events are written here as JSON: OpenLineage's client, which takes a quarter of a second to import, is requested
 only where there is an endpoint, and sends in the background. It reads its own configuration (the environment,
 ``openlineage.yml``), as every program that sends OpenLineage does. Telling never fails a run, nor holds it up.
 """
@@ -234,7 +234,7 @@ class OpenLineageReporter:
             file.write(line + "\n")
 
     def _safely(self, act: Callable[[], None]) -> None:
-        """Whatever goes wrong in telling a run is said, once, and does the run no harm."""
+        """Any failure in reporting a run is logged once and does not affect the run."""
         try:
             act()
         except Exception as error:
@@ -255,7 +255,7 @@ class Datasets:
         self._outputs = outputs
 
     def zip(self, archived: ArchivedZip, *, is_brief: bool = False) -> Event:
-        """A zip that was taken in: where it came from, its hash as its version, and unless ``is_brief`` its members."""
+        """A zip that was taken in: its origin, its hash as its version, and unless ``is_brief`` its members."""
         origin = archived.origins[-1]["from"] if archived.origins else archived.name
         parts = urlsplit(origin)
         if archived.is_sample:
@@ -445,7 +445,7 @@ _WHOLE = "(whole)"
 
 
 def facet(schema: str, **content: Any) -> Event:
-    """A facet by the name of its schema, with its producer and the address of the schema."""
+    """A facet by the name of its schema, with its producer and the URL of the schema."""
     address = f"{_SPEC}facets/{_VERSIONS[schema]}/{schema}.json" if schema in _VERSIONS else f"{OUR_FACETS}{schema}"
     return {"_producer": producer(), "_schemaURL": f"{address}#/$defs/{schema}", **content}
 
@@ -557,7 +557,7 @@ def _error_name(error: Any) -> str:
 
 def _client() -> Any:
     """OpenLineage's client as its own configuration sets it up."""
-    # What goes wrong is said once, by us.
+    # What goes wrong is stated once, by us.
     logging.getLogger("openlineage").addHandler(logging.NullHandler())
     from openlineage.client import OpenLineageClient
 

@@ -1,4 +1,4 @@
-"""What a run takes in: the index of zips it is to build from, what it refused, what it published, and who is told.
+"""What a run loads: the index of zips to build from, what it refused, what it published, and where it reports progress.
 
 The one object that a run's assets share with its caller. It holds no table.
 """
@@ -43,7 +43,7 @@ class RunContext:
     """The state of one run: build from ``index``, note ``refused`` releases if ``skip_bad``.
 
     ``progress`` gets progress, ``warn`` what must stay readable after the run.
-    A refused release of which no posting can be read is ``left_out``; of one held before, what was held stands.
+    A refused release of which no posting can be read is ``left_out``; of one loaded before, the loaded zips are used.
     A release that lacks what its neighbors have is ``partial``, unless its losses were accepted.
     """
 
@@ -79,7 +79,7 @@ class RunContext:
         self._ahead = {}
 
     def read_each(self, release_ids: list[str]) -> Iterator[tuple[str, ReleaseRead]]:
-        """Read releases; after the last, raise ``RefreshRefused`` for all bad ones, or skip them if told."""
+        """Read releases; after the last, raise ``RefreshRefused`` for all bad ones, or skip them if requested."""
         with self._reading([r for r in release_ids if r not in self._ahead]) as reading:
             for release_id in release_ids:
                 outcome = (self._ahead.pop(release_id, None) or reading.pop(release_id)).result()

@@ -23,7 +23,7 @@ FRESHNESS_CHECK = "newest_release_is_current"
 _DAY = 24 * 3600
 #: Failed polls in a row that are more than a bad day: the tick then fails where everybody sees it.
 _ALERT_AFTER = 3
-#: How often the same news is asked for before it is left to a person.
+#: How often the same news is requested before it is left to a person.
 _MOST_REQUESTS = 3
 #: A run that began longer ago died with its machine and was never ended: it must not hold up the sensor for good.
 _LONGEST_RUN = timedelta(hours=6)
@@ -89,7 +89,7 @@ def build_site_sensor(
 ) -> dg.SensorDefinition:
     """A sensor that polls the site, adds the partitions of new releases and starts ``job``.
 
-    Its cursor holds what it asked for last, so that the same news starts no second run while one is going on or after
+    Its cursor holds what it requested last, so that the same news starts no second run while one is going on or after
     one has succeeded; after three runs that did not help, it waits for other news. A failed poll is skipped with its
     reason, and from the third in a row on the tick fails.
     """

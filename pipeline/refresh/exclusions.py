@@ -1,4 +1,4 @@
-"""Excluding what is held from the build: kept in the archive, out of the tables, named in the manifest."""
+"""Excluding what is loaded from the build: kept in the archive, out of the tables, named in the manifest."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Event = Literal["published", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is told: the event, one paragraph of ``text``, the version where there is one, and details as JSON."""
+    """What is reported: the event, one paragraph of ``text``, the version where there is one, and details as JSON."""
 
     event: Event
     text: str

@@ -142,7 +142,7 @@ def refresh(
     openlineage: OpenLineageSettings | None = None,
     wait: float = WAIT,
 ) -> RefreshResult:
-    """Build and publish from what is held and what is ``offered`` (a folder of releases, or a zip) or new on ``site``.
+    """Build and publish from the loaded releases and what is ``offered`` (a folder, or a zip) or new on ``site``.
 
     ``urls`` are URLs of zips to fetch instead of asking the site's page.
     ``stated`` names the release of everything offered; ``skip_bad`` leaves out what cannot be used instead of
@@ -217,7 +217,7 @@ def _refresh_alone(
                 outputs, offered, stated, skip_bad, accept_losses, report, home, progress, warn, openlineage
             )
     except Exception as error:
-        with contextlib.suppress(OSError):  # a full disk is what it may have to tell of
+        with contextlib.suppress(OSError):  # a full disk is what it may have to report
             refused_summary(outputs, error).write(outputs)
         raise
     done.summary().write(outputs)
@@ -225,7 +225,7 @@ def _refresh_alone(
 
 
 def _fetch(outputs: Outputs, site: Site, urls: Sequence[str], folder: Path, progress: Progress) -> FetchReport | None:
-    """Fetch what is named, or new on the site, unless what is held is the made-up sample, which no site has."""
+    """Fetch what is named, or new on the site, unless what is loaded is the made-up sample, which no site has."""
     archive = Archive(outputs.archive)
     loaded = archive.index()
     if not urls and site.saved_page is None and any(z.is_sample for z in loaded.zips.values()):
@@ -404,7 +404,7 @@ def _run_job_on(
 
 
 def instance_partitions_of_archive(instance: dg.DagsterInstance, run_context: RunContext) -> None:
-    """After a failed run: partitions as the archive holds them, so that the UI shows no release that is not held."""
+    """After a failed run: partitions as the archive holds them, so that the UI shows only loaded releases."""
     loaded = set(run_context.archive.index().releases_to_build())
     for key in instance.get_dynamic_partitions("releases"):
         if key not in loaded:

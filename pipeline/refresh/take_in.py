@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TakenIn:
-    """What came of an offer: zips that can be used, why others were refused or are left, what was packed.
+    """What came of an offer: zips that can be used, why others were refused or are left, what was compressed.
 
     ``arrived`` names zips and releases that may have been missing until now; no file of ``left`` is a fault.
     """

@@ -1,8 +1,8 @@
 """What changed between neighboring releases, field by field, and whether CMS's own action code says so.
 
-Neighbors are the standing revisions of two successive releases held, and two successive revisions of one release.
+Neighbors are the current revisions of two successive loaded releases, and two successive revisions of one release.
 ``episodes`` decides which meaning of a code a record speaks of, ``comparison`` what counts as a change of form,
-``history`` from when to when a content held and which departure was a purge.
+``history`` from when to when a content was in effect and which departure was a purge.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.transforms.episodes import release_day
 from pipeline.transforms.history import departures, expected_releases
 from schemas.columns import CONTENT_COLUMNS
 
-#: Fields by the class of their change. CMS's action codes name the same classes: P tells of payment, F of
+#: Fields by the class of their change. CMS's action codes name the same classes: P reports payment, F of
 #: administrative data, T of BETOS and type of service, C of the long description, S of the short one.
 PAYMENT_FIELDS = (
     "pricing_indicators",
@@ -105,7 +105,7 @@ def changes_between_releases(records: pl.DataFrame) -> pl.DataFrame:
     """Every difference between neighbors, one row a record, change and field (``CHANGE_SCHEMA``), sorted by its key.
 
     ``records`` holds all revisions of all releases, with ``episode``. A change of form is no change, except that a
-    description's is told as ``text_format_only``; an empty action effective date or added date is unknown, since
+    description's is reported as ``text_format_only``; an empty action effective date or added date is unknown, since
     workbooks leave them blank, and what is unknown has not changed.
     """
     steps = _steps(records.select("release_id", "revision").unique())
@@ -127,7 +127,7 @@ def changes_between_releases(records: pl.DataFrame) -> pl.DataFrame:
 
 
 def transactions_unlike_records(records: pl.DataFrame, transactions: pl.DataFrame) -> pl.DataFrame:
-    """Where a release's transaction report and its standing records differ: an action code, or a line only one has.
+    """Where a release's transaction report and its current records differ: an action code, or a line only one has.
 
     One row a code: ``release_id, kind, code, record_action_code, report_action_code`` (null where there is no line).
     """
@@ -144,7 +144,7 @@ def transactions_unlike_records(records: pl.DataFrame, transactions: pl.DataFram
 def _steps(postings: pl.DataFrame) -> pl.DataFrame:
     """The postings (``release_id, revision``) in sequences of neighbors, with what is known of each step.
 
-    One sequence is that of the standing revisions, one more each release that was posted again.
+    One sequence is that of the current revisions, one more each release that was posted again.
     """
     postings = postings.sort("release_id", "revision")
     current = postings.group_by("release_id", maintain_order=True).last().with_columns(sequence=pl.lit(_STANDING))

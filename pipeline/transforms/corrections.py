@@ -13,7 +13,7 @@ def corrections_in_records(corrections: pl.DataFrame, records: pl.DataFrame) -> 
     """Add ``state_in_records`` and ``in_records_since`` to corrections.
 
     ``corrections`` has the columns of ``staged_corrections``, ``records`` one row per kind, code and release of all
-    releases held. A record states a correction if the field says the new value (letters and digits compared), or if
+    loaded releases. A record states a correction if the field says the new value (letters and digits compared), or if
     the code is there, ended or gone as the action says; what the prose did not tell is ``unclear``.
     """
     numbered = corrections.with_row_index("row")

@@ -34,7 +34,7 @@ def findings_across_releases(
 ) -> pl.DataFrame:
     """Findings that need several releases or tables, each with the release that shows it (``FINDING_SCHEMA``).
 
-    ``records`` are the standing records with ``episode``; ``crosswalk`` is unmasked.
+    ``records`` are the current records with ``episode``; ``crosswalk`` is unmasked.
     """
     revisions = dict(records.select("release_id", "revision").unique().iter_rows())
     newest = max(revisions, default="")
@@ -56,7 +56,7 @@ def release_losses(records: pl.DataFrame) -> pl.DataFrame:
 
     One row per release, neighbor, kind and ``letter`` (``*`` for all of the kind) that lost any: ``before`` (codes of
     the neighbor), ``lost``, ``is_too_many``. A due purge is no loss; of the release after, only codes count that it
-    says were added before this one. ``records`` are the standing records with ``episode``.
+    says were added before this one. ``records`` are the current records with ``episode``.
     """
     codes = records.select("kind", "code", "release_id", "added_date")
     order = codes.select(pl.col("release_id").unique().sort()).with_columns(earlier=pl.col("release_id").shift(1))

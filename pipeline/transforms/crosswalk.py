@@ -44,7 +44,7 @@ CROSSWALK_SCHEMA: dict[str, pl.DataType] = {
 def crosswalk_from_records(records: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
     """Every target of every episode (``CROSSWALK_SCHEMA``), sorted by kind, code, episode and ``target_number``.
 
-    ``records`` are the standing records of all releases with ``episode``; ``states`` has one row per kind, code and
+    ``records`` are the current records of all releases with ``episode``; ``states`` has one row per kind, code and
     episode with ``status``, ``first_release`` and ``last_release``, as ``history.latest_states`` gives it.
     """
     named = _named(records)

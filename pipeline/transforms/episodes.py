@@ -1,7 +1,7 @@
-"""Episodes: which meaning of its code a record states, by one rule over all releases held.
+"""Episodes: which meaning of its code a record states, by one rule over all loaded releases.
 
 Two records of a code follow one another if no release between them has it. Each such pair is decided on its own, by
-what CMS states: dates first, texts where dates do not tell. docs/episodes.md gives the reasons, and every decision on
+what CMS states: dates first, texts where dates do not decide. docs/episodes.md gives the reasons, and every decision on
 real data. Nothing here knows a code by name: `sources/curated/episodes.csv` overrides what evidence cannot decide.
 """
 
@@ -32,7 +32,7 @@ _CODE = ["kind", "code"]
 def episodes_of_records(records: pl.DataFrame, overrides: pl.DataFrame | None = None) -> pl.DataFrame:
     """Number the meanings of each code: the records, sorted by kind, code and release, with ``episode``.
 
-    ``episode`` (Int32) counts from 1. ``records`` holds one record per kind, code and release, of all releases held.
+    ``episode`` (Int32) counts from 1. ``records`` holds one record per kind, code and release, of all loaded releases.
     ``overrides`` has the columns of ``OVERRIDE_SCHEMA``; ``release_id`` is the release whose record it decides on.
     """
     loaded = _loaded_releases(records)
@@ -110,7 +110,7 @@ def _decided(records: pl.DataFrame, loaded: pl.DataFrame, overrides: pl.DataFram
             pl.col("_added").shift(1).over(_CODE).alias("_previous_added"),
             pl.col("termination_date").shift(1).over(_CODE).alias("_previous_end"),
             (pl.col("_number") - pl.col("_number").shift(1).over(_CODE) > 1).alias("_absent"),
-            # The first release held without the code, if there is one: the first after its previous record.
+            # The first loaded release without the code, if there is one: the first after its previous record.
             pl.col("_next_release_day").shift(1).over(_CODE).alias("_absent_day"),
         )
     )
@@ -155,7 +155,7 @@ def _decided(records: pl.DataFrame, loaded: pl.DataFrame, overrides: pl.DataFram
 def _with_similarity(pairs: pl.DataFrame) -> pl.DataFrame:
     """Add ``similarity`` of each record's texts to those of its predecessor; 1 where they are equal by form.
 
-    The long texts are compared as sets of words, the short ones as they stand, and the higher counts: a rewording
+    The long texts are compared as sets of words, the short ones unchanged, and the higher counts: a rewording
     keeps its words or its short text, a re-use keeps neither. A text that is missing on one side tells nothing.
     """
     pairs = pairs.with_columns(

@@ -1,6 +1,6 @@
 """History: spans of unchanged content of every code, by DESIGN's "How days are decided", and what follows from them.
 
-Pure functions of the records of all releases held, with their episodes. Days come from CMS's dates and the days on
+Pure functions of the records of all loaded releases, with their episodes. Days come from CMS's dates and the days on
 which releases take effect, never from the clock. docs/history.md says the rules in words. Which record states which
 meaning is decided in `episodes`, what counts as a change of content in `comparison`.
 """
@@ -42,7 +42,7 @@ SPAN_COLUMNS = (
 def history_from_records(records_with_episodes: pl.DataFrame, releases: Iterable[str] | None = None) -> pl.DataFrame:
     """Spans of unchanged content: ``SPAN_COLUMNS`` and the content, sorted by kind, code, episode and span.
 
-    ``records_with_episodes`` comes from ``episodes_of_records``; ``releases`` are the ids of all releases held, by
+    ``records_with_episodes`` comes from ``episodes_of_records``; ``releases`` are the ids of all loaded releases, by
     default those of the records. A span carries the wording of the newest record within it.
     """
     loaded = _loaded_releases(records_with_episodes, releases)
@@ -133,7 +133,7 @@ def departures(records_with_episodes: pl.DataFrame, releases: Iterable[str] | No
             _due(pl.col("termination_date"), pl.col("next_day")).alias("is_due"),
         )
     )
-    # Ends of one year fall due together; where a release between is not held, only the older years may have been.
+    # Ends of one year fall due together; where a release between is not loaded, only the older years may have been.
     years = ["next_release_id", pl.col("termination_date").dt.year()]
     drops_most = pl.col("_gone").filter(pl.col("is_due")).mean().over(years) > 0.5
     return (
@@ -155,7 +155,7 @@ def vanished_codes(records_with_episodes: pl.DataFrame, releases: Iterable[str] 
     """The departures that were no purge, with ``severity`` and ``reason``.
 
     ``reason``: ``restored`` (it came back in the same episode) and ``unseen_end`` (so long between the two releases
-    that its end and its purge may both lie in releases not held) are of severity info; ``ended_not_due`` and
+    that its end and its purge may both lie in releases not loaded) are of severity info; ``ended_not_due`` and
     ``no_end_stated`` are warnings.
     """
     gone = departures(records_with_episodes, releases).filter(~pl.col("is_purge"))
@@ -252,7 +252,7 @@ def expected_releases(first: str, last: str) -> list[str]:
 
 
 def _loaded_releases(records: pl.DataFrame, releases: Iterable[str] | None) -> pl.DataFrame:
-    """The releases held in order, with number, day, and id and day of their neighbors."""
+    """The loaded releases in order, with number, day, and id and day of their neighbors."""
     ids = sorted(set(records["release_id"].unique() if releases is None else releases))
     return pl.DataFrame({"release_id": ids}, schema={"release_id": pl.String}).with_columns(
         pl.int_range(pl.len(), dtype=pl.Int32).alias("number"),
@@ -305,7 +305,7 @@ def _with_breaks(records: pl.DataFrame) -> pl.DataFrame:
             pl.coalesce("action_day", "day").alias("resumes"),
         )
         .with_columns(
-            # Announced before the end came, and with other content, an R takes the end back: that content held at once.
+            # Announced before the end, and with other content, an R revokes the end: it was in effect at once.
             (
                 (pl.col("resumes") > pl.col("ended_before") + _DAY)
                 & (~pl.col("changes") | (pl.col("change_day") > pl.col("ended_before")))
@@ -428,7 +428,7 @@ def _with_ends(pieces: pl.DataFrame) -> pl.DataFrame:
 def _with_days(pieces: pl.DataFrame) -> pl.DataFrame:
     """The pieces that have days, as spans; a piece without a day is covered by the span before it, else the next.
 
-    Content that CMS changed after the end, or before the day on which it now says the code was added, held on no day.
+    Content that CMS changed after the end, or before the added date that it now states, was in effect on no day.
     """
     has_days = (pl.col("start") <= pl.col("stop")).fill_null(True)
     # Dates that contradict each other leave an episode no day: it keeps its first one, so that it has a span, with what
@@ -466,7 +466,7 @@ def _with_days(pieces: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_observed_gap(spans: pl.DataFrame, loaded: Sequence[str]) -> pl.DataFrame:
-    """Add whether a release that would decide one of the span's days, up to the newest release, is not held."""
+    """Add whether a release that would decide one of the span's days, up to the newest release, is not loaded."""
     if not loaded:
         return spans.with_columns(pl.lit(False).alias("observed_gap"))
     known = sorted({*loaded, *expected_releases(loaded[0], loaded[-1])})

@@ -1,6 +1,6 @@
-"""Whose each row is, and what the open tier leaves null: flags first, on whole content; masking last.
+"""The owner of each row, and what the open tier leaves null: flags first, on whole content; masking last.
 
-What is kept, masked or dropped is said by ``sources/curated/license_policy.csv``; this module knows only how its
+What is kept, masked or dropped is stated by ``sources/curated/license_policy.csv``; this module knows only how its
 conditions are tested. The gate (``pipeline.versions.license_gate``) checks the result without using anything from here.
 """
 
@@ -26,7 +26,7 @@ CITATION = r"(?i)(?:\b|_)(?:CPT|CDT)?([0-9]{5}|[0-9]{4}(?:[FTMA]|(?-i:U))|0[0-9]
 _SLASHED_DATE = r"\b[0-9]{1,2}/[0-9]{1,2}/[0-9]{1,5}\b"
 #: The same in our own messages: the number of a line.
 _LINE_NUMBER = r"(?i)\b(lines?|rows?)\s+[0-9]+"
-#: What stands in place of a withheld text where null may not stand.
+#: What is in place of a withheld text where null may not stand.
 WITHHELD = "withheld"
 
 

@@ -32,7 +32,7 @@ def release_records(records: pl.LazyFrame, policy: pl.DataFrame) -> pl.DataFrame
         .collect()
         .to_series()
     )
-    # A column at a time, so that the records of many releases are never held twice.
+    # A column at a time, so that the records of many releases are never in memory twice.
     names = records.collect_schema().names()
     ordered = pl.DataFrame([records.select(name).collect().to_series().gather(order) for name in names])
     return _flagged("hcpcs_release_records", ordered, policy)

@@ -85,7 +85,7 @@ def code_intervals(systems: pl.DataFrame, sections: pl.DataFrame, families: pl.D
     said = spans.group_by("piece", maintain_order=True).agg(
         said=pl.concat_str("from_day", pl.col("section_id").fill_null(""))
     )
-    # Neighbors of which the same is said become one interval.
+    # Neighbors of which the same is stated become one interval.
     intervals = (
         pieces.join(said.with_columns(pl.col("said").list.join(" ")), on="piece")
         .join(newest.select("piece", undated_section_id="section_id"), on="piece", how="left")
@@ -254,7 +254,7 @@ def _days_of_codes(history: pl.DataFrame) -> pl.DataFrame:
 
 
 def _spans_of_systems(systems: pl.DataFrame) -> pl.DataFrame:
-    """What is said on each day of codes of a system that no release states."""
+    """What is stated on each day of codes of a system that no release states."""
     is_loaded = (pl.col("system") == "HCPCS") & (pl.col("level") == "II")
     in_force = pl.when(is_loaded).then(pl.lit("unknown_code")).otherwise(pl.lit("not_loaded"))
     before = pl.when(pl.col("valid_from").is_null()).then(in_force).otherwise(pl.lit("not_yet_valid"))

@@ -223,7 +223,7 @@ def _series(content: Content, releases: Sequence[ReleaseRevision]) -> Iterator[d
     """CMS's releases as a series: each one a dataset, its members as distributions, neighbors linked."""
     publisher = _US if content.is_sample else _CMS
     page = {} if content.is_sample else {"dcat:landingPage": CMS_PAGE}
-    # A page: members lie in zips, and the address of a zip may lead to other bytes tomorrow.
+    # A page: members lie in zips, and the URL of a zip may lead to other bytes tomorrow.
     access = {} if content.is_sample else {"dcat:accessURL": CMS_PAGE}
     whose = "Made-up sample releases" if content.is_sample else "CMS's releases of HCPCS Level II"
     yield {

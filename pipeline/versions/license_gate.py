@@ -49,7 +49,7 @@ _TOKEN = re.compile(rf"(?<![0-9a-z])(?:cpt|cdt)?({_SHAPE})(?![0-9a-z])", re.IGNO
 _DIGIT = re.compile("[0-9]")
 #: The same for polars, whose patterns cannot look around: finds every text that holds a token.
 _HOLDS_TOKEN = rf"(?i)(?:^|[^0-9a-z])(?:cpt|cdt)?(?:{_SHAPE})(?:[^0-9a-z]|$)"
-#: Day, month and year with slashes, also CMS's misspelled ones (01/0/12019): no code stands behind two numbers so.
+#: Day, month and year with slashes, also CMS's misspelled ones (01/0/12019): no code is behind two numbers so.
 _SLASHED_DATE = re.compile(r"(?<![0-9/])[0-9]{1,2}/[0-9]{1,2}/[0-9]{1,5}(?![0-9/])")
 #: What a row's ``code`` looks like where its words are not CMS's: a CPT or CDT code, a modifier of CPT.
 _FOREIGN_CODE = rf"(?i)^(?:(?:{_SHAPE})|[0-9][0-9a-z]|p[1-6])$"
@@ -203,7 +203,7 @@ def withheld_texts(tables: Mapping[str, pl.DataFrame | pl.LazyFrame], policy: pl
     """Texts of whole, unmasked tables that the gate would refuse: what may stand nowhere in the open tier.
 
     Of a description that is the AMA's or the ADA's, its beginning too, so that a cut quotation is found. A text that
-    stands in a place that may keep it is CMS's own, and is left out.
+    is in a place that may keep it is CMS's own, and is left out.
     """
     gate = _Gate(_Policy(policy), ())
     for name, frame in tables.items():
@@ -284,7 +284,7 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
-# What a keep row may let pass. Each test sees one token in its text, and the flags of the row it stands in.
+# What a keep row may let pass. Each test sees one token in its text, and the flags of the row it is in.
 @dataclass(frozen=True, slots=True)
 class _Cell:
     table: str
@@ -798,7 +798,7 @@ _CELL_ATTRIBUTES = ("r", "ref", "sqref", "activeCell", "topLeftCell")
 
 
 def _texts_of_workbook_part(content: bytes) -> Iterator[tuple[str, str]]:
-    """Texts and attributes of one part of a workbook, with the cell they stand in; not its numbers."""
+    """Texts and attributes of one part of a workbook, with the cell they are in; not its numbers."""
     cell, is_text = "", False
     runs: list[str] = []
     for event, element in ElementTree.iterparse(io.BytesIO(content), events=("start", "end")):
@@ -923,7 +923,7 @@ _SCRIPT_TEXT = re.compile(
 )
 
 
-#: An escape within a string: what stands behind `\\n` must not look as if a letter stood before it.
+#: An escape within a string: what is behind `\\n` must not look as if a letter preceded it.
 _SCRIPT_ESCAPE = re.compile(r"\\(?:\\|[nrtbfv0]|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]+\}|x[0-9A-Fa-f]{2})")
 
 

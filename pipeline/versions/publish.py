@@ -200,7 +200,7 @@ def _copy_licenses(partial: Path) -> None:
 
 
 def licenses_folder() -> Path:
-    """The license texts: at the top of the repository, or packed with the installed package."""
+    """The license texts: at the top of the repository, or compressed with the installed package."""
     return PACKAGE_ROOT / "LICENSES"
 
 

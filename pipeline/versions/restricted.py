@@ -72,7 +72,7 @@ class RestrictedRefused(SourceError):
 
 @dataclass(frozen=True, slots=True)
 class RestrictedRequest:
-    """What was asked for and found in order: the folder, and the codes of the licensee's files."""
+    """What was requested and found in order: the folder, and the codes of the licensee's files."""
 
     folder: Path
     cpt: CptCodeList

@@ -1,6 +1,6 @@
 """``hcpcs verify``: whether a copy of a version is what was published. It reads the copy alone and changes nothing.
 
-Every problem names the file. What a version must be is said by its manifest, the contracts and the license gate.
+Every problem names the file. What a version must be is stated by its manifest, the contracts and the license gate.
 """
 
 from __future__ import annotations

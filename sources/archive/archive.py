@@ -1,6 +1,6 @@
-"""The archive: every zip that was ever taken in, byte for byte, found by its content, and the index of what is held.
+"""The archive: every zip that was ever taken in, byte for byte, found by its content, and the index of what is loaded.
 
-A zip counts as held only once it stands in the index, which is replaced atomically. Bytes without an entry are
+A zip counts as held only once it is in the index, which is replaced atomically. Bytes without an entry are
 leftovers of a run that did not finish and change nothing.
 """
 
@@ -134,7 +134,7 @@ class Archive:
         )
 
     def commit(self, index: ArchiveIndex) -> None:
-        """Make ``index`` what is held, all at once."""
+        """Make ``index`` what is loaded, all at once."""
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {
             "format": _INDEX_FORMAT,

@@ -1,4 +1,4 @@
-"""Opening a zip that came from outside: its members' bytes, or a clear refusal. Nothing is written to disk here."""
+"""Opening a zip that is from outside: its members' bytes, or a clear refusal. Nothing is written to disk here."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def zip_of_files(files: Mapping[str, bytes]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name)
-            entry.create_system = 0  # else it states which system packed it
+            entry.create_system = 0  # else it states which system compressed it
             archive.writestr(entry, files[name])
     return buffer.getvalue()
 

@@ -74,7 +74,7 @@ class _Lines:
         return replace(self, starts=self.starts[chosen], lengths=self.lengths[chosen], numbers=self.numbers[chosen])
 
     def with_mended(self, mended: dict[int, str]) -> _Lines:
-        """The lines with those of ``mended``, by number, in place of what was read: they stand behind the text."""
+        """The lines with those of ``mended``, by number, in place of what was read: they are behind the text."""
         if not mended:
             return self
         at = np.searchsorted(self.numbers, list(mended))
@@ -101,7 +101,7 @@ class _Lines:
 
     @cached_property
     def heads(self) -> np.ndarray:
-        """What stands before the fields, a row per position: five of the code, five of the sequence, the record id."""
+        """What is before the fields, a row per position: five of the code, five of the sequence, the record id."""
         return np.ascontiguousarray(self.cells(0, _LONG.start - 1).T)
 
     @cached_property
@@ -318,7 +318,7 @@ def _column(cells: np.ndarray) -> pl.Series:
 
 
 def _strings(characters: np.ndarray, begins: np.ndarray) -> pl.Series:
-    """The texts that stand in ``characters`` one behind the other; ``begins`` has the end of the last, too."""
+    """The texts that are in ``characters`` one behind the other; ``begins`` has the end of the last, too."""
     if characters.itemsize > 1:
         wide = np.flatnonzero(characters > 0x7F)  # few; in UTF-8 they take two to four bytes
         more = np.append(0, np.cumsum(1 + (characters[wide] > 0x7FF) + (characters[wide] > 0xFFFF)))

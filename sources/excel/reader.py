@@ -22,7 +22,7 @@ from sources.errors import MemberError
 
 #: Bounds against damaged and crafted workbooks. CMS's largest has 450,000 cells and takes 0.2 s and 160 MB.
 MOST_CELLS = 5_000_000
-MOST_MEMORY = 2 * 1024**3  # of addresses; libraries reserve 1.4 GB of them at once
+MOST_MEMORY = 2 * 1024**3  # of address space; libraries reserve 1.4 GB of them at once
 MOST_SECONDS = 60
 
 #: Bytes of answers, compressed, that are kept for who asks again; a hundred releases have 110 million.

@@ -1,6 +1,6 @@
 """What a folder or file that is offered holds of CMS's releases: zips, zips in zips, and files that were unpacked.
 
-Files that lie loose are packed into a zip whose bytes follow from theirs. Which release a zip is, is not decided here.
+Loose files are compressed into a zip whose bytes depend only on theirs. The release of a zip is not decided here.
 """
 
 from __future__ import annotations

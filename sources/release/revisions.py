@@ -48,7 +48,7 @@ def postings_of(zips: list[ArchivedZip]) -> list[ArchivedZip]:
     """The zips of one release with distinct code files, in their order.
 
     A zip whose code members are all in another zip as well is none; of several zips with the same ones, that which
-    tells most of their order is taken: packed anew, entries lose their dates.
+    tells most of their order is taken: compressed anew, entries lose their dates.
     """
     contents: dict[frozenset[str], ArchivedZip] = {}
     for loaded in sorted((z for z in zips if z.code_members), key=lambda z: (_order(z), z.sha256), reverse=True):

@@ -1,7 +1,7 @@
 """The bundled sample: which releases it holds, in which form, and what ``records.csv`` says that they state.
 
 The lives of the codes are in ``records.csv``, what the side files say in ``side_files.toml``; here stands only how
-each release is packed. How CMS writes a file is in ``writer``.
+each release is compressed. How CMS writes a file is in ``writer``.
 
 ``records.csv`` has a row where a record appears or changes, sorted by code: an empty cell means "as before", ``-``
 means "no longer stated", the action ``gone`` that the record is not in the file from that posting on. An action code
@@ -36,7 +36,7 @@ from sources.sample.writer import (
 )
 
 _FOLDER = Path(__file__).parent
-#: The sample's postings in order; what stands behind a slash counts the postings of one release.
+#: The sample's postings in order; what is behind a slash counts the postings of one release.
 POSTINGS = ("2012-01", "2016-01", "2017-01", "2019-01", "2020-04", "2023-01", "2025-01", "2025-10", "2025-10/2")
 
 _TYPES = {field.name: "list" if field.times > 1 else field.type for field in RECORD_FIELDS}

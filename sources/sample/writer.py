@@ -76,7 +76,7 @@ class SampleRecord:
 
     @property
     def padded_code(self) -> str:
-        """The code as it stands in positions 1-5."""
+        """The code unchanged in positions 1-5."""
         return self.code.rjust(5)
 
 
@@ -316,7 +316,7 @@ Cell = str | int | dt.date | None
 
 
 def anweb_workbook(records: Sequence[SampleRecord], *, options: WorkbookOptions = WORKBOOK_DEFAULTS) -> bytes:
-    """Write a release's workbook: one sheet, all cells text but the dates that are asked for as numbers."""
+    """Write a release's workbook: one sheet, all cells text but the dates that are requested as numbers."""
     rows: list[list[Cell]] = [[None]] * (options.header_row - 1)
     if rows:
         rows[0] = [f"Sample notice: every description in this workbook is made up.\xa0 ({options.sheet_name})"]
@@ -465,7 +465,7 @@ def corrections(
 ) -> bytes:
     """Write a corrections sheet; each row maps headings to cells.
 
-    With a title the header stands on row 4, else on row 1.
+    With a title the header is on row 4, else on row 1.
     """
     if unknown := {name for row in rows for name in row} - set(headings):
         raise ValueError(f"no such heading in a corrections sheet: {', '.join(sorted(unknown))}")

@@ -107,7 +107,7 @@ def changes_from_prose(prose: str) -> list[Change]:
     """Read the changes that the words of a correction state.
 
     "Change Cov to D and Price to 21" gives two, "Do not terminate" one of the code as a whole. Words that tell none
-    give one change ``other``. A value that the words do not give is null: it may stand in a column of its own.
+    give one change ``other``. A value that the words do not give is null: it may be in a column of its own.
     """
     words = " ".join(prose.split())
     for action, pattern in _CODE_ACTIONS:
@@ -129,7 +129,7 @@ def _field_changes(words: str, named: list[re.Match[str]]) -> Iterator[Change]:
         field = str(match.lastgroup)
         until = named[position + 1].start() if position + 1 < len(named) else len(words)
         behind = words[match.end() : until]
-        # `"YY" ASC Ind`: a quoted value may stand before its field's name, unless the field before it took it.
+        # `"YY" ASC Ind`: a quoted value may be before its field's name, unless the field before it took it.
         before = _QUOTED.search(words[used : match.start()])
         value = None
         if (found := _NAMED_VALUE.match(behind) or _BARE_VALUE.match(behind)) is not None:

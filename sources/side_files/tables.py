@@ -298,7 +298,7 @@ def _print_cells(lines: list[str], first: int, columns: list[tuple[str, int]]) -
     """Cells of a print file's lines, counted from ``first``: the code is the first word, the next cell is behind it.
 
     The first labels are centered in 2019, so that the second column starts before its label does. A date that is the
-    last column read ends at the first gap: what stands behind belongs to columns that are not read. A line that begins
+    last column read ends at the first gap: what is behind belongs to columns that are not read. A line that begins
     with no word is a cell as a whole.
     """
     text, code = pl.col("text"), pl.col("code")

@@ -174,7 +174,7 @@ def _numbered(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _line_findings(member: str, line: dict[str, Any]) -> Iterator[Finding]:
-    """What is odd in a line whose action is not known, or whose code stands on a line before it."""
+    """What is odd in a line whose action is not known, or whose code is on a line before it."""
     code, words = line["code"], line["action_text"]
     if line["action_code"] is None:
         yield Finding(

@@ -37,7 +37,7 @@ def disagreements(
     for field in fields:
         mine, its = (_comparable(pl.col(name)) for name in (field, f"twin_{field}"))
         same = mine.str.starts_with(its) if twin_is_cut else mine == its
-        # Most cells are equal as they stand: only the others are looked at without blanks.
+        # Most cells are equal unchanged: only the others are looked at without blanks.
         differing = both.filter(pl.col(field).ne_missing(pl.col(f"twin_{field}"))).filter(~same)
         if differing.height:
             message = f"{twin_name} states {field} otherwise for {differing.height} lines"

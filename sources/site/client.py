@@ -72,7 +72,7 @@ class FetchLimits:
     silent_seconds: float = 30
     #: For one page or file, with all its attempts.
     file_seconds: float = 600
-    #: For everything one client is asked for.
+    #: For everything one client is requested.
     total_seconds: float = 3600
     page_bytes: int = 5 * 1024**2
     file_bytes: int = 100 * 1024**2
@@ -171,7 +171,7 @@ class SiteClient:
         self._client.close()
 
     def is_allowed(self, address: str) -> bool:
-        """Whether an address lies within the site's domain."""
+        """Whether a URL lies within the site's domain."""
         try:
             self._within_site(address)
         except FetchFailed:
@@ -380,7 +380,7 @@ class SiteClient:
         raise FetchFailed(f"{_name(address)}: no whole answer began within {seconds:,.0f} s")
 
     def _within_site(self, address: str, origin_of: str | None = None) -> httpx2.URL:
-        """The address as it may be asked for; `http` becomes `https` where the site is."""
+        """The URL as it may be requested; `http` becomes `https` where the site is."""
         try:
             url = httpx2.URL(address)
         except httpx2.InvalidURL as error:
@@ -451,7 +451,7 @@ def described(head: bytes) -> str:
 
 
 def post_json(address: str, payload: Mapping[str, Any], *, seconds: float = 10) -> None:
-    """Send JSON to an address of the user's; raises ``FetchFailed`` where it is not taken."""
+    """Send JSON to a URL of the user's; raises ``FetchFailed`` where it is not taken."""
     try:
         headers = {"User-Agent": f"hcpcs/{version('hcpcs')}"}
         response = httpx2.post(address, json=dict(payload), headers=headers, timeout=seconds)
@@ -504,7 +504,7 @@ def _length(response: httpx2.Response) -> int | None:
 
 
 def _decoded(address: str, response: httpx2.Response) -> Iterator[bytes]:
-    """The body, unpacked where the server packed it though no packing was asked for: never much at once."""
+    """The body, unpacked where the server compressed it though no packing was requested: never much at once."""
     coding = response.headers.get("content-encoding", "").strip().lower()
     if coding in ("", "identity"):
         yield from response.iter_raw()
@@ -555,6 +555,6 @@ def _domain(host: str) -> str | None:
 
 
 def _name(address: str) -> str:
-    """What messages call a page or file: the last part of its address."""
+    """What messages call a page or file: the last part of its URL."""
     path = address.split("?", 1)[0].split("#", 1)[0].rstrip("/")
     return path.rsplit("/", 1)[-1] or address

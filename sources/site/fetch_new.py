@@ -34,7 +34,7 @@ from sources.site.polling import (
     unclear_links,
 )
 
-#: An address of `sources/site/known_releases.toml` that failed is tried again after so long.
+#: A URL of `sources/site/known_releases.toml` that failed is tried again after so long.
 _KNOWN_AGAIN = timedelta(days=30)
 
 
@@ -67,7 +67,7 @@ class FetchReport:
     overdue: str | None = None
 
     def url_of(self, path: Path) -> str | None:
-        """Where a zip in the folder came from."""
+        """Where a zip in the folder is from."""
         return next((f.address for f in self.fetched if f.path == path), None)
 
     def summary(self) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def fetch_named(
     state_path: Path,
     progress: Progress = lambda text: None,
 ) -> FetchReport:
-    """Fetch the zips at these URLs, whatever the page says, each within its own site; no page is asked for.
+    """Fetch the zips at these URLs, whatever the page says, each within its own site; no page is requested.
 
     A file that cannot be had or is no zip is in the report's ``refused``. Raises ``FetchFailed`` for what is no URL,
     ``StorageFull``.
@@ -199,7 +199,7 @@ class _Run:
             self.refused[link.address] = f"{link.name}: not fetched, its release {link.release_id} could not be had"
             return
         loaded = archived_zip(link, before, self.index)
-        # What is not held must come whole, whatever the server remembers having sent.
+        # What is not loaded must come whole, whatever the server remembers having sent.
         known = before.validators if before is not None and loaded is not None else Validators()
         target = self._target(link)
         try:
@@ -240,7 +240,7 @@ class _Run:
         )
 
     def _target(self, link: SiteLink) -> Path:
-        """A path that is free: two addresses of one release may end alike."""
+        """A path that is free: two URLs of one release may end alike."""
         folder = self.folder / (link.release_id or "named")
         folder.mkdir(parents=True, exist_ok=True)
         name = "".join(c if c.isalnum() or c in "-_. ()" else "_" for c in link.name).lstrip(".") or "release.zip"

@@ -24,7 +24,7 @@ class ChecksumMismatch(SourceError):
 
 @dataclass(frozen=True, slots=True)
 class KnownRelease:
-    """A release, its address by ``source``, whether a fetch confirmed it, and SHA-256 by member where known."""
+    """A release, its URL by ``source``, whether a fetch confirmed it, and SHA-256 by member where known."""
 
     release_id: str
     address: str

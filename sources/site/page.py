@@ -68,7 +68,7 @@ class PageRead:
 
 
 def read_page(page: str, address: str, open_tags: int = 5000) -> PageRead:
-    """The links to zips on a page that was fetched from ``address``, in the page's order, each address once.
+    """The links to zips on a page that was fetched from ``address``, in the page's order, each URL once.
 
     A link that is not named ``.zip`` counts where its text names a release's file: what comes decides what it is.
     Raises ``PageUnclear`` where more than ``open_tags`` tags are open at once.
@@ -88,7 +88,7 @@ def read_page(page: str, address: str, open_tags: int = 5000) -> PageRead:
             is_web = urlsplit(target).scheme in ("http", "https")
             is_file = is_web and (_zip_name(target) is not None or _is_file_by_text(target, text))
             is_page = is_web and not is_file and _is_further_page(target, address)
-        except ValueError:  # an href that is no address, such as an open bracket for a host
+        except ValueError:  # an href that is no URL, such as an open bracket for a host
             continue
         if is_file:
             texts[target] = max(texts.get(target, ""), text, key=len)
@@ -184,12 +184,12 @@ def _dates_in_text(text: str) -> list[str]:
 
 
 def is_named_zip(address: str) -> bool:
-    """Whether an address itself says that a zip comes; else what comes has to tell."""
+    """Whether a URL itself says that a zip comes; else what comes has to tell."""
     return _ZIP_NAME.search(urlsplit(address).path) is not None
 
 
 def _zip_name(address: str) -> str | None:
-    """The name of the zip that an address leads to, by its path or, behind a license page, by its query."""
+    """The name of the zip that a URL leads to, by its path or, behind a license page, by its query."""
     parts = urlsplit(address)
     for path in (parts.path, *(value for _, value in parse_qsl(parts.query))):
         if (found := _ZIP_NAME.search(path)) is not None:
@@ -208,7 +208,7 @@ def _is_file_by_text(address: str, text: str) -> bool:
 
 
 def _name_by_text(address: str, text: str) -> str:
-    """A file's name for a link whose address has none: the words of its text, and the address's last part."""
+    """A file's name for a link whose URL has none: the words of its text, and the URL's last part."""
     words = re.sub(r"\W+", "-", re.sub(r"\(?\bzip\b\)?", "", text, flags=re.IGNORECASE)).strip("-").lower()
     last = urlsplit(address).path.rstrip("/").rsplit("/", 1)[-1]
     return f"{words[:100]}-{last}.zip" if not _YEAR_OR_MONTH.search(last) else f"{words[:100]}.zip"

@@ -25,7 +25,7 @@ from sources.site.known_releases import KnownRelease, load_known_releases
 from sources.site.page import QUARTERLY_UPDATE, SiteLink, check_for_releases, is_named_zip, read_page
 
 _STATE_FORMAT = 1
-#: The newest release is asked after so much oftener than an older one: that is the one CMS corrects.
+#: The newest release is requested so much oftener than an older one: that is the one CMS corrects.
 _NEWEST_FIRST = 10
 _POSTED_AGAIN = "posted again under the same name"
 _NEVER = "1970-01-01T00:00:00+00:00"
@@ -59,7 +59,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class AskedFile:
-    """What is remembered of a file on the site: when it was asked for last, what came, and what became of it."""
+    """What is remembered of a file on the site: when it was requested last, what came, and what became of it."""
 
     asked_at: str
     outcome: Outcome
@@ -77,7 +77,7 @@ class AskedFile:
 
 @dataclass(frozen=True, slots=True)
 class SiteState:
-    """What is remembered between polls: the page as it was, its links, the files asked for by address."""
+    """What is remembered between polls: the page as it was, its links, the files requested by URL."""
 
     site: str
     page: Validators = field(default_factory=Validators)
@@ -88,7 +88,7 @@ class SiteState:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """A file on the site that is not held as it is there, and why it counts as new."""
+    """A file on the site that is not loaded as it is there, and why it counts as new."""
 
     link: SiteLink
     why: str
@@ -130,7 +130,7 @@ class Poller:
 
 
 def poll(site: Site, index: ArchiveIndex, state_path: Path, progress: Progress = lambda text: None) -> Poll:
-    """Ask the site what is new against what is held, with at most two requests when nothing is.
+    """Ask the site what is new against what is loaded, with at most two requests when nothing is.
 
     Raises ``FetchFailed`` where the page cannot be had, ``PageUnclear`` where no release is on it.
     """
@@ -182,7 +182,7 @@ def read_saved_page(site: Site, path: Path, state: SiteState) -> SiteState:
 
 
 def fetch_page(client: SiteClient, state: SiteState, progress: Progress) -> SiteState:
-    """The state with the page as it is now, asked for only if it has changed since."""
+    """The state with the page as it is now, requested only if it has changed since."""
     progress("asking the site what is new")
     try:
         page = client.get_page(state.site, state.page)
@@ -207,7 +207,7 @@ def fetch_page(client: SiteClient, state: SiteState, progress: Progress) -> Site
         links += [link for link in more.links if link.address not in {x.address for x in links}]
         further += [a for a in more.further if a not in further]
     check_for_releases(links, page.address, first.title)
-    # A page of several parts is asked for anew each time: the first one's validators say nothing of the others.
+    # A page of several parts is requested anew each time: the first one's validators say nothing of the others.
     validators = page.validators if len(read) == 1 else Validators()
     return replace(state, page=validators, links=tuple(links), polled_at=_now())
 
@@ -222,7 +222,7 @@ def overdue(state: SiteState, today: date) -> str | None:
 
 
 def news_of(state: SiteState, index: ArchiveIndex) -> tuple[list[News], dict[str, str]]:
-    """Links whose file is not held as it is on the site, newest release first, and the links left out with the reason.
+    """Links with a file that is not loaded, newest release first, and the links left out with the reason.
 
     A side file waits until its release is held or new: alone it makes no release.
     """
@@ -243,7 +243,7 @@ def news_of(state: SiteState, index: ArchiveIndex) -> tuple[list[News], dict[str
 
 
 def unclear_links(state: SiteState) -> dict[str, str]:
-    """Links that may be of use, by address, and what is not clear about them."""
+    """Links that may be of use, by URL, and what is not clear about them."""
     found = {link.address: link.why or "" for link in state.links if link.kind == "unclear"}
     for link in state.links:
         requested = state.files.get(link.address)
@@ -258,7 +258,7 @@ def _arrived_as_no_zip(link: SiteLink, requested: AskedFile) -> bool:
 
 
 def releases_with_code(index: ArchiveIndex) -> set[str]:
-    """The releases held that have a code file."""
+    """The loaded releases that have a code file."""
     return {z.release_id for z in index.zips.values() if z.code_members}
 
 
@@ -277,7 +277,7 @@ def _why_new(link: SiteLink, requested: AskedFile | None, index: ArchiveIndex) -
 
 
 def archived_zip(link: SiteLink, requested: AskedFile | None, index: ArchiveIndex) -> ArchivedZip | None:
-    """The zip in the archive that a link's file was when it was asked for; before that, one of its name and release."""
+    """The zip in the archive that a link's file was when it was requested; before that, one of its name and release."""
     if requested is not None:
         return index.zips.get(requested.sha256 or "")
     name = link.name.lower()
@@ -302,7 +302,7 @@ def longest_unasked(state: SiteState, index: ArchiveIndex) -> SiteLink | None:
 
 
 def read_site_state(path: Path, site: Site) -> SiteState:
-    """What is remembered of ``site``; nothing at first, or where it was of another address or format."""
+    """What is remembered of ``site``; nothing at first, or where it was of another URL or format."""
     try:
         raw: dict[str, Any] = json.loads(path.read_text("utf-8"))
         if raw["format"] != _STATE_FORMAT or raw["site"] != site.address:
@@ -315,7 +315,7 @@ def read_site_state(path: Path, site: Site) -> SiteState:
             raw["polled_at"],
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-        # Only a cache of what the site said: without it, everything is asked for once more.
+        # Only a cache of what the site said: without it, everything is requested once more.
         return SiteState(site.address)
 
 

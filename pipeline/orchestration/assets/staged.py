@@ -25,7 +25,7 @@ releases = dg.DynamicPartitionsDefinition(name="releases")
     **shown.derived_from_sources(STAGED),
 )
 def staged(context: dg.AssetExecutionContext, run_context: dg.ResourceParam[RunContext]) -> Iterator[dg.Output[Made]]:
-    """Read the releases asked for; one that breaks the layout is refused, all that do are named at once."""
+    """Read the releases requested; one that breaks the layout is refused, all that do are named at once."""
     frames: dict[str, dict[str, pl.DataFrame]] = {
         n: {} for n in STAGED if dg.AssetKey(n) in context.selected_asset_keys
     }
@@ -42,7 +42,7 @@ def staged(context: dg.AssetExecutionContext, run_context: dg.ResourceParam[RunC
 
 
 def _about(read: ReleaseRead, zips: list[ArchivedZip]) -> dict[str, Any]:
-    """What the UI shows of a release: numbers, which it plots, codes by section, and where it came from."""
+    """What the UI shows of a release: numbers, which it plots, codes by section, and its origin."""
     current = read.records.filter(pl.col("revision") == pl.col("revision").max())
     codes = current.filter(kind="procedure")
     sections = codes.group_by(pl.col("code").str.slice(0, 1)).len().sort("code")
