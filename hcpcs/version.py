@@ -52,7 +52,11 @@ class Version:
         return {table: self.folder / name for table, name in self.manifest.content.tables.items()}
 
     def table(self, name: str, columns: list[str] | None = None) -> pyarrow.Table:
-        """A published table, sorted by its key; raises ``HcpcsError`` for a table that the version does not have."""
+        """A published table, sorted by its key; raises ``HcpcsError`` for a table that the version does not have.
+
+        >>> hcpcs.open().table("licenses", columns=["license_id"]).num_columns
+        1
+        """
         if name not in self.paths:
             raise HcpcsError(f"version {self.id} has no table {name!r}; it has {', '.join(sorted(self.paths))}")
         return read_parquet(self.paths[name], columns=columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -72,6 +73,15 @@ def test_installed_alone_it_answers_annotates_and_classifies(wheel: Path, sample
     ):
         done = hcpcs(*command, *outputs)
         assert (done.returncode, done.stderr) == (0, ""), (command, done.stderr)
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "sample").symlink_to(sample.outputs.folder)
+    (snippet,) = re.findall(
+        r"```python\n(import hcpcs\n.*?)```", (REPOSITORY / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    *statements, last, answer = snippet.rstrip().splitlines()
+    code = "\n".join([*statements, f"print({last})"])
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert (f"# {done.stdout}".rstrip(), done.stderr) == (answer, "")
     refused = hcpcs("refresh", *outputs)
     assert refused.returncode == 1 and "belongs to the pipeline" in refused.stderr
     sql = hcpcs("sql", "annotate", "--dialect", "duckdb")

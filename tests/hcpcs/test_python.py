@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import json
 import os
 import subprocess
@@ -20,7 +21,6 @@ from conftest import Version
 from engines import engines_python
 
 import hcpcs
-import hcpcs.version
 
 OPTIONS: dict[str, Any] = {"code": "hcpcs_code", "date": "claim_start_date", "modifiers": ["hcpcs_modifier_1"]}
 
@@ -69,18 +69,31 @@ def test_each_kind_of_frame_gets_the_columns_of_the_command_in_its_own_kind(
     assert rows_of(answer) == expected
 
 
+def pandas_2(folder: Path) -> Path:
+    """An interpreter with pandas 2.2, installed for one test."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python, uv = folder / "bin" / "python", Path(sys.executable).with_name("uv")
+    pins = ["--constraint", Path(hcpcs.__file__).parent.parent / "requirements.lock"]
+    packages = ["pandas==2.2.*", "click", "platformdirs", "pyarrow", "tabulate"]
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *pins, *packages], check=True)
+    return python
+
+
+@pytest.mark.parametrize("release", ["3.", pytest.param("2.2.", marks=pytest.mark.slow)])
 def test_pandas_frames_keep_their_index_and_get_the_same_columns(
-    claims: Path, expected: list[dict[str, Any]], sample: Version
+    release: str, claims: Path, expected: list[dict[str, Any]], sample: Version, tmp_path: Path
 ) -> None:
     program = (
         "import hcpcs, json, pandas, sys\n"
+        f"assert pandas.__version__.startswith({release!r}), pandas.__version__\n"
         "frame = pandas.read_parquet(sys.argv[1]).set_index(pandas.Index(range(5, 2080)))\n"
         f"out = hcpcs.open(outputs=sys.argv[2]).annotate(frame, **{OPTIONS!r})\n"
         "assert list(out.index) == list(range(5, 2080)) and type(out) is pandas.DataFrame\n"
         "print(out.astype(object).to_json(orient='records'))\n"
     )
     repository = Path(hcpcs.__file__).parent.parent
-    command = [engines_python("pandas", "pyarrow"), "-c", program, claims, sample.outputs.folder]
+    python = pandas_2(tmp_path / "env") if release == "2.2." else engines_python("pandas", "pyarrow")
+    command = [python, "-c", program, claims, sample.outputs.folder]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(repository)}
     )
@@ -109,11 +122,26 @@ def test_the_library_answers_without_the_pipelines_packages(sample: Version) -> 
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
-@pytest.mark.parametrize("module", [hcpcs, hcpcs.version], ids=["open", "Version"])
-def test_the_examples_of_the_docstrings_run(module: Any, sample: Version, monkeypatch: pytest.MonkeyPatch) -> None:
+def with_examples() -> list[str]:
+    """The library's modules that have an example."""
+    package = Path(hcpcs.__file__).parent
+    paths = [p for p in sorted(package.rglob("*.py")) if ">>> " in p.read_text("utf-8")]
+    names = [".".join(p.relative_to(package.parent).with_suffix("").parts) for p in paths]
+    return [name.removesuffix(".__init__") for name in names]
+
+
+@pytest.mark.parametrize("module", with_examples())
+def test_the_examples_of_the_docstrings_run(module: str, sample: Version, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HCPCS_OUTPUTS", str(sample.outputs.folder))
-    done = doctest.testmod(module, extraglobs={"hcpcs": hcpcs, "pyarrow": pa})
+    done = doctest.testmod(importlib.import_module(module), extraglobs={"hcpcs": hcpcs, "pyarrow": pa})
     assert done.attempted and not done.failed
+
+
+@pytest.mark.parametrize("name", [n for n in vars(hcpcs.Version) if n.islower() and n[0] != "_"])
+def test_every_method_that_answers_has_an_example(name: str) -> None:
+    member = getattr(hcpcs.Version, name)
+    if callable(member):
+        assert ">>> " in (member.__doc__ or "")
 
 
 def test_what_cannot_be_used_is_one_error(sample: Version, tmp_path: Path) -> None:
