@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 from conftest import missing
+from servers import s3_server
 from small_version import SPANS, write_version
 
 from hcpcs.annotate.engine import annotate
@@ -83,13 +85,36 @@ def test_spark_neither_shuffles_nor_runs_python(spark: Any, tmp_path: Path) -> N
 
     version = write_version(tmp_path / "version", SPANS)
     pq.write_table(claims(), tmp_path / "c.parquet")
-    frame = annotate_on_spark(
-        spark.read.parquet(str(tmp_path / "c.parquet")), version=version, code="hcpcs_code", date="day"
-    )
+    given = spark.read.parquet(str(tmp_path / "c.parquet"))
+    frame = annotate_on_spark(given, version=version, code="hcpcs_code", date="day", modifiers=["mod"])
     plan = frame._jdf.queryExecution().executedPlan().toString()
-    assert "BroadcastHashJoin" in plan
-    for costly in ("Exchange hashpartitioning", "SortMergeJoin", "CartesianProduct", "Python"):
+    # One join for the code and one for each column of modifiers, each with a table that is sent to every executor.
+    assert plan.count("BroadcastHashJoin") == plan.count("BroadcastExchange") == 2
+    for costly in (
+        "Exchange hashpartitioning",
+        "SortMergeJoin",
+        "ShuffledHashJoin",
+        "Cartesian",
+        "NestedLoop",
+        "Python",
+    ):
         assert costly not in plan
+    # In the order in which the claims were read: nothing was moved.
+    assert [row.line for row in frame.select("line").collect()] == [row.line for row in given.select("line").collect()]
+
+
+def test_spark_reads_a_version_in_object_storage(spark: Any, tmp_path: Path) -> None:
+    from hcpcs.spark import annotate as annotate_on_spark
+
+    version = write_version(tmp_path / "version", SPANS)
+    with s3_server() as server:
+        place = f"{server.bucket}/2025.10.7"
+        bucket, path = pyarrow.fs.FileSystem.from_uri(place)
+        pyarrow.fs.copy_files(str(version), path, destination_filesystem=bucket)
+        frame = spark.createDataFrame([("J1100", dt.date(2020, 1, 1))], "hcpcs_code string, day date")
+        names = {"code": "hcpcs_code", "date": "day"}
+        of_bucket, of_folder = (annotate_on_spark(frame, version=v, **names).collect() for v in (place, version))
+    assert of_bucket == of_folder and of_bucket[0].code_status_on_date == "valid"
 
 
 def test_a_date_as_text_is_refused_on_spark(spark: Any, tmp_path: Path) -> None:
