@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -44,6 +45,14 @@ _SCHEMA = pa.schema(
         "caution": pa.string(),
     }
 )
+
+
+def text_of_list(path: Path) -> str:
+    """The text of a list's file, of standard input for ``-``; raises ``HcpcsError`` for what is not UTF-8."""
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HcpcsError(f"{path} is not UTF-8 text ({error}); save the column of codes as CSV") from None
 
 
 def codes_of_list(path: Path, text: str, column: str | None = None) -> list[str]:

@@ -34,6 +34,8 @@ _SPAN = [
     "redistribution",
 ]
 
+#: Classes of change by which a code ends.
+_ENDS = ("discontinued", "purged", "vanished")
 _ANSWER = [
     *("kind", "code_shape", "first_code", "last_code", "is_interval", "status", "episode", "span_number"),
     *("code_system", "undated_section_id", "steward", "license_id"),
@@ -332,16 +334,43 @@ def history_of(folder: Path, code: str) -> dict[str, Any]:
     return {"code": wanted, "kind": spans[0]["kind"], "meanings": meanings}
 
 
-def changes_of(folder: Path, release_id: str, *, disagreeing: bool = False) -> Rows:
-    """A release's changes; ``disagreeing``: only those where CMS's action code disagrees.
+def changes_of(
+    folder: Path,
+    release: str,
+    *,
+    disagreeing: bool = False,
+    codes: Iterable[str] | None = None,
+    change: Iterable[str] = (),
+) -> Rows:
+    """A release's changes, of these codes and classes if any are given; the release is named as for ``require_loaded``.
 
-    Raises ``HcpcsError`` for a release that is not loaded.
+    ``disagreeing``: only those where CMS's action code disagrees. Each row also has the code's ``description`` and, for
+    a code that ended, what it is ``replaced_by``. Raises ``HcpcsError`` for a release that is not loaded, and for a
+    class of changes that there is not.
     """
-    release_id = require_loaded(folder, release_id)
-    where: list[tuple[str, str, Any]] = [("release_id", "=", release_id)]
+    where: list[tuple[str, str, Any]] = [("release_id", "=", require_loaded(folder, release))]
     if disagreeing:
         where.append(("agrees_with_cms", "=", False))
-    return read_rows(folder, "hcpcs_changes", where)
+    if codes is not None:
+        where.append(("code", "in", pyarrow.array(sorted(codes), pyarrow.string())))
+    if classes := set(change):
+        there = set(read_table(folder, "hcpcs_changes", columns=["change"])["change"].unique().to_pylist())
+        if unknown := sorted(classes - there):
+            raise HcpcsError(f"there are no changes {', '.join(unknown)}; there are: {', '.join(sorted(there))}")
+        where.append(("change", "in", sorted(classes)))
+    rows = read_rows(folder, "hcpcs_changes", where)
+    keys = ["code", "episode", "long_description", "short_description", "replaced_by"]
+    changed = [("code", "in", pyarrow.array(sorted({r["code"] for r in rows}), pyarrow.string()))]
+    states = {
+        (r["code"], r["episode"]): r
+        for table in ("hcpcs_codes", "hcpcs_modifiers")
+        for r in read_rows(folder, table, changed, columns=keys)
+    }
+    for row in rows:
+        state = states.get((row["code"], row["episode"]), {})
+        row["description"] = state.get("long_description") or state.get("short_description")
+        row["replaced_by"] = state.get("replaced_by") if row["change"] in _ENDS else None
+    return rows
 
 
 def require_loaded(folder: Path, named: str) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hcpcs.cli.console import json_option, outputs_option, print_json, print_table, version_of, version_option
+from hcpcs.cli.console import (
+    json_option,
+    outputs_option,
+    print_csv,
+    print_json,
+    print_table,
+    version_of,
+    version_option,
+)
 from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
 
@@ -52,28 +57,20 @@ def check_command(
     \b
     Example: hcpcs check codes.txt --on 2025-01-01 --since 2023-01 --fail-on ended,reused
     """
-    from hcpcs.check import CHANGES, STATUSES, check_codes, codes_of_list, failing
+    from hcpcs.check import CHANGES, STATUSES, check_codes, codes_of_list, failing, text_of_list
 
     causes = fail_on.split(",") if fail_on else []
     if wrong := sorted(set(causes) - {*STATUSES, *CHANGES}):
         raise click.UsageError(f"--fail-on: {', '.join(wrong)} is none of {', '.join((*STATUSES, *CHANGES))}")
     if as_json + as_csv + markdown > 1:
         raise click.UsageError("choose one of --json, --csv and --markdown")
-    try:
-        text = sys.stdin.read() if str(list_file) == "-" else list_file.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise HcpcsError(f"{list_file} is not UTF-8 text ({error}); save the column of codes as CSV") from None
-    codes = codes_of_list(list_file, text, column)
+    codes = codes_of_list(list_file, text_of_list(list_file), column)
     on = day.date() if day else date.today()
     rows = check_codes(version_of(outputs, version), codes, day=on, since=since)
     if as_json:
         print_json(rows)
     elif as_csv:
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(rows[0])
-        writer.writerows([" ".join(v) if isinstance(v, list) else v for v in r.values()] for r in rows)
-        click.echo(out.getvalue(), nl=False)
+        print_csv(rows)
     else:
         _print(rows, markdown=markdown)
     if found := failing(rows, causes):

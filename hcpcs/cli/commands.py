@@ -48,7 +48,8 @@ COMMANDS = {
         "Add to claims what each code meant on its date of service; without OUT, only summarize.",
     ),
     "changes": CommandSpec(
-        "hcpcs.cli.query:changes_command", "List what a release changed against the loaded release before it."
+        "hcpcs.cli.query:changes_command",
+        "List what a release, or the latest, changed against the loaded release before it.",
     ),
     "check": CommandSpec(
         "hcpcs.cli.check:check_command",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import sys
@@ -17,9 +18,9 @@ from hcpcs.manifest import OPEN, RESTRICTED
 from hcpcs.paths import Outputs, default_outputs, is_clone
 
 _WIDEST_VALUE = 300
-#: Columns no wider than this are not wrapped.
-_NARROW = 24
-_WIDTH_WITHOUT_TERMINAL = 180
+#: No column is wrapped to less than this.
+_NARROWEST = 8
+_WIDTH_WITHOUT_TERMINAL = 80
 
 
 def outputs_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,19 +112,28 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False, default=lambda v: v.isoformat()))
 
 
+def print_csv(rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows as CSV with a header; lists joined by blanks."""
+    if rows:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(rows[0])
+        writer.writerows([" ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows)
+
+
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table that fits the terminal: wide columns are wrapped, the longest values cut."""
+    """Print a table that fits the terminal, or 80 columns: the widest columns are wrapped, the longest values cut."""
     from tabulate import tabulate
 
     cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max((len(row[i]) for row in cells), default=0) for i in range(len(headings))]
-    room = shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns - 2 * len(headings)
-    narrow = [w for w in widths if w <= _NARROW]
-    wide = len(widths) - len(narrow)
-    share = max(_NARROW, (room - sum(narrow)) // wide) if wide else None
-    caps = [share if w > _NARROW else None for w in widths]
+    widths = [max(len(text) for text in (heading, *(row[i] for row in cells))) for i, heading in enumerate(headings)]
+    room = shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns - 2 * (len(headings) - 1)
+    cap = max(widths)
+    while cap > _NARROWEST and sum(min(width, cap) for width in widths) > room:
+        cap -= 1
+    caps = [cap if width > cap else None for width in widths]
+    wrap = caps if cells else None
     click.echo(
-        tabulate(cells, headings, tablefmt="simple", disable_numparse=True, maxcolwidths=caps if cells else None)
+        tabulate(cells, headings, tablefmt="simple", disable_numparse=True, maxcolwidths=wrap, maxheadercolwidths=wrap)
     )
 
 

@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from hcpcs.cli.console import json_option, outputs_option, print_json, print_table, version_of, version_option
+from hcpcs.cli.console import (
+    json_option,
+    outputs_option,
+    print_csv,
+    print_json,
+    print_table,
+    version_of,
+    version_option,
+)
 from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
 
@@ -27,6 +35,7 @@ def findings_command(
     \b
     Example: hcpcs findings 2012-01
     """
+    from hcpcs.lookup import require_loaded
     from hcpcs.version import refused_findings
     from hcpcs.version_files import NothingPublished, read_rows
 
@@ -42,9 +51,8 @@ def findings_command(
     try:
         folder = version_of(outputs, version)
         rows += read_rows(folder, "hcpcs_findings", where)
-        loaded = {r["release_id"] for r in read_rows(folder, "hcpcs_releases", columns=["release_id"])}
-        if release is not None and not rows and release not in loaded:
-            raise HcpcsError(f"release {release} is not loaded; `hcpcs releases` lists those that are")
+        if release is not None and not rows:
+            require_loaded(folder, release)
     except NothingPublished:
         if not rows:
             raise
@@ -55,18 +63,14 @@ def findings_command(
         click.echo("no findings" + (f" of {release}" if release else ""))
         return
     print_table(
-        ["release", "severity", "finding", "where", "code", "field", "raw value", "what", "done", "times"],
+        ["release", "severity", "finding", "where", "what", "times"],
         [
             [
                 r["release_id"],
                 r["severity"],
-                r["finding"],
-                " ".join(str(x) for x in (r["member"], r["line"]) if x is not None),
-                r["code"],
-                r["field"],
-                r["raw_value"],
-                r["message"],
-                r["action"],
+                r["finding"].replace("_", " "),
+                " ".join(str(x) for x in (r["member"], r["line"], r["code"], r["field"]) if x is not None),
+                f"{r['message']} [{r['raw_value']}]" if r["raw_value"] else r["message"],
                 r["occurrences"],
             ]
             for r in rows
@@ -305,42 +309,88 @@ def _successor(target: dict[str, Any]) -> str:
 @click.command("changes")
 @click.argument("release")
 @click.option("--disagreeing", is_flag=True, help="Only where CMS's action code disagrees.")
+@click.option(
+    "--codes",
+    "list_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True),
+    metavar="LIST",
+    help="Only codes of this list, a file as for `hcpcs check`.",
+)
+@click.option("--change", multiple=True, metavar="CLASS", help="Only this class, such as added; may be repeated.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @version_option
 @json_option
 @outputs_option
-def changes_command(outputs: Outputs, release: str, disagreeing: bool, version: str | None, as_json: bool) -> None:
-    """List what a release changed against the loaded release before it.
+def changes_command(
+    outputs: Outputs,
+    release: str,
+    disagreeing: bool,
+    list_file: Path | None,
+    change: tuple[str, ...],
+    as_csv: bool,
+    version: str | None,
+    as_json: bool,
+) -> None:
+    """List what a release, or the latest, changed against the loaded release before it.
 
     \b
-    Example: hcpcs changes 2017-01 --disagreeing
+    Example: hcpcs changes latest --change added --change discontinued
     """
-    from hcpcs.lookup import changes_of, quoted
+    from hcpcs.annotate.parsing import read_code
+    from hcpcs.check import codes_of_list, text_of_list
+    from hcpcs.lookup import changes_of
 
-    rows = changes_of(version_of(outputs, version), release, disagreeing=disagreeing)
+    if as_json and as_csv:
+        raise click.UsageError("choose one of --json and --csv")
+    listed = None
+    if list_file is not None:
+        codes = codes_of_list(list_file, text_of_list(list_file))
+        listed = {read.code for read in map(read_code, codes) if read.code}
+    rows = changes_of(version_of(outputs, version), release, disagreeing=disagreeing, codes=listed, change=change)
     if as_json:
         print_json(rows)
-        return
-    if not rows:
-        click.echo(f"no changes of {release}" + (" with which CMS's action codes disagree" if disagreeing else ""))
-        return
-    print_table(
-        ["against", "code", "change", "field", "old", "new", "CMS", "agrees"],
-        [
+    elif as_csv:
+        print_csv(rows)
+    elif not rows:
+        what = " of these codes or classes" if list_file or change else ""
+        click.echo(
+            f"no changes of {release}{what}" + (" with which CMS's action codes disagree" if disagreeing else "")
+        )
+    else:
+        _print_changes(rows)
+
+
+def _print_changes(rows: list[dict[str, Any]]) -> None:
+    from hcpcs.lookup import quoted
+
+    for release_id, revision in dict.fromkeys((r["previous_release_id"], r["previous_revision"]) for r in rows):
+        some = [r for r in rows if (r["previous_release_id"], r["previous_revision"]) == (release_id, revision)]
+        against = f"revision {revision}" if release_id == some[0]["release_id"] else release_id
+        click.echo(f"{some[0]['release_id']} against {against}:")
+        print_table(
+            ["code", "change", "old", "new", "CMS"],
             [
-                r["previous_release_id"]
-                if r["previous_release_id"] != release
-                else f"revision {r['previous_revision']}",
-                r["code"],
-                r["change"],
-                "" if r["field"] == "record" else r["field"],
-                "" if r["old"] is None else quoted(r["old"]),
-                "" if r["new"] is None else quoted(r["new"]),
-                r["cms_action_code"],
-                {True: "yes", False: "no"}.get(r["agrees_with_cms"], ""),
-            ]
-            for r in rows
-        ],
-    )
+                [
+                    r["code"],
+                    r["change"].replace("_", " ") + ("" if r["field"] == "record" else f" {r['field']}"),
+                    "" if r["old"] is None else quoted(r["old"]),
+                    _new_value(r),
+                    (r["cms_action_code"] or "") + (" disagrees" if r["agrees_with_cms"] is False else ""),
+                ]
+                for r in some
+            ],
+        )
+
+
+def _new_value(change: dict[str, Any]) -> str:
+    """The new value of a change; of an added code its description, of an ended one also what replaced it."""
+    from hcpcs.lookup import quoted
+
+    new = "" if change["new"] is None else quoted(change["new"])
+    if change["change"] == "added":
+        return change["description"] or new
+    replaced = ", ".join(change["replaced_by"] or ())
+    return f"{new} replaced by {replaced}".strip() if replaced else new
 
 
 def _meaning(span: dict[str, Any]) -> str:

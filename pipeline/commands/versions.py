@@ -141,9 +141,10 @@ def rebuild_command(
 @click.argument("before")
 @click.argument("after", required=False)
 @click.option("--markdown", is_flag=True, help="Print Markdown, without values, as in CHANGES.md.")
+@click.option("--all", "every", is_flag=True, help="Also codes of which only the case or spacing of texts differs.")
 @json_option
 @outputs_option
-def diff_command(outputs: Outputs, before: str, after: str | None, markdown: bool, as_json: bool) -> None:
+def diff_command(outputs: Outputs, before: str, after: str | None, markdown: bool, every: bool, as_json: bool) -> None:
     """List what differs between two versions; by default BEFORE and the latest.
 
     \b

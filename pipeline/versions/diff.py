@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,11 @@ class CodeChange:
     is_of_cms: bool
     fields: dict[str, tuple[Any, Any]]
 
+    @property
+    def is_format_only(self) -> bool:
+        """Whether all that differs is the case or the spacing of texts."""
+        return bool(self.fields) and all(_unformatted(old) == _unformatted(new) for old, new in self.fields.values())
+
 
 @dataclass(frozen=True, slots=True)
 class VersionDiff:
@@ -78,6 +83,13 @@ class VersionDiff:
     releases_gone: tuple[str, ...]
     tables: tuple[TableDiff, ...]
     codes: tuple[CodeChange, ...]
+    #: How many codes ``without_format_changes`` left out.
+    format_only: int = 0
+
+    def without_format_changes(self) -> VersionDiff:
+        """The diff without the codes of which only the case or the spacing of texts differs."""
+        codes = tuple(c for c in self.codes if not c.is_format_only)
+        return replace(self, codes=codes, format_only=len(self.codes) - len(codes))
 
     @property
     def is_same(self) -> bool:
@@ -134,6 +146,8 @@ class VersionDiff:
             which = f"{c.kind} {c.code}" + (f" (episode {c.episode})" if c.episode > 1 else "")
             lines.append(f"{which} {c.change}")
             lines += [f"  {field}: {_shown(old)} → {_shown(new)}" for field, (old, new) in c.fields.items()]
+        if self.format_only:
+            lines.append(f"codes that differ in case or spacing alone: {self.format_only:,}; --all lists them")
         return "\n".join(lines)
 
     def as_markdown(self) -> str:
@@ -350,6 +364,10 @@ def _listed(changes: Sequence[CodeChange]) -> Iterator[str]:
         yield f"- {which}" + (f": {', '.join(change.fields)}" if change.fields else "")
     if len(changes) > _MOST_LISTED:
         yield f"- and {len(changes) - _MOST_LISTED:,} more; `hcpcs diff` lists all"
+
+
+def _unformatted(value: Any) -> Any:
+    return "".join(value.split()).casefold() if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> Any:

@@ -101,6 +101,26 @@ def test_a_code_that_only_stands_in_one_more_release_is_no_changed_code(successo
     assert table.changed == table.rows_after
 
 
+def test_what_differs_in_case_or_spacing_alone_is_counted_and_listed_on_request(
+    successor: Callable[..., Any], hcpcs: Callable[..., Any]
+) -> None:
+    def change(codes: pl.DataFrame) -> pl.DataFrame:
+        text, row = pl.col("short_description"), pl.int_range(pl.len())
+        spaced = pl.when(row == 0).then(text.str.to_uppercase().str.replace(" ", "  ")).otherwise(text)
+        return codes.with_columns(short_description=pl.when(row == 1).then(pl.lit("Other words")).otherwise(spaced))
+
+    before, after = successor(hcpcs_codes=change)
+    codes = pl.read_parquet(before / "open/hcpcs_codes.parquet")["code"].to_list()
+    outputs = ("--outputs", before.parent.parent)
+    usual, every = (hcpcs("diff", before, after, *more, *outputs) for more in ((), ("--all",)))
+    assert (usual.status, usual.err, every.status) == (0, "", 0)
+    assert f"procedure {codes[1]} changed" in usual.out and f"procedure {codes[0]} changed" not in usual.out
+    assert "codes that differ in case or spacing alone: 1; --all lists them" in usual.out
+    assert f"procedure {codes[0]} changed" in every.out and "--all" not in every.out
+    listed = [json.loads(hcpcs("diff", before, after, "--json", *more, *outputs).out) for more in ((), ("--all",))]
+    assert [len(diff["codes"]) for diff in listed] == [1, 2]
+
+
 def test_the_other_way_round_tells_the_opposite(successor: Callable[..., Any]) -> None:
     before, after = successor(hcpcs_modifiers=lambda f: f.slice(1))
     there, back = diff(before, after), diff(after, before)
