@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
-from conftest import missing
+from conftest import REPOSITORY, missing
 from servers import s3_server
 from small_version import SPANS, write_version
 
@@ -115,6 +119,46 @@ def test_spark_reads_a_version_in_object_storage(spark: Any, tmp_path: Path) -> 
         names = {"code": "hcpcs_code", "date": "day"}
         of_bucket, of_folder = (annotate_on_spark(frame, version=v, **names).collect() for v in (place, version))
     assert of_bucket == of_folder and of_bucket[0].code_status_on_date == "valid"
+
+
+_TWO_WORKERS = """
+import datetime, json, sys
+from pyspark.sql import SparkSession
+from hcpcs.spark import annotate
+
+builder = SparkSession.builder.master("local-cluster[2,1,600]").config("spark.executor.memory", "600m")
+builder = builder.config("spark.ui.enabled", "false").config("spark.sql.session.timeZone", "UTC")
+builder = builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
+spark = builder.getOrCreate()
+claims = spark.read.parquet(sys.argv[1]).repartition(4)
+frame = annotate(claims, version=sys.argv[2], code="hcpcs_code", date="day", modifiers=["mod"])
+rows = [row.asDict() for row in frame.orderBy("line").collect()]
+workers = spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
+print(json.dumps({"rows": rows, "workers": workers}, default=datetime.date.isoformat))
+spark.stop()
+"""
+
+
+@pytest.mark.slow
+def test_two_workers_give_what_the_local_engine_gives(spark: Any, tmp_path: Path) -> None:
+    import pyspark
+
+    version = write_version(tmp_path / "version", SPANS)
+    pq.write_table(claims(), tmp_path / "c.parquet")
+    names = {"code": "hcpcs_code", "date": "day", "modifiers": ["mod"]}
+    annotate(tmp_path / "c.parquet", tmp_path / "out.parquet", version=version, **names)
+    environment = os.environ | {
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        "PYTHONPATH": str(REPOSITORY),
+        "PYSPARK_PYTHON": sys.executable,
+    }
+    command = [sys.executable, "-c", _TWO_WORKERS, str(tmp_path / "c.parquet"), str(version)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer = json.loads(done.stdout.splitlines()[-1])
+    expected = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert answer["rows"] == json.loads(json.dumps(expected, default=dt.date.isoformat))
+    assert answer["workers"] == 2
 
 
 def test_a_date_as_text_is_refused_on_spark(spark: Any, tmp_path: Path) -> None:
