@@ -125,15 +125,16 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     from tabulate import tabulate
 
     cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(text) for text in (heading, *(row[i] for row in cells))) for i, heading in enumerate(headings)]
+    # tabulate gives a heading two blanks more, and does not wrap it here.
+    least = [max(_NARROWEST, len(heading) + 2) for heading in headings]
+    widths = [max(len(heading) + 2, *(len(row[i]) for row in cells), 0) for i, heading in enumerate(headings)]
     room = shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns - 2 * (len(headings) - 1)
     cap = max(widths)
-    while cap > _NARROWEST and sum(min(width, cap) for width in widths) > room:
+    while cap > _NARROWEST and sum(min(w, max(cap, n)) for w, n in zip(widths, least, strict=True)) > room:
         cap -= 1
-    caps = [cap if width > cap else None for width in widths]
-    wrap = caps if cells else None
+    caps = [max(cap, n) if w > max(cap, n) else None for w, n in zip(widths, least, strict=True)]
     click.echo(
-        tabulate(cells, headings, tablefmt="simple", disable_numparse=True, maxcolwidths=wrap, maxheadercolwidths=wrap)
+        tabulate(cells, headings, tablefmt="simple", disable_numparse=True, maxcolwidths=caps if cells else None)
     )
 
 

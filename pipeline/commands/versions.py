@@ -153,6 +153,8 @@ def diff_command(outputs: Outputs, before: str, after: str | None, markdown: boo
     from pipeline.versions.diff import diff
 
     found = diff(version_of(outputs, before, None), version_of(outputs, after, None))
+    if not every:
+        found = found.without_format_changes()
     if as_json:
         print_json(found.as_json())
     else:

@@ -70,6 +70,8 @@ FAILING = {
     ("findings",): (["--outputs", "{tmp}/o"], "no version yet"),
     ("lookup",): (["J9998", "--outputs", "{outputs}"], "J9998"),
     ("check",): (["{file}", "--outputs", "{tmp}/o"], "no version yet"),
+    ("sql", "ddl"): (["--outputs", "{tmp}/o"], "no version yet"),
+    ("sql", "views"): (["--dialect", "postgres", "--version-folder", "{tmp}"], "load the version's tables"),
     ("systems",): (["--outputs", "{tmp}/o"], "no version yet"),
     ("sections",): (["--outputs", "{tmp}/o"], "no version yet"),
     ("classify",): (["99213", "--outputs", "{tmp}/o"], "no version yet"),
