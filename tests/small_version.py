@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
+from hcpcs.manifest import OPEN, SCHEMA_VERSION, Build, Content, Manifest
 from pipeline.transforms.published_tables import code_validity
 from sources.curated.license_policy import load_license_policy
 from sources.curated.tables import load_code_sections, load_code_systems
@@ -64,5 +64,7 @@ def write_version(folder: Path, spans: Sequence[Span]) -> Path:
     }
     for name, frame in tables.items():
         frame.write_parquet(folder / "open" / f"{name}.parquet")
-    (folder / "manifest.json").write_text(json.dumps({"build": {"version": "2025.10.7"}}), "utf-8")
+    content = Content(SCHEMA_VERSION, OPEN, True, "2025-10", (), {}, {}, {}, {})
+    build = Build("2025.10.7", None, "2025-10-01T00:00:00+00:00", "0", None, "3.11", {})
+    (folder / "manifest.json").write_bytes(Manifest(content, build).to_json())
     return folder
