@@ -5,6 +5,7 @@ A test holds the committed pages against what this module gives.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from hcpcs.cli.main import cli
 from hcpcs.errors import present
 from schemas.registry import contracts
 
-_DOCS = Path(__file__).resolve().parent.parent / "docs"
+_ROOT = Path(__file__).resolve().parent.parent
+_DOCS = _ROOT / "docs"
 _MADE = "<!-- made by `python -m pipeline.reference` -->"
 
 
@@ -41,6 +43,35 @@ def tables_page() -> str:
     return "\n".join(parts)
 
 
+def dbt_sources() -> str:
+    """Every published table as a source of the dbt package, with its key as a test."""
+    lines = [
+        "# made by `python -m pipeline.reference`",
+        "version: 2",
+        "sources:",
+        "  - name: hcpcs",
+        "    description: The published tables of hcpcs, one version.",
+        "    schema: \"{{ var('hcpcs_schema') }}\"",
+        "    config:",
+        "      meta:",
+        "        external_location: \"{{ var('hcpcs_version') }}/open/{name}.parquet\"",
+        "    tables:",
+    ]
+    for name, table in contracts().items():
+        lines += [f"      - name: {name}", f"        description: {json.dumps(table.description)}"]
+        if table.key:
+            lines += [
+                "        data_tests:",
+                "          - hcpcs_unique_key:",
+                "              arguments:",
+                f"                columns: {json.dumps(table.key)}",
+            ]
+        lines.append("        columns:")
+        for column in table.columns:
+            lines += [f"          - name: {column.name}", f"            description: {json.dumps(column.description)}"]
+    return "\n".join(lines) + "\n"
+
+
 def _commands(group: click.Group, context: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
     for name in sorted(group.list_commands(context)):
         command = present(group.get_command(context, name))
@@ -56,9 +87,10 @@ def _cell(text: str) -> str:
 
 
 def main() -> None:
-    """Write both pages into ``docs/``."""
+    """Write both pages into ``docs/``, and the sources of the dbt package."""
     (_DOCS / "commands.md").write_text(commands_page(), "utf-8")
     (_DOCS / "tables.md").write_text(tables_page(), "utf-8")
+    (_ROOT / "dbt" / "models" / "hcpcs_sources.yml").write_text(dbt_sources(), "utf-8")
 
 
 if __name__ == "__main__":
