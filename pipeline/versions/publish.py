@@ -28,6 +28,7 @@ from pipeline.transforms.license_flags import masked
 from pipeline.versions.dcat import write_dcat
 from pipeline.versions.descriptors import write_descriptors
 from pipeline.versions.diff import write_changes
+from pipeline.versions.feeds import write_feeds
 from pipeline.versions.license_gate import check_version, withheld_texts
 from pipeline.versions.parquet import logical_sha256, write_published_table
 from pipeline.versions.prune import link_unchanged
@@ -122,7 +123,8 @@ def publish(
             return PublishResult(previous, outputs.version(previous), False, _rows(facts))
         version = _next_version(outputs, content.newest_release)
         before = outputs.version(previous) if previous else None
-        manifest = Manifest(content, _build(version, previous, write_changes(partial, content, version, before)))
+        beside = write_changes(partial, content, version, before) | write_feeds(partial, content)
+        manifest = Manifest(content, _build(version, previous, beside))
         write_atomically(partial / NAME, manifest.to_json())
         if before is not None:
             link_unchanged(partial, before, content.files)

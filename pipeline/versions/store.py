@@ -18,6 +18,9 @@ from hcpcs.paths import Outputs
 from hcpcs.version import latest_version, refused_findings
 from hcpcs.version_files import VERSION_ID, FileDamaged, LatestPointer
 
+#: The feeds that a version carries, of which a copy lies beside ``latest``.
+FEEDS = ("changes.json", "changes.atom.xml")
+
 
 def all_versions(outputs: Outputs) -> list[str]:
     """Ids of the versions kept, oldest first, compared as numbers."""
@@ -53,9 +56,10 @@ def is_intact(folder: Path) -> bool:
 
 
 def set_latest(outputs: Outputs, version: str) -> None:
-    """Make ``version`` the newest: first the file, which is the truth, then the symlink."""
+    """Make ``version`` the newest: first the file, which is the truth, then the symlink and the feeds."""
     write_atomically(outputs.latest, LatestPointer(version).to_json())
     mend_latest_link(outputs)
+    mend_feeds(outputs)
 
 
 def mend_small_files(outputs: Outputs) -> None:
@@ -77,6 +81,18 @@ def mend_small_files(outputs: Outputs) -> None:
             return
         set_latest(outputs, whole[-1])
     mend_latest_link(outputs)
+    mend_feeds(outputs)
+
+
+def mend_feeds(outputs: Outputs) -> None:
+    """Let the feeds beside ``latest`` be those of the newest version; one that carries none has none there."""
+    version = latest_version(outputs)
+    for name in FEEDS if version is not None else ():
+        source, copy = outputs.version(str(version)) / name, outputs.folder / name
+        if not source.is_file():
+            copy.unlink(missing_ok=True)
+        elif not copy.is_file() or copy.read_bytes() != source.read_bytes():
+            write_atomically(copy, source.read_bytes())
 
 
 def mend_latest_link(outputs: Outputs) -> None:

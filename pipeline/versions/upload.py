@@ -22,7 +22,7 @@ from typing import Any
 from hcpcs.manifest import NAME, Manifest, ManifestDamaged, VersionFile, json_bytes
 from pipeline.versions.object_store import ObjectStore, TargetRefused
 from pipeline.versions.published_target import LATEST, parsed_json
-from pipeline.versions.store import version_key
+from pipeline.versions.store import FEEDS, version_key
 from pipeline.versions.verify import verify
 from sources.errors import SourceError
 
@@ -168,11 +168,14 @@ def _earlier_files(store: ObjectStore, pointer: dict[str, Any] | None) -> dict[s
 def _put_latest(store: ObjectStore, base: str, data: bytes) -> None:
     """Let ``latest/`` be the version at ``base``, whose manifest is ``data``: by a link, else file by file.
 
-    Its manifest goes first and comes back last: where it lies, the files beside it are its own.
+    Its manifest goes first and comes back last: where it lies, the files beside it are its own. The version's feeds
+    lie beside ``latest/`` too.
     """
+    names = Manifest.from_json(data, f"{store.target}/{base}").files
+    for feed in (name for name in FEEDS if name in names and not _is_whole(store, name, names[name])):
+        store.copy(f"{base}/{feed}", feed)
     if store.link(LATEST_FOLDER, base):
         return
-    names = Manifest.from_json(data, f"{store.target}/{base}").files
     if store.read(f"{LATEST_FOLDER}/{NAME}") == data and all(
         _is_whole(store, f"{LATEST_FOLDER}/{name}", entry) for name, entry in names.items()
     ):
