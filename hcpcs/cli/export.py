@@ -91,5 +91,5 @@ def export_command(
         if as_json:
             print_json({"format": form.name, "version": source.id, "path": str(destination), "written": written})
         else:
-            what = "tables" if form.name in ("csv", "duckdb") else "files"
+            what = "files" if form.is_folder else "tables"
             click.echo(f"wrote {len(written)} {what} of version {source.id} to {shown(destination.resolve())}")

@@ -20,7 +20,7 @@ from schemas.registry import contracts
 @pytest.fixture(scope="module")
 def database(sample: Version, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("export") / "hcpcs.duckdb"
-    assert set(write(sample.folder, "duckdb", file)) == {*contracts(), "version_manifest"}
+    assert set(write(sample.folder, "duckdb", file)) == {*contracts(), "version_manifest", "license_notice"}
     return file
 
 
@@ -62,7 +62,9 @@ def test_as_of_gives_the_span_that_holds_on_a_day_and_no_code_twice(sample: Vers
 
 
 def test_csv_tells_null_from_empty_and_lists_as_json(sample: Version, tmp_path: Path) -> None:
-    assert write(sample.folder, "csv", tmp_path / "csv") == sorted(contracts())
+    written = write(sample.folder, "csv", tmp_path / "csv")
+    assert [name for name in written if name.endswith(".csv")] == [f"{table}.csv" for table in sorted(contracts())]
+    assert sorted(written) == sorted(files_of(tmp_path / "csv"))
     with (tmp_path / "csv" / "hcpcs_codes.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     stored = sample.open("hcpcs_codes")
@@ -80,12 +82,12 @@ def test_nothing_is_overwritten_unless_asked(sample: Version, tmp_path: Path) ->
     write(sample.folder, "duckdb", file, overwrite=True)
     assert file.stat().st_size > 1000
     write(sample.folder, "csv", tmp_path / "csv")
-    before = {p.name: p.read_bytes() for p in (tmp_path / "csv").iterdir()}
+    before = files_of(tmp_path / "csv")
     with pytest.raises(ExportExists, match="--overwrite replaces it"):
         write(sample.folder, "csv", tmp_path / "csv")
     (tmp_path / "csv" / "old.csv").write_text("of another version")
     write(sample.folder, "csv", tmp_path / "csv", overwrite=True)
-    assert {p.name: p.read_bytes() for p in (tmp_path / "csv").iterdir()} == before
+    assert files_of(tmp_path / "csv") == before
     with pytest.raises(ExportExists, match="is a folder"):
         write(sample.folder, "duckdb", tmp_path / "csv", overwrite=True)
     with pytest.raises(HcpcsError, match="is not a version"):
@@ -106,6 +108,10 @@ def test_an_export_that_fails_or_is_refused_leaves_what_was_there(sample: Versio
         export(PublishedVersion(sample.folder), formats()["csv"], target, overwrite=True, check=refuse)
     assert sorted(p.name for p in target.iterdir()) == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["csv"]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def write(folder: Path, form: str, target: Path, **options: bool) -> list[str]:

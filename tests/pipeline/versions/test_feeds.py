@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import Said, Version
+from conftest import Said, Version, content_of
 from engines import engines_python
 
 from hcpcs.paths import Outputs
@@ -95,7 +95,7 @@ def test_no_code_of_another_owner_is_named(sample: Version) -> None:
 
 def test_equal_tables_give_equal_feeds_and_the_gate_reads_them(sample: Version, tmp_path: Path) -> None:
     (tmp_path / "open").symlink_to(sample.folder / "open")
-    entries = write_feeds(tmp_path, sample.content)
+    entries = write_feeds(tmp_path, content_of(sample.content))
     for name in FEEDS:
         assert (tmp_path / name).read_bytes() == (sample.folder / name).read_bytes()
         assert sample.id not in (tmp_path / name).read_text("utf-8")
