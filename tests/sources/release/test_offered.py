@@ -46,5 +46,5 @@ def test_a_linked_zip_belongs_to_the_folder_it_is_linked_into(tmp_path: Path) ->
 def test_a_folder_that_is_not_there_or_holds_no_zip_is_an_error_with_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nowhere does not exist; give --from"):
         offered(tmp_path / "nowhere")
-    with pytest.raises(SourceError, match=r"holds no \.zip and no code file.*; expected"):
+    with pytest.raises(SourceError, match=r"has no \.zip and no code file.*; expected"):
         offered(tmp_path)
