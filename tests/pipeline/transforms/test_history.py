@@ -118,6 +118,15 @@ def test_an_action_date_on_the_release_day_is_between():
     assert second["valid_from_basis"] == "action"
 
 
+def test_an_action_date_left_blank_between_two_is_that_of_the_later_release():
+    found = spans(
+        record("2016-01", "Rubber duck", action="2015-01-01"),
+        record("2017-01", "Tin whistle"),
+        record("2018-01", "Tin whistle", action="2016-07-01"),
+    )
+    assert [(str(s["valid_from"]), s["valid_from_basis"]) for s in found][1] == ("2016-07-01", "action")
+
+
 def test_an_action_date_that_a_workbook_leaves_blank_is_read_from_the_next_release():
     _, second = spans(
         record("2016-01"),

@@ -13,6 +13,7 @@ from conftest import Version
 from hcpcs.license_counts import licenses_of_version
 from pipeline.transforms.license_flags import CONDITIONS, masked, quotable, with_license_flags
 from pipeline.versions.license_gate import KEEP_CONDITIONS
+from schemas.columns import LICENSE_CDT, LICENSE_CMS, LICENSE_CPT, LICENSE_UNKNOWN
 from schemas.registry import contract, contracts
 from sources.curated.license_policy import load_license_policy
 from sources.errors import CuratedFileError
@@ -48,6 +49,13 @@ def test_every_table_with_descriptions_masks_those_of_others() -> None:
         if column.endswith("_description") and "license_id" in stated.polars_schema
     }
     assert described and described <= covered
+
+
+def test_a_row_whose_license_is_not_known_is_withheld() -> None:
+    licenses = [LICENSE_UNKNOWN, LICENSE_CPT, LICENSE_CDT, LICENSE_CMS, "CC0-1.0"]
+    stated = pl.DataFrame({"code": ["J1000"] * 5, "license_id": licenses})
+    flagged = with_license_flags("hcpcs_codes", stated, load_license_policy())
+    assert flagged["redistribution"].to_list() == ["withheld"] * 3 + ["open"] * 2
 
 
 @pytest.mark.parametrize(

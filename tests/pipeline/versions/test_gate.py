@@ -160,6 +160,13 @@ def test_the_text_of_a_code_of_others_is_refused_though_its_number_is_a_key(fold
     assert only_leak(look(folder))[1] == "long_description"
 
 
+def test_a_number_in_words_about_a_code_of_others_is_no_citation_that_may_stand(folder: Path) -> None:
+    row = {"code": "D0120", "redistribution": "withheld", "crosswalk_targets": [], "withheld_fields": []}
+    row |= {"short_description": None, "long_description": "Sample: beside 99213", "cites_cpt": True}
+    spoil(folder, "hcpcs_codes", lambda rows: rows[0].update(row))
+    assert {leak.token for leak in look(folder).leaks} == {"99213", "Sample: beside 99213"}
+
+
 def test_a_row_of_others_must_be_marked_withheld(folder: Path) -> None:
     spoil(
         folder,
