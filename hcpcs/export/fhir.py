@@ -223,7 +223,8 @@ def _write_package(
 ) -> str:
     """Write an NPM package of FHIR resources; returns the file's name."""
     files = {f"{r['resourceType']}-{r['id']}.json": r for r in resources}
-    number = ".".join(str(int(part)) for part in version.id.split("."))
+    numbers, dash, restricted = version.id.partition("-")
+    number = ".".join(str(int(part)) for part in numbers.split(".")) + dash + restricted
     manifest = {
         "name": name,
         "version": number,

@@ -6,10 +6,13 @@ from hcpcs.version import Version
 
 
 def license_notice(version: Version, about: str) -> str:
-    """The text of a ``NOTICE.txt``: what the files are (``about``), their version, and every license's notice."""
+    """The text of a ``NOTICE.txt``: what the files are (``about``), their version, and every license's notice.
+
+    Of the restricted tier, its own notice in place of those: they state what the open tier leaves out.
+    """
+    about = f"{about}\nVersion {version.id} of the hcpcs tables."
+    restricted = version.manifest.content.restricted
+    if restricted is not None:
+        return f"{about}\n\n{restricted.notice}"
     licenses = version.table("licenses", ["license_id", "notice"]).to_pylist()
-    parts = [
-        f"{about}\nVersion {version.id} of the hcpcs tables.",
-        *(f"{x['license_id']}\n{x['notice']}" for x in licenses),
-    ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([about, *(f"{x['license_id']}\n{x['notice']}" for x in licenses)]) + "\n"

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import fastexcel
 import polars as pl
 import pyarrow.parquet
 import pytest
@@ -283,6 +284,27 @@ def test_annotate_and_export_read_it_only_where_that_is_said(
     assert said.status == 1 and "nothing restricted is written" in said.err and not (outputs.folder / "csv").exists()
     said = hcpcs("annotate", claims, *usual, "--tier", "restricted")
     assert said.status == 1 and "of the tier open, not restricted" in said.err
+
+
+@pytest.mark.parametrize("form", ["excel", "fhir", "omop", "sqlite", "tuva"])
+def test_an_export_of_it_has_its_own_notice(
+    hcpcs: Hcpcs, licensee: tuple[Outputs, Path], tmp_path: Path, form: str
+) -> None:
+    outputs, folder = licensee
+    target = tmp_path / "export"
+    wanted = ("--version", folder, "--outputs", outputs.folder, "--tier", "restricted")
+    said = hcpcs("export", f"--{form}", target, *wanted)
+    assert said.status == 0, said.err
+    if form == "excel":
+        sheets = fastexcel.read_excel(target.read_bytes()).load_sheet("notice", header_row=None).to_polars()
+        notice = "\n".join(sheets.to_series().drop_nulls())
+    else:
+        notice = (target / "NOTICE.txt").read_text()
+    assert "RESTRICTED: do not redistribute" in notice and "no CPT descriptor" not in notice
+    if form == "fhir":
+        (line,) = (target / "CodeSystem.ndjson").read_text().splitlines()[-1:]
+        assert next(c for c in json.loads(line)["concept"] if c["code"] == "P1")["display"]
+        assert sorted(p.name for p in target.glob("*.tgz"))[0] == f"hcpcs.history.r4-{folder.name}.tgz"
 
 
 @pytest.mark.parametrize(
