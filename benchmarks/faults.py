@@ -40,7 +40,7 @@ from hcpcs.version import latest_version
 from pipeline.refresh.exclusions import exclude, include
 from pipeline.versions.store import all_versions, read_manifest
 from pipeline.versions.verify import verify
-from sources.archive.archive import Archive
+from sources.release.inspect import open_archive
 from sources.sample import sample_records, write_sample
 from sources.sample.writer import TextOptions, anweb_text, release_zip
 
@@ -285,7 +285,7 @@ class Life:
             yield "unreadable latest", repr(error)
 
     def _archive(self) -> Iterator[tuple[str, str]]:
-        archive = Archive(self.outputs.archive)
+        archive = open_archive(self.outputs.archive)
         held = {sha: z.release_id for sha, z in archive.index().zips.items()}
         for sha in self.accepted.keys() - held.keys():
             yield "lost releases", f"{self.accepted[sha]}: {sha} is no longer held"
@@ -300,7 +300,7 @@ class Life:
         latest = latest_version(self.outputs)
         releases = read_manifest(self.outputs.version(latest)).content.releases if latest else []
         stated = {(r.release_id, m.sha256) for r in releases for m in r.members}
-        index = Archive(self.outputs.archive).index()
+        index = open_archive(self.outputs.archive).index()
         for held in (z for z in index.zips.values() if z.release_id not in index.excluded):
             for member in held.members:
                 if (held.release_id, member.sha256) not in stated:
@@ -388,7 +388,7 @@ class Faults:
             # With no offer the next run builds from what was taken in; what was not is offered again later.
             is_again = number == rounds - 1 or self.told.rounds % 3 != 0 or latest_version(life.outputs) is None
             found += self._next_run(life, _write(folder / "again", waiting) if is_again else None, where)
-            held = set(Archive(life.outputs.archive).index().zips)
+            held = set(open_archive(life.outputs.archive).index().zips)
             waiting = [o for o in waiting if not {_sha256(data) for data in o[1].values()} <= held]
             if is_again and waiting:
                 self._fault(where, "lost releases", f"{waiting[0][0]} was offered to a run that ended well")
@@ -435,11 +435,11 @@ class Faults:
 
     def _is_by_dagster(self, outputs: Outputs) -> bool:
         """Every second pair of rounds, once there is something that the job can build from."""
-        return self.told.rounds // 2 % 2 == 1 and len(Archive(outputs.archive).index().releases()) > 1
+        return self.told.rounds // 2 % 2 == 1 and len(open_archive(outputs.archive).index().releases()) > 1
 
     def _toggle_exclusion(self, outputs: Outputs) -> None:
         """Exclude the oldest release, or include it again."""
-        index = Archive(outputs.archive).index()
+        index = open_archive(outputs.archive).index()
         if index.excluded:
             include(outputs, next(iter(index.excluded)))
         else:
@@ -480,7 +480,7 @@ class Faults:
 
     def _next_run(self, life: Life, offered: Path | None, where: str) -> list[str]:
         run = Run(life.outputs, *(("--from", offered) if offered else ("--offline",)))
-        is_anything_held = bool(Archive(life.outputs.archive).index().zips)
+        is_anything_held = bool(open_archive(life.outputs.archive).index().zips)
         status = run.end()
         self.told.runs += 1
         if status != 0 and (offered or is_anything_held):
@@ -491,7 +491,7 @@ class Faults:
         return life.look_after_run(f"{where}, after the next run")
 
     def _compare_with_undisturbed(self, life: Life, given: list[Offer]) -> None:
-        if Archive(life.outputs.archive).index().excluded:
+        if open_archive(life.outputs.archive).index().excluded:
             self._toggle_exclusion(life.outputs)
             if Run(life.outputs, "--offline").end() != 0:
                 self._fault("the last run", "runs that failed", "it did not end well")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measure import run_command, show
-from sources.archive.archive import inspect_zip
+from sources.release.inspect import inspect_zip
 from sources.release.member_roles import is_workbook
 
 #: Neutral names for members, so that the made-up months are not contradicted.

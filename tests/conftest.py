@@ -32,11 +32,12 @@ from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.catalog.build import write_catalog
 from pipeline.refresh.refresh import RefreshResult, refresh
+from sources.archive.archive import CODE_ROLES
 from sources.archive.zips import read_zip
 from sources.code_file.records import typed_records
 from sources.code_file.text import read_anweb_text
 from sources.code_file.workbook import read_anweb_workbook
-from sources.release.member_roles import CODE_ROLES, member_role
+from sources.release.member_roles import member_role
 from sources.sample import write_sample
 
 # A busy machine is no fault of the code under test.

@@ -28,6 +28,7 @@ from hcpcs.paths import Outputs
 if TYPE_CHECKING:
     from pipeline.refresh.refresh import RefreshResult
     from sources.archive.archive import ArchiveIndex
+from sources.release.inspect import open_archive
 
 
 class NotCurrent(HcpcsError):
@@ -230,14 +231,13 @@ def status_command(outputs: Outputs, checks: bool, as_json: bool) -> None:
     from hcpcs.version import latest_version
     from pipeline.versions.freshness import published_freshness
     from pipeline.versions.store import read_manifest
-    from sources.archive.archive import Archive
 
     version = latest_version(outputs)
-    index = Archive(outputs.archive).index()
+    index = open_archive(outputs.archive).index()
     manifest = read_manifest(outputs.version(version)) if version else None
     stated = {r.release_id for r in manifest.content.releases} if manifest else set()
     loaded = sorted(index.releases() or stated)  # a copy may come without its archive
-    damaged = Archive(outputs.archive).damaged(index)
+    damaged = open_archive(outputs.archive).damaged(index)
     fresh = published_freshness(outputs, datetime.now(UTC).date())
     status = {
         "outputs": str(outputs.folder),
@@ -305,9 +305,8 @@ def releases_command(context: click.Context, outputs: Outputs, as_json: bool) ->
         return
     from hcpcs.version import version_folder
     from hcpcs.version_files import NothingPublished, read_rows
-    from sources.archive.archive import Archive
 
-    index = Archive(outputs.archive).index()
+    index = open_archive(outputs.archive).index()
     on_site = _site_rows(outputs, index)
     try:
         rows = read_rows(version_folder(outputs), "hcpcs_releases")

@@ -86,9 +86,9 @@ def verify_command(context: click.Context, outputs: Outputs, which: str | None, 
 
 
 def _verify_archive(outputs: Outputs, as_json: bool) -> None:
-    from sources.archive.archive import Archive
+    from sources.release.inspect import open_archive
 
-    archive = Archive(outputs.archive)
+    archive = open_archive(outputs.archive)
     index = archive.index()
     damaged = archive.damaged(index)
     if as_json:

@@ -15,9 +15,10 @@ import pyarrow.parquet
 from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
 from hcpcs.version_files import read_rows
-from sources.archive.archive import Archive, ArchivedZip
+from sources.archive.archive import ArchivedZip
 from sources.code_file.record_layout import CONTINUATION_KINDS
 from sources.errors import SourceError
+from sources.release.inspect import open_archive
 from sources.side_files.tables import decoded, is_workbook, lines_of, sheets
 
 _PLACE = ("source_member", "source_member_sha256", "source_line")
@@ -57,7 +58,7 @@ def raw_lines(outputs: Outputs, code: str, version: str | None = None) -> list[R
     places = sorted(_places(folder, code), key=lambda p: (p["release_id"], p["table"], p["source_line"]))
     if not places:
         raise SourceError(f"no loaded release has {code!r}; `hcpcs releases` lists the loaded releases")
-    archive = Archive(outputs.archive)
+    archive = open_archive(outputs.archive)
     holders: dict[tuple[str, str], ArchivedZip] = {}
     for loaded in archive.index().zips.values():
         holders |= {(loaded.release_id, m.sha256): loaded for m in loaded.members}

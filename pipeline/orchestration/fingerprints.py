@@ -7,36 +7,18 @@ import json
 import re
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 from hcpcs.files import file_sha256
 from sources.archive.archive import ArchivedZip, ArchiveIndex
+from sources.code_fingerprint import ROOT, code_fingerprint, libraries
 
-_ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("hcpcs", "pipeline", "schemas", "sources")
-_LIBRARIES = ("fastexcel", "pandera", "polars", "pyarrow", "rapidfuzz")
 
 #: Modules that describe tables and make none of their content.
 _DESCRIBES = frozenset({"pipeline.orchestration.asset_metadata"})
 _IMPORTS = re.compile(rf"^\s*from\s+((?:{'|'.join(_PACKAGES)})[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)", re.MULTILINE)
 _NAMES = re.compile(r"\w+")
-
-
-@cache
-def _libraries() -> bytes:
-    return json.dumps({name: version(name) for name in _LIBRARIES}).encode()
-
-
-@cache
-def code_fingerprint(*packages: str) -> str:
-    """SHA-256 of the source and curated files of ``packages`` and of the library versions that decide bytes."""
-    digest = hashlib.sha256(_libraries())
-    for package in packages or _PACKAGES:
-        for path in sorted((_ROOT / package).rglob("*")):
-            if path.is_file() and path.suffix in (".py", ".csv", ".toml"):
-                digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 @cache
@@ -46,7 +28,7 @@ def module_fingerprint(*modules: str) -> str:
     For telling whether what a module makes may have changed. Imports are found in the text, since reading it all as
     syntax would cost every start a quarter of a second.
     """
-    digest = hashlib.sha256(_libraries())
+    digest = hashlib.sha256(libraries())
     found: set[Path] = set()
     requested = [path for module in modules for path in _files_of(module)]
     if unknown := [module for module in modules if not _files_of(module)]:
@@ -57,10 +39,10 @@ def module_fingerprint(*modules: str) -> str:
             continue
         found.add(path)
         requested += _imported(path)
-    if any(path.relative_to(_ROOT).parts[0] == "sources" for path in found):
-        found.update((_ROOT / "sources" / "curated").glob("*.csv"))
+    if any(path.relative_to(ROOT).parts[0] == "sources" for path in found):
+        found.update((ROOT / "sources" / "curated").glob("*.csv"))
     for path in sorted(found):
-        digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -77,7 +59,7 @@ def _imported(path: Path) -> list[Path]:
 def _files_of(module: str) -> list[Path]:
     if module in _DESCRIBES:
         return []
-    base = _ROOT.joinpath(*module.split("."))
+    base = ROOT.joinpath(*module.split("."))
     return [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
 
 
@@ -102,7 +84,7 @@ def staged_fingerprint(zips: Iterable[ArchivedZip], file: Path) -> str | None:
 def build_fingerprint(index: ArchiveIndex) -> str:
     """What a version's content depends on: every loaded zip with its release, exclusions, refusals, and code."""
     zips = sorted((z.sha256, z.release_id) for z in index.zips.values())
-    return _hash([zips, index.excluded, index.refused, index.accepted, code_fingerprint()])
+    return _hash([zips, index.excluded, index.refused, index.accepted, code_fingerprint(*_PACKAGES)])
 
 
 def _hash(value: object) -> str:

@@ -22,6 +22,7 @@ from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
 from sources.curated.license_policy import load_license_policy
 from sources.errors import ReleaseRefused, SourceError
 from sources.excel.reader import forget_sheets
+from sources.release.inspect import open_archive
 from sources.release.release import ReleaseRead, empty_release, read_release, read_revisions
 
 Progress = Callable[[str], None]
@@ -64,7 +65,7 @@ class RunContext:
     @classmethod
     def of_archive(cls, outputs: Outputs) -> RunContext:
         """What a run takes in that nobody offers anything: what the archive holds."""
-        archive = Archive(outputs.archive)
+        archive = open_archive(outputs.archive)
         return cls(outputs, archive, archive.index())
 
     def releases(self) -> dict[str, list[ArchivedZip]]:

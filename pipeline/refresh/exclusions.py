@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from hcpcs.paths import Outputs
 from pipeline.versions.writer import WAIT, only_writer
-from sources.archive.archive import Archive
 from sources.errors import SourceError
+from sources.release.inspect import open_archive
 from sources.release.release import read_revisions
 
 
@@ -27,7 +27,7 @@ def exclude(
     ``SourceError`` for a revision that is not loaded, and where nothing would be left.
     """
     with only_writer(outputs, wait=wait, progress=progress):
-        archive = Archive(outputs.archive)
+        archive = open_archive(outputs.archive)
         index = archive.index()
         release_id, number = _parsed(which)
         keys = [which]
@@ -51,7 +51,7 @@ def include(
 ) -> None:
     """Take an exclusion back, named as it was or as the manifest names it; raises ``SourceError`` for none."""
     with only_writer(outputs, wait=wait, progress=progress):
-        archive = Archive(outputs.archive)
+        archive = open_archive(outputs.archive)
         index = archive.index()
         release_id, number = (which, None) if which in index.excluded else _parsed(which)
         wanted = {which}

@@ -17,8 +17,9 @@ from typing import Any
 from hcpcs.manifest import NAME, Content, Manifest
 from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
-from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
+from sources.archive.archive import ArchivedZip, ArchiveIndex
 from sources.errors import SourceError
+from sources.release.inspect import open_archive
 
 IDENTICAL, SAME_ROWS, DIFFERENT = "identical", "same_rows", "different"
 
@@ -64,13 +65,13 @@ def rebuild(outputs: Outputs, version: str | None = None, into: Path | None = No
     folder = version_folder(outputs, version)
     manifest = Manifest.from_json((folder / NAME).read_bytes(), str(folder))
     content, build = manifest.content, manifest.build
-    index = _index_of(content, Archive(outputs.archive).index())
+    index = _index_of(content, open_archive(outputs.archive).index())
     with _workshop(into) as workshop:
         again = Outputs(workshop)
         for sha, loaded in index.zips.items():
-            Archive(outputs.archive).read(loaded)  # raises for a zip that was lost or changed
-            Archive(again.archive).keep(Archive(outputs.archive).zip_path(sha), sha)
-        Archive(again.archive).commit(index)
+            open_archive(outputs.archive).read(loaded)  # raises for a zip that was lost or changed
+            open_archive(again.archive).keep(open_archive(outputs.archive).zip_path(sha), sha)
+        open_archive(again.archive).commit(index)
         from pipeline.refresh.refresh import refresh
 
         done = refresh(again)

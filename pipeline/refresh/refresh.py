@@ -40,8 +40,9 @@ from pipeline.versions.store import (
 )
 from pipeline.versions.writer import WAIT, only_writer
 from schemas.contract import ContractViolation
-from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
+from sources.archive.archive import ArchivedZip, ArchiveIndex
 from sources.errors import SourceError
+from sources.release.inspect import open_archive
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -226,7 +227,7 @@ def _refresh_alone(
 
 def _fetch(outputs: Outputs, site: Site, urls: Sequence[str], folder: Path, progress: Progress) -> FetchReport | None:
     """Fetch what is named, or new on the site, unless what is loaded is the made-up sample, which no site has."""
-    archive = Archive(outputs.archive)
+    archive = open_archive(outputs.archive)
     loaded = archive.index()
     if not urls and site.saved_page is None and any(z.is_sample for z in loaded.zips.values()):
         progress("the loaded releases are the made-up sample: CMS's site is not contacted")
@@ -258,7 +259,7 @@ def _refresh(
     warn: Progress,
     openlineage: OpenLineageSettings | None,
 ) -> RefreshResult:
-    archive = Archive(outputs.archive)
+    archive = open_archive(outputs.archive)
     loaded = archive.index()
     taken = TakenIn()
     if offered is not None:

@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING
 from hcpcs.errors import printable
 from hcpcs.files import file_sha256
 from pipeline.orchestration.run_context import READERS, Progress
-from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex, inspect_zip
+from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
 from sources.errors import NotHcpcs, ReleaseUnclear, SourceError, ZipRefused
 from sources.release.file_names import file_kind
+from sources.release.inspect import inspect_zip
 from sources.release.member_roles import UNREADABLE_ROLES
 from sources.release.offered import Offer, offers_in
 
 if TYPE_CHECKING:
     from sources.site.fetch_new import FetchReport
+
+
+_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,10 @@ def take_in(
                 done.left[offer.name] = printable(str(found).removeprefix(f"{offer.path.name}: "))
             else:
                 done.refused[offer.name] = found
+    for offer in offers:
+        if offer.left:
+            others = f" and {len(offer.left) - _LISTED} more" if len(offer.left) > _LISTED else ""
+            done.left[offer.origin] = f"no files of a release: {', '.join(offer.left[:_LISTED])}{others}"
     if not looked and not done.refused:
         reasons = [f"{name}: {why}" for name, why in done.left.items()]
         more = [f"… and {len(reasons) - 5} more"] if len(reasons) > 5 else []

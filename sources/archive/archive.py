@@ -1,30 +1,35 @@
 """The archive: every zip that was ever taken in, byte for byte, found by its content, and the index of what is loaded.
 
 A zip counts as held only once it is in the index, which is replaced atomically. Bytes without an entry are
-leftovers of a run that did not finish and change nothing.
+leftovers of a run that did not finish and change nothing. The index keeps what nothing else states: what follows from
+bytes and code, the members and their roles, is derived, and kept beside the index until the code changes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hcpcs.errors import in_one_line, printable
+from hcpcs.errors import in_one_line
 from hcpcs.files import file_sha256, write_atomically
 from sources.archive.zips import ZipMember, read_zip
-from sources.errors import NotHcpcs, SourceError, ZipRefused
-from sources.release.member_roles import CODE_ROLES, member_role
-from sources.release.names import resolve_release
-from sources.release.offered import why_not_hcpcs
-from sources.sample import is_sample
+from sources.errors import SourceError, ZipRefused
 
-_INDEX_FORMAT = 1
+#: Roles of the members that hold records.
+CODE_ROLES = ("code_text", "code_workbook")
+_INDEX_FORMAT = 2
+#: The first one has members, and their roles, as the code of its day saw them.
+_READ_FORMATS = (1, _INDEX_FORMAT)
+#: How many zips are looked into at the same time.
+_READERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +109,18 @@ class ArchiveIndex:
 
 
 class Archive:
-    """The folder of held zips. One process writes at a time; the caller holds the lock."""
+    """The folder of held zips. One process writes at a time; the caller holds the lock.
 
-    def __init__(self, folder: Path) -> None:
+    ``members_of`` describes the members of a zip; ``code`` names the code by which it does.
+    """
+
+    def __init__(
+        self, folder: Path, members_of: Callable[[list[ZipMember]], tuple[ArchivedMember, ...]], code: str
+    ) -> None:
         self.folder = folder
         self._index_path = folder / "index.json"
+        self._members_path = folder / "members.json"
+        self._members_of, self._code = members_of, code
 
     def index(self) -> ArchiveIndex:
         """What is held now, empty at first; raises ``SourceError`` for an index of another format or a damaged one."""
@@ -116,9 +128,9 @@ class Archive:
             return ArchiveIndex()
         try:
             raw = json.loads(self._index_path.read_text("utf-8"))
-            if (form := raw["format"]) == _INDEX_FORMAT:
+            if (form := raw["format"]) in _READ_FORMATS:
                 return ArchiveIndex(
-                    {sha: _archived_zip(entry) for sha, entry in raw["zips"].items()},
+                    self._with_members({sha: _archived_zip(entry) for sha, entry in raw["zips"].items()}),
                     dict(raw["excluded"]),
                     dict(raw["refused"]),
                     dict(raw.get("accepted", {})),
@@ -138,12 +150,52 @@ class Archive:
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {
             "format": _INDEX_FORMAT,
-            "zips": {sha: asdict(z) for sha, z in sorted(index.zips.items())},
+            "zips": {sha: _entry(z) for sha, z in sorted(index.zips.items())},
             "excluded": dict(sorted(index.excluded.items())),
             "refused": dict(sorted(index.refused.items())),
             "accepted": dict(sorted(index.accepted.items())),
         }
-        write_atomically(self._index_path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(self._index_path, _json(content))
+        known = self._kept_members()
+        new = {sha: (self._code, held.members) for sha, held in index.zips.items() if sha not in known}
+        if new:
+            self._keep_members(known | new)
+
+    def _with_members(self, zips: dict[str, ArchivedZip]) -> dict[str, ArchivedZip]:
+        """The zips with their members: those kept of this code, else derived from the bytes.
+
+        A zip that cannot be read any more has the members that it had before.
+        """
+        kept = self._kept_members()
+        unknown = [held for sha, held in zips.items() if sha not in kept or kept[sha][0] != self._code]
+        if unknown:
+            with ThreadPoolExecutor(_READERS) as pool:
+                derived = dict(zip((z.sha256 for z in unknown), pool.map(self._derived_members, unknown), strict=True))
+            found = {sha: (self._code, members) for sha, members in derived.items() if members is not None}
+            lost = {z.sha256: ("", z.members) for z in unknown if z.sha256 not in kept and z.sha256 not in found}
+            if found or lost:
+                kept |= found | lost
+                with contextlib.suppress(OSError):  # who only reads may not write; they are derived again then
+                    self._keep_members(kept)
+        return {sha: replace(held, members=kept[sha][1]) for sha, held in zips.items()}
+
+    def _derived_members(self, held: ArchivedZip) -> tuple[ArchivedMember, ...] | None:
+        try:
+            return self._members_of(self.read(held))
+        except (ZipRefused, OSError):
+            return None
+
+    def _kept_members(self) -> dict[str, tuple[str, tuple[ArchivedMember, ...]]]:
+        """Members by the zip's hash, with the code that derived them; none where the file is damaged."""
+        try:
+            raw = json.loads(self._members_path.read_text("utf-8"))
+            return {sha: (code, tuple(ArchivedMember(**m) for m in members)) for sha, (code, members) in raw.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def _keep_members(self, kept: dict[str, tuple[str, tuple[ArchivedMember, ...]]]) -> None:
+        content = {sha: (code, [asdict(m) for m in members]) for sha, (code, members) in sorted(kept.items())}
+        write_atomically(self._members_path, _json(content))
 
     def zip_path(self, sha256: str) -> Path:
         """Where the bytes of a zip lie."""
@@ -193,33 +245,14 @@ def _lost(loaded: ArchivedZip, why: str) -> str:
     )
 
 
+def _json(content: object) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _entry(held: ArchivedZip) -> dict[str, Any]:
+    return {name: value for name, value in asdict(held).items() if name != "members"}
+
+
 def _archived_zip(entry: dict[str, Any]) -> ArchivedZip:
-    members = tuple(ArchivedMember(**member) for member in entry["members"])
+    members = tuple(ArchivedMember(**member) for member in entry.get("members", ()))
     return ArchivedZip(**(entry | {"members": members, "origins": tuple(entry["origins"])}))
-
-
-def inspect_zip(
-    path: Path, *, folder: str | None = None, stated: str | None = None, is_listed: bool = False
-) -> ArchivedZip:
-    """Look into a zip that is offered: what its members are, and which release it belongs to.
-
-    ``folder`` is the name of the folder it lies in, if that may name the release; ``stated`` the caller's word. CMS's
-    page has judged a zip that it lists (``is_listed``); any other is judged here.
-    Raises ``ZipRefused``, ``NotHcpcs`` or ``ReleaseUnclear``.
-    """
-    members = read_zip(path)
-    loaded = tuple(ArchivedMember(m.name, m.sha256, len(m.data), m.date, member_role(m.name, m.data)) for m in members)
-    if not is_listed and (why := why_not_hcpcs(path.name, ((m.name, m.role) for m in loaded))) is not None:
-        raise NotHcpcs(f"{path.name}: {why}")
-    # A release's zip may carry another quarter's notes: where there is a code file, only its name is a witness.
-    code_names = [m.name for m in loaded if m.role in CODE_ROLES]
-    witnesses = code_names or ([] if folder or stated else [m.name for m in loaded])
-    names = [n for n in (folder, path.name) if n] + witnesses
-    return ArchivedZip(
-        sha256=file_sha256(path),
-        name=printable(path.name),
-        bytes=path.stat().st_size,
-        release_id=resolve_release(names, stated),
-        is_sample=is_sample(path),
-        members=loaded,
-    )

@@ -15,7 +15,6 @@ from sources.excel.reader import read_sheets
 from sources.side_files.kinds import side_role
 from sources.side_files.tables import WORKBOOK_MAGIC, decoded, lines_of
 
-CODE_ROLES = ("code_text", "code_workbook")
 #: Members that look like a code file and cannot be read as one; a release with no other is refused because of them.
 UNREADABLE_ROLES = ("unreadable_workbook", "unreadable_text")
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hcpcs.errors import printable
+from sources.archive.archive import CODE_ROLES
 from sources.archive.zips import MOST_MEMBER_BYTES, is_junk, read_zip, zip_of_files
 from sources.errors import SourceError, ZipRefused
 from sources.release.file_names import file_kind, is_named_like_hcpcs
-from sources.release.member_roles import CODE_ROLES, UNREADABLE_ROLES, member_role
+from sources.release.member_roles import UNREADABLE_ROLES, member_role
 from sources.release.names import NamedRelease, release_in_name
 from sources.side_files.kinds import SIDE_SCHEMAS
 
@@ -24,7 +25,6 @@ SIDE_ROLES = (*SIDE_SCHEMAS, "record_layout")
 #: Further roles that go with a code file, and are of a release only beside one.
 _BESIDE_CODE = ("readme",)
 _CODE_FILES = (*CODE_ROLES, *UNREADABLE_ROLES)
-_LOOSE_SUFFIXES = (".txt", ".dat", ".csv", ".xls", ".xlsx")
 _LISTED = 4
 
 
@@ -32,13 +32,14 @@ _LISTED = 4
 class Offer:
     """A zip that is offered: ``folder`` is the release that its folder's name says, ``origin`` where it lay.
 
-    ``compressed`` names the loose files that it was made of.
+    ``compressed`` names the loose files that it was made of, ``left`` those of their folder that are none of a release.
     """
 
     path: Path
     folder: str | None
     origin: str
     compressed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -53,21 +54,20 @@ def offers_in(offered: Path, workshop: Path) -> list[Offer]:
     """
     if not offered.exists():
         raise SourceError(f"{offered} does not exist; give --from a folder of releases, a zip or a code file")
-    files = [offered] if offered.is_file() else sorted(p for p in offered.rglob("*") if p.is_file())
-    zips = [p for p in files if p.suffix.lower() == ".zip" or (offered.is_file() and zipfile.is_zipfile(p))]
-    if offered.is_file() and offered.suffix.lower() in _LOOSE_SUFFIXES:
-        zips = []
-    offers: list[Offer] = []
-    for path in zips:
-        offers += _with_inner_zips(path, workshop)
+    if offered.is_file():
+        if _is_loose(offered):
+            return _compressed(offered.parent, [offered], [], workshop)
+        return _with_inner_zips(offered, workshop)
+    files = sorted(p for p in offered.rglob("*") if p.is_file() and not is_junk(p.relative_to(offered).as_posix()))
+    zips = [p for p in files if p.suffix.lower() == ".zip"]
+    offers = [offer for path in zips for offer in _with_inner_zips(path, workshop)]
     by_folder: dict[Path, list[Path]] = {}
     for path in files:
-        if path not in zips and _may_be_loose(path):
+        if path not in zips:
             by_folder.setdefault(path.parent, []).append(path)
-    for folder, loose in by_folder.items():
-        offers += _compressed(folder, loose, workshop)
-    if not offers and offered.is_file():
-        return [Offer(offered, release_folder(offered.parent), str(offered))]
+    for folder, paths in by_folder.items():
+        loose = [p for p in paths if is_named_like_hcpcs(p.name) and p.stat().st_size <= MOST_MEMBER_BYTES]
+        offers += _compressed(folder, loose, [p for p in paths if p not in loose], workshop)
     if not offers:
         raise SourceError(
             f"{offered} has no .zip and no code file of CMS's; expected <YYYY-MM>/*.zip, or files with CMS's names"
@@ -117,16 +117,14 @@ def _with_inner_zips(path: Path, workshop: Path) -> list[Offer]:
     return offers if len(inner) == len(members) else itself + offers
 
 
-def _may_be_loose(path: Path) -> bool:
-    return (
-        path.suffix.lower() != ".zip"
-        and is_named_like_hcpcs(path.name)
-        and not is_junk(path.as_posix())
-        and path.stat().st_size <= MOST_MEMBER_BYTES
-    )
+def _is_loose(path: Path) -> bool:
+    """Whether a file that is offered by itself is one of a release, whatever its name, and no zip of them."""
+    if path.suffix.lower() == ".zip" or path.stat().st_size > MOST_MEMBER_BYTES:
+        return False
+    return member_role(path.name, path.read_bytes()) in (*_CODE_FILES, *SIDE_ROLES)
 
 
-def _compressed(folder: Path, files: list[Path], workshop: Path) -> list[Offer]:
+def _compressed(folder: Path, files: list[Path], others: list[Path], workshop: Path) -> list[Offer]:
     """A zip for each release whose files lie loose in a folder; side files go with the code file if there is one."""
     roles = {path: member_role(path.name, path.read_bytes()) for path in files}
     code = [path for path in files if roles[path] in _CODE_FILES]
@@ -140,12 +138,15 @@ def _compressed(folder: Path, files: list[Path], workshop: Path) -> list[Offer]:
             said = _release_said(release_in_name(path.name), stated)
             if len(groups) == 1 or said in groups:
                 groups[said if said in groups else next(iter(groups))].append(path)
-    offers = []
+    packed = {path for group in groups.values() for path in group}
+    left = tuple(sorted(printable(path.name) for path in [*files, *others] if path not in packed))
+    offers: list[Offer] = []
     for group in groups.values():
         stem = folder.name if len(groups) == 1 and release_in_name(folder.name) and not stated else group[0].stem
         target = _free(workshop, f"{stem}.zip")
         target.write_bytes(zip_of_files({printable(path.name): path.read_bytes() for path in group}))
-        offers.append(Offer(target, stated, str(folder), tuple(sorted(printable(path.name) for path in group))))
+        names = tuple(sorted(printable(path.name) for path in group))
+        offers.append(Offer(target, stated, str(folder), names, () if offers else left))
     return offers
 
 

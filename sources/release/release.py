@@ -11,7 +11,7 @@ from functools import cache
 
 import polars as pl
 
-from sources.archive.archive import Archive, ArchivedMember, ArchivedZip
+from sources.archive.archive import CODE_ROLES, Archive, ArchivedMember, ArchivedZip
 from sources.code_file.cross_check import compare_with_witness
 from sources.code_file.record_layout import RECORD_FIELDS
 from sources.code_file.records import RECORD_SCHEMA, merge_findings, typed_records
@@ -20,7 +20,7 @@ from sources.code_file.workbook import first_sheet, read_anweb_workbook
 from sources.curated.tables import load_codebook
 from sources.errors import MemberError, ReleaseRefused, SourceError
 from sources.findings import FINDING_SCHEMA, Finding, findings_frame
-from sources.release.member_roles import CODE_ROLES, UNREADABLE_ROLES, description_of
+from sources.release.member_roles import UNREADABLE_ROLES, description_of
 from sources.release.names import effective_day
 from sources.release.revisions import Revision, postings_of, revisions_of
 from sources.side_files.kinds import SIDE_SCHEMAS, read_side_files
@@ -396,7 +396,8 @@ def _revision_row(
     side: list[ArchivedMember],
 ) -> dict[str, object]:
     kinds = dict(chosen.records["kind"].value_counts().iter_rows())
-    members = [*revision.members, *side]
+    copies = {(m.name, m.sha256): m for copy in revision.copies for m in copy.code_members if m not in revision.members}
+    members = [*revision.members, *(m for _, m in sorted(copies.items())), *side]
     is_text = chosen.member.role == "code_text"
     workbook = witness if is_text else chosen
     return {

@@ -17,9 +17,10 @@ from filelock import FileLock
 
 from hcpcs.errors import present
 from hcpcs.files import write_atomically
-from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
+from sources.archive.archive import ArchivedZip, ArchiveIndex
 from sources.errors import SourceError
 from sources.release.calendar import expected_release
+from sources.release.inspect import open_archive
 from sources.site.client import FetchFailed, FetchLimits, Progress, SiteClient, Validators, page_text
 from sources.site.known_releases import KnownRelease, load_known_releases
 from sources.site.page import QUARTERLY_UPDATE, SiteLink, check_for_releases, is_named_zip, read_page
@@ -126,7 +127,7 @@ class Poller:
     def poll(self) -> Poll:
         """Ask the site what is new; raises ``FetchFailed`` or ``PageUnclear``."""
         limits = replace(self.site.limits, total_seconds=min(_POLL_SECONDS, self.site.limits.total_seconds))
-        return poll(replace(self.site, limits=limits), Archive(self.archive).index(), self.state)
+        return poll(replace(self.site, limits=limits), open_archive(self.archive).index(), self.state)
 
 
 def poll(site: Site, index: ArchiveIndex, state_path: Path, progress: Progress = lambda text: None) -> Poll:

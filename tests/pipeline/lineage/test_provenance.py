@@ -13,8 +13,8 @@ from conftest import Version
 from hcpcs.files import file_sha256
 from hcpcs.paths import Outputs
 from pipeline.lineage.provenance import raw_lines
-from sources.archive.archive import Archive
 from sources.errors import SourceError, ZipRefused
+from sources.release.inspect import open_archive
 
 
 def test_every_record_of_a_code_leads_to_lines_that_hold_the_code(sample: Version) -> None:
@@ -31,7 +31,7 @@ def test_the_lines_are_those_of_the_member_in_the_archive(sample: Version) -> No
     texts = [r for r in raw_lines(sample.outputs, code) if r.member.endswith(".txt")]
     assert texts
     for place in texts:
-        path = Archive(sample.outputs.archive).zip_path(place.zip_sha256)
+        path = open_archive(sample.outputs.archive).zip_path(place.zip_sha256)
         assert file_sha256(path) == place.zip_sha256
         with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
             lines = archive.read(place.member).decode("cp1252").splitlines()

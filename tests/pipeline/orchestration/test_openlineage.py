@@ -45,7 +45,8 @@ from pipeline.orchestration.openlineage import (
 from pipeline.orchestration.openlineage_settings import OpenLineageSettings
 from pipeline.orchestration.run_context import RefreshRefused
 from schemas.registry import contracts
-from sources.archive.archive import Archive, ArchivedZip
+from sources.archive.archive import ArchivedZip
+from sources.release.inspect import open_archive
 
 Event = dict[str, Any]
 Call = Callable[..., Said]
@@ -87,7 +88,7 @@ def test_a_run_begins_and_ends_under_dagsters_run_id(sample: Version, told: list
 
 
 def test_inputs_are_the_zips_held_with_their_hash_as_version(sample: Version, told: list[Event]) -> None:
-    held = Archive(sample.outputs.archive).index().zips
+    held = open_archive(sample.outputs.archive).index().zips
     for event in (told[0], told[-1]):
         zips = {d["facets"]["version"]["datasetVersion"]: d["facets"]["hcpcs_release"] for d in event["inputs"]}
         assert zips.keys() == held.keys()

@@ -7,8 +7,8 @@ from conftest import manifest_of
 
 from pipeline.refresh.exclusions import exclude, include
 from pipeline.refresh.refresh import refresh
-from sources.archive.archive import Archive
 from sources.errors import SourceError
+from sources.release.inspect import open_archive
 
 
 def releases_in(outputs, version):
@@ -18,14 +18,14 @@ def releases_in(outputs, version):
 
 
 def test_an_excluded_release_stays_in_the_archive_and_out_of_the_tables(own_sample):
-    held = set(Archive(own_sample.archive).index().zips)
+    held = set(open_archive(own_sample.archive).index().zips)
     exclude(own_sample, "2019-01", "posted under the wrong year")
     done = refresh(own_sample)
     releases, excluded = releases_in(own_sample, done.published.version)
     assert done.is_new
     assert "2019-01" not in {release for release, _ in releases}
     assert excluded == {"2019-01": "posted under the wrong year"}
-    assert set(Archive(own_sample.archive).index().zips) == held
+    assert set(open_archive(own_sample.archive).index().zips) == held
 
 
 def test_an_excluded_posting_gives_way_to_the_one_before_and_comes_back_when_included(sample, own_sample):
@@ -35,7 +35,7 @@ def test_an_excluded_posting_gives_way_to_the_one_before_and_comes_back_when_inc
     without, excluded = releases_in(own_sample, refresh(own_sample).published.version)
     assert [r for r in without if r[0] == "2025-10"] == [("2025-10", 1)]
     assert [which.split("/")[0] for which in excluded] == ["2025-10"]
-    (which,) = Archive(own_sample.archive).index().excluded
+    (which,) = open_archive(own_sample.archive).index().excluded
     include(own_sample, which)
     again, excluded = releases_in(own_sample, refresh(own_sample).published.version)
     assert (again, excluded) == (before, {})

@@ -15,7 +15,7 @@ from made_up import posting, record
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
-from sources.archive.archive import Archive
+from sources.release.inspect import open_archive
 from sources.sample.writer import processing_notes, release_zip
 
 RECORDS = (record("A1"), record("A0080"), record("V5364"))
@@ -92,7 +92,7 @@ def test_zips_of_other_systems_are_left_with_the_reason_and_the_release_goes_in(
     for name in ("january-2025-opps-addendum-b.zip", "dme25-a.zip", "photos.zip"):
         assert f"not loaded: {name}: " in done.out
     assert loaded(outputs) == {"2025-01": set(JANUARY.members)}
-    assert len(Archive(outputs.archive).index().zips) == 1
+    assert len(open_archive(outputs.archive).index().zips) == 1
     assert len(list((outputs.archive / "zips").iterdir())) == 1
     again = refreshed(folder, "--json")
     assert again.status == 0 and json.loads(again.out)["is_new"] is False
@@ -153,6 +153,18 @@ def test_a_loose_code_file_is_taken_in(
     assert [p.read_bytes() for p in (outputs.archive / "zips").iterdir()] == [kept]
 
 
+def test_a_single_file_is_taken_in_for_what_it_holds(
+    refreshed: Callable[..., Said], outputs: Outputs, tmp_path: Path
+) -> None:
+    ((_, text),) = posting("2025-01", *RECORDS).members.items()
+    assert refreshed(written(tmp_path / "codes.prn", text), "--release", "2025-01").status == 0
+    notes = processing_notes({"0001": "Sample: a note"})
+    assert refreshed(written(tmp_path / "proc_notes_JAN2025.prn", notes)).status == 0
+    assert loaded(outputs) == {"2025-01": {"codes.prn", "proc_notes_JAN2025.prn"}}
+    said = refreshed(written(tmp_path / "shopping.txt", b"bread"))
+    assert (said.status, said.err.startswith("hcpcs: error: shopping.txt: not a zip")) == (1, True), said.err
+
+
 def test_an_unpacked_folder_gives_what_its_zip_gives(
     refreshed: Callable[..., Said], outputs: Outputs, tmp_path: Path, hcpcs: Callable[..., Said]
 ) -> None:
@@ -162,7 +174,9 @@ def test_an_unpacked_folder_gives_what_its_zip_gives(
     for name, data in members.items():
         written(tmp_path / "in/october-2025-alpha-numeric-hcpcs-file" / name, data)
     written(tmp_path / "in/october-2025-alpha-numeric-hcpcs-file/shopping.txt", b"bread")
-    assert refreshed(tmp_path / "in").status == 0
+    said = refreshed(tmp_path / "in")
+    assert said.status == 0
+    assert "october-2025-alpha-numeric-hcpcs-file: no files of a release: shopping.txt" in said.out
     other = Outputs(tmp_path / "other")
     written(tmp_path / "zips/2025-10/release.zip", compressed(members))
     assert hcpcs("refresh", "--from", tmp_path / "zips", "--outputs", other.folder).status == 0
@@ -176,7 +190,7 @@ def test_files_unpacked_beside_their_zip_change_nothing(
     for name, data in JANUARY.members.items():
         written(tmp_path / "in/2025-01" / name, data)
     assert refreshed(tmp_path / "in").status == 0
-    assert len(Archive(outputs.archive).index().zips) == 1
+    assert len(open_archive(outputs.archive).index().zips) == 1
 
 
 def test_loose_files_of_two_releases_in_one_folder_are_two_releases(
@@ -195,7 +209,7 @@ def test_zips_in_a_zip_are_taken_in(refreshed: Callable[..., Said], outputs: Out
     done = refreshed(tmp_path / "in")
     assert done.status == 0, done.err
     assert set(loaded(outputs)) == {"2025-01", "2025-10"}
-    assert {z.name for z in Archive(outputs.archive).index().zips.values()} == {"a.zip", OCTOBER.name}
+    assert {z.name for z in open_archive(outputs.archive).index().zips.values()} == {"a.zip", OCTOBER.name}
 
 
 def test_what_a_mac_adds_to_a_zip_is_no_member_and_no_finding(

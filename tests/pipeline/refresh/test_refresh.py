@@ -26,8 +26,8 @@ from pipeline.versions import store as publish_state
 from pipeline.versions.store import all_versions
 from pipeline.versions.writer import BeingWritten
 from schemas.registry import contracts
-from sources.archive.archive import Archive
 from sources.curated.license_policy import load_license_policy
+from sources.release.inspect import open_archive
 from sources.sample import sample_records
 from sources.sample.writer import processing_notes
 
@@ -111,7 +111,7 @@ def test_the_archive_holds_the_bytes_that_were_offered(sample: Version, sample_f
     offered = sorted(p.read_bytes() for p in sample_folder.rglob("*.zip"))
     kept = sorted(p.read_bytes() for p in (sample.outputs.archive / "zips").glob("*.zip"))
     assert kept == offered
-    assert len(Archive(sample.outputs.archive).index().zips) == len(offered)
+    assert len(open_archive(sample.outputs.archive).index().zips) == len(offered)
 
 
 # --- the same in, the same out ---------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_a_zip_packed_anew_with_the_same_members_publishes_nothing(build: Callab
     packed_anew: Posting = replace(JANUARY, name="again.zip", date=dt.date(2024, 12, 17))
     again = build(packed_anew)
     assert (again.id, again.refreshed.is_new, again.refreshed.new_zips) == (first.id, False, 1)
-    assert len(Archive(again.outputs.archive).index().zips) == 2
+    assert len(open_archive(again.outputs.archive).index().zips) == 2
 
 
 # --- whole or not at all ---------------------------------------------------------------------------------------------

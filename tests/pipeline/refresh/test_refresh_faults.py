@@ -26,7 +26,7 @@ from hcpcs.version import latest_version
 from pipeline.orchestration.sensors import build_refresh_from_site_job, build_site_sensor
 from pipeline.refresh.refresh import refresh
 from pipeline.versions.store import all_versions, read_state
-from sources.archive.archive import Archive
+from sources.release.inspect import open_archive
 from sources.site.client import FetchLimits
 from sources.site.polling import Poll, Site
 
@@ -166,8 +166,8 @@ def assert_nothing_is_lost(before: dict[str, bytes], outputs: Outputs) -> None:
         - set(all_versions(outputs))
         - {p.name for p in outputs.versions.glob(".partial-*")}
     )
-    held = Archive(outputs.archive).index().zips
-    assert all(Archive(outputs.archive).zip_path(sha).stat().st_size == z.bytes for sha, z in held.items())
+    held = open_archive(outputs.archive).index().zips
+    assert all(open_archive(outputs.archive).zip_path(sha).stat().st_size == z.bytes for sha, z in held.items())
     assert {z.release_id for z in held.values()} >= {"2026-07"}
 
 

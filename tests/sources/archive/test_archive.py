@@ -10,8 +10,9 @@ import pytest
 from made_up import posting, record
 
 from hcpcs.files import file_sha256, write_atomically
-from sources.archive.archive import Archive, ArchiveIndex, inspect_zip
+from sources.archive.archive import ArchiveIndex
 from sources.errors import ReleaseUnclear, SourceError, ZipRefused
+from sources.release.inspect import inspect_zip, open_archive
 from sources.release.member_roles import member_role
 from sources.sample.writer import anweb_text, anweb_workbook, corrections, noc_codes, release_zip, transaction_report
 
@@ -20,7 +21,7 @@ RECORDS = (record("A1"), record("A0080"), record("V5364"))
 
 def test_a_zip_kept_is_the_same_bytes_under_its_hash(tmp_path: Path) -> None:
     path = posting("2019-01", *RECORDS).write(tmp_path / "in")
-    archive = Archive(tmp_path / "archive")
+    archive = open_archive(tmp_path / "archive")
     archive.keep(path, file_sha256(path))
     kept = archive.zip_path(file_sha256(path))
     assert kept.read_bytes() == path.read_bytes()
@@ -29,7 +30,7 @@ def test_a_zip_kept_is_the_same_bytes_under_its_hash(tmp_path: Path) -> None:
 
 def test_the_index_comes_back_as_it_was_committed(tmp_path: Path) -> None:
     path = posting("2019-01", *RECORDS, form="both").write(tmp_path / "in")
-    archive = Archive(tmp_path / "archive")
+    archive = open_archive(tmp_path / "archive")
     assert archive.index() == ArchiveIndex()
     index = ArchiveIndex(excluded={"2018-01": "dated wrongly"}, refused={"a.zip": "not a zip"}).with_zips(
         [inspect_zip(path, folder="2019-01")]
@@ -46,13 +47,13 @@ def test_the_index_comes_back_as_it_was_committed(tmp_path: Path) -> None:
 def test_a_damaged_index_is_refused_with_the_way_out(tmp_path: Path, damaged: str) -> None:
     (tmp_path / "index.json").write_text(damaged)
     with pytest.raises(SourceError, match=r"index\.json is not what hcpcs wrote: .*`hcpcs refresh --from DIR`"):
-        Archive(tmp_path).index()
+        open_archive(tmp_path).index()
 
 
 def test_an_index_of_another_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(SourceError, match=r"format 99.*--outputs"):
-        Archive(tmp_path).index()
+        open_archive(tmp_path).index()
 
 
 def test_a_zip_offered_again_gains_an_origin_and_nothing_else(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_a_zip_offered_again_gains_an_origin_and_nothing_else(tmp_path: Path) ->
 def test_bytes_that_the_archive_lost_are_refused_by_name(tmp_path: Path, damage: str) -> None:
     path = posting("2019-01", *RECORDS).write(tmp_path / "in")
     held = inspect_zip(path, folder="2019-01")
-    archive = Archive(tmp_path / "archive")
+    archive = open_archive(tmp_path / "archive")
     archive.keep(path, held.sha256)
     assert len(archive.read(held)) == 1
     kept = archive.zip_path(held.sha256)

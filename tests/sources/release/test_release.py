@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from made_up import Posting, posting, record
 
-from sources.archive.archive import Archive, inspect_zip
 from sources.curated.tables import load_codebook
 from sources.errors import ReleaseRefused
 from sources.findings import Finding
+from sources.release.inspect import inspect_zip, open_archive
 from sources.release.release import ReleaseRead, read_release
 from sources.sample.writer import TextOptions, WorkbookOptions, anweb_text, anweb_workbook, release_zip
 
@@ -26,7 +26,7 @@ def read(tmp_path: Path):  # type: ignore[no-untyped-def]
     """Read postings of one release from an archive of their own."""
 
     def read_postings(*postings: Posting) -> ReleaseRead:
-        archive = Archive(tmp_path / "archive")
+        archive = open_archive(tmp_path / "archive")
         zips = []
         for number, one in enumerate(postings):
             path = one.write(tmp_path / str(number))
@@ -204,7 +204,7 @@ def test_a_bad_code_file_refuses_its_release_with_line_and_code(  # type: ignore
     path = tmp_path / bad_inputs.NAME
     path.parent.mkdir()
     path.write_bytes(bad_inputs.BAD_INPUTS[name]())
-    archive = Archive(tmp_path / "archive")
+    archive = open_archive(tmp_path / "archive")
     held = inspect_zip(path, folder="2019-01")
     archive.keep(path, held.sha256)
     found = refused_by(lambda: read_release(archive, "2019-01", [held]))
@@ -260,7 +260,7 @@ def test_dates_after_the_releases_quarter_make_one_ask_whether_it_is_named_right
 @pytest.fixture(scope="module")
 def real(shared_cms: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """Read a real release, once each."""
-    archive = Archive(tmp_path_factory.mktemp("archive"))
+    archive = open_archive(tmp_path_factory.mktemp("archive"))
     done: dict[str, ReleaseRead] = {}
 
     def read_real(release_id: str) -> ReleaseRead:
@@ -317,7 +317,7 @@ def test_the_text_that_the_workbook_of_2025_cuts_is_told_as_cut(real) -> None:  
 def test_a_workbook_that_cannot_be_read_is_refused_with_its_readers_words(tmp_path: Path) -> None:
     path = tmp_path / "2019-01.zip"
     path.write_bytes(release_zip({"HCPC2019_CONTR_ANWEB.xlsx": b"PK\x03\x04 and no workbook"}))
-    archive = Archive(tmp_path / "archive")
+    archive = open_archive(tmp_path / "archive")
     held = inspect_zip(path, stated="2019-01")
     archive.keep(path, held.sha256)
     with pytest.raises(ReleaseRefused, match=r"2019-01: HCPC2019_CONTR_ANWEB\.xlsx: cannot be read as a workbook: \w+"):

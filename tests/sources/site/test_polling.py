@@ -28,9 +28,10 @@ from site_server import (
 
 from hcpcs.files import file_sha256
 from pipeline.refresh.notify import Notice, notify
-from sources.archive.archive import Archive, ArchivedZip, inspect_zip
+from sources.archive.archive import ArchivedZip
 from sources.errors import CuratedFileError
 from sources.release.calendar import expected_release, freshness, next_release
+from sources.release.inspect import inspect_zip, open_archive
 from sources.site.client import FetchFailed, FetchLimits, StorageFull
 from sources.site.fetch_new import FetchReport, fetch_new
 from sources.site.known_releases import KnownRelease, load_known_releases
@@ -78,7 +79,7 @@ class Holder:
     """An archive that takes in what was fetched, as a refresh does."""
 
     def __init__(self, folder: Path, url: str, known: tuple[KnownRelease, ...] = ()) -> None:
-        self.archive = Archive(folder / "archive")
+        self.archive = open_archive(folder / "archive")
         self.state = folder / "site.json"
         self.site = Site(url, QUICK, known)
         self.folder = folder
