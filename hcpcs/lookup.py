@@ -74,17 +74,14 @@ def answers_on_day(folder: Path, codes: Iterable[str], day: date) -> dict[str, d
     A code that a release states has a row of its own, any other the interval of its format that contains it; a code
     that has the format of no code system is left out.
     """
-    wanted, pc = sorted(set(codes)), pyarrow.compute
-    table = read_table(
-        folder,
-        "hcpcs_validity",
-        [("kind", "in", ["procedure", "modifier"]), ("from_day", "<=", day), ("to_day", ">=", day)],
-        columns=_ANSWER,
-    )
-    is_own = pc.and_not(pc.is_in(table["first_code"], pyarrow.array(wanted, pyarrow.string())), table["is_interval"])
-    answers = {row["first_code"]: row for row in table.filter(is_own).to_pylist()}
+    wanted = sorted(set(codes))
+    of_day = [("kind", "in", ["procedure", "modifier"]), ("from_day", "<=", day), ("to_day", ">=", day)]
+    own = [("first_code", "in", wanted), ("is_interval", "=", False), *of_day] if wanted else []
+    answers = {row["first_code"]: row for row in (read_rows(folder, "hcpcs_validity", own, _ANSWER) if own else ())}
+    if len(answers) == len(wanted):
+        return answers
     intervals: dict[str, Rows] = {}
-    for row in table.filter(table["is_interval"]).to_pylist():
+    for row in read_rows(folder, "hcpcs_validity", [("is_interval", "=", True), *of_day], _ANSWER):
         intervals.setdefault(row["code_shape"], []).append(row)
     for code in wanted:
         if code not in answers:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +62,73 @@ class LatestPointer:
 def read_rows(
     folder: Path, table: str, where: Sequence[tuple[str, str, Any]] | None = None, columns: list[str] | None = None
 ) -> Rows:
-    """Rows of a published table that meet all conditions, in the file's order."""
+    """Rows of a published table that meet all conditions, in the file's order; from memory if it is kept there."""
+    if folder in _KEPT:
+        return _KEPT[folder].rows(table, where or (), columns)
     rows: Rows = read_table(folder, table, where, columns).to_pylist()
     return rows
+
+
+class TablesInMemory:
+    """A version's tables for a process that answers many questions: each read once, its rows found by code."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._table = cache(self._read)
+        self._places = cache(self._index)
+        self._rows_of_code = lru_cache(maxsize=_MOST_KEPT)(self._rows_of)
+        self._selected = cache(lambda table, columns: self._table(table).select(columns))
+        self._all_rows = cache(lambda table: self._table(table).to_pylist())
+
+    def rows(self, table: str, where: Sequence[tuple[str, str, Any]], columns: list[str] | None) -> Rows:
+        """What ``read_rows`` answers."""
+        by_code = next((c for c in where if c[0] in _CODE_COLUMNS and c[1] in ("=", "in")), None)
+        if by_code is not None:
+            codes = [by_code[2]] if by_code[1] == "=" else sorted(set(by_code[2]))
+            wanted = tuple(dict.fromkeys((*columns, *(name for name, _, _ in where)))) if columns else None
+            found = [row for code in codes for row in self._rows_of_code(table, by_code[0], code, wanted)]
+        elif self._table(table).num_rows > _MOST_KEPT:
+            return list(read_table(self._folder, table, where, columns).to_pylist())
+        else:
+            found = self._all_rows(table)
+        rest = [(name, _COMPARES[how], value) for name, how, value in where if (name, how, value) != by_code]
+        chosen = (r for r in found if all(r[n] is not None and compares(r[n], value) for n, compares, value in rest))
+        return [{name: row[name] for name in columns} if columns else dict(row) for row in chosen]
+
+    def _read(self, table: str) -> pyarrow.Table:
+        return read_table(self._folder, table).combine_chunks()
+
+    def _index(self, table: str, column: str) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for place, code in enumerate(self._table(table)[column].to_pylist()):
+            places.setdefault(code, []).append(place)
+        return places
+
+    def _rows_of(self, table: str, column: str, code: str, columns: tuple[str, ...] | None) -> Rows:
+        places = self._places(table, column).get(code)
+        if not places:
+            return []
+        some = self._table(table) if columns is None else self._selected(table, columns)
+        is_run = places[-1] - places[0] == len(places) - 1
+        rows: Rows = (some.slice(places[0], len(places)) if is_run else some.take(places)).to_pylist()
+        return rows
+
+
+_CODE_COLUMNS = ("code", "first_code")
+_MOST_KEPT = 50_000
+_COMPARES: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "in": lambda value, several: value in several,
+    "<=": operator.le,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
+_KEPT: dict[Path, TablesInMemory] = {}
+
+
+def keep_in_memory(folder: Path) -> None:
+    """Answer ``read_rows`` of this version from memory from now on: it is immutable."""
+    _KEPT.setdefault(folder, TablesInMemory(folder))
 
 
 def read_table(

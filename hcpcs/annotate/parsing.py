@@ -6,6 +6,7 @@ What is read here are values of a column, most often its distinct ones. What a c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -226,6 +227,9 @@ def _are_words(values: pa.Array, words: Sequence[str], modifiers: str, width: in
     return found
 
 
+_PLAIN_CODE = re.compile(r"[A-Z][0-9]{4}")
+
+
 @dataclass(frozen=True, slots=True)
 class CodeRead:
     """One code as a person typed it: ``code`` (None: no code's shape), what was cut off, and the rules that did it."""
@@ -238,6 +242,9 @@ class CodeRead:
 
 def read_code(text: str, modifiers: str | None = None) -> CodeRead:
     """One text as a code or a modifier, by the rules of ``read_codes``."""
+    # What is a code already needs no rule, and a service reads many of these one by one.
+    if text is not None and _PLAIN_CODE.fullmatch(text):
+        return CodeRead(text, text, (), ())
     values = pa.array([text], pa.string())
     for width in (5, 2):
         read = read_codes(values, width, modifiers=modifiers)

@@ -78,6 +78,10 @@ COMMANDS = {
         "hcpcs.cli.query:lookup_command",
         "Display what a code or modifier means, now or on a day; for a code that CMS does not publish, its owner.",
     ),
+    "mcp": CommandSpec(
+        "hcpcs.cli.serve:mcp_command",
+        "Serve a version's answers as tools of the Model Context Protocol, over standard input and output.",
+    ),
     "search": CommandSpec(
         "hcpcs.cli.query:search_command",
         "Find codes by words in any of their descriptions, past or present; tolerates typos.",
@@ -85,6 +89,10 @@ COMMANDS = {
     "sections": CommandSpec(
         "hcpcs.cli.query:sections_command",
         "List the sections of the code systems, or of the one named by its id, with their codes and days.",
+    ),
+    "serve": CommandSpec(
+        "hcpcs.cli.serve:serve_command",
+        "Serve a version's answers as read-only JSON over HTTP, by default on loopback alone.",
     ),
     "systems": CommandSpec(
         "hcpcs.cli.query:systems_command",

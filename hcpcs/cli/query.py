@@ -82,11 +82,20 @@ def findings_command(
 @click.argument("code")
 @click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="What it meant on that day.")
 @click.option("--source", is_flag=True, help="Print the lines of CMS's files behind it, read from the archive.")
+@click.option(
+    "--field", metavar="COLUMN", help="With --source: mark this field, such as termination_date, in each record."
+)
 @version_option
 @json_option
 @outputs_option
 def lookup_command(
-    outputs: Outputs, code: str, day: datetime | None, source: bool, version: str | None, as_json: bool
+    outputs: Outputs,
+    code: str,
+    day: datetime | None,
+    source: bool,
+    field: str | None,
+    version: str | None,
+    as_json: bool,
 ) -> None:
     """Display what a code or modifier means, now or on a day; for a code that CMS does not publish, its owner.
 
@@ -98,13 +107,15 @@ def lookup_command(
 
     folder = version_of(outputs, version)
     on = day.date() if day else None
+    if field is not None and not source:
+        raise click.UsageError("--field marks a field of the lines that --source prints")
     normalized_code(code)
     read = read_code(code)
     if read.modifiers:
         click.echo(f"{code} is read as {read.code}, without {', '.join(read.modifiers)}", err=True)
     try:
         if source:
-            _print_source(outputs, folder, code, day, as_json)
+            _print_source(outputs, folder, code, day, field, as_json)
         elif on is None:
             _print_states(code_states(folder, code), as_json)
         else:
@@ -148,12 +159,14 @@ def _print_day(answer: dict[str, Any], as_json: bool) -> None:
         click.echo(f"  note: {answer['caution']}")
 
 
-def _print_source(outputs: Outputs, folder: Path, code: str, day: datetime | None, as_json: bool) -> None:
+def _print_source(
+    outputs: Outputs, folder: Path, code: str, day: datetime | None, field: str | None, as_json: bool
+) -> None:
     """Print the raw lines of a code: of all releases, or of those that state what it meant on a day."""
     from hcpcs.lookup import code_on_day, normalized_code
     from pipeline.lineage.provenance import raw_lines
 
-    places = raw_lines(outputs, normalized_code(code), str(folder))
+    places = raw_lines(outputs, normalized_code(code), str(folder), field=field)
     if day is not None:
         span = code_on_day(folder, code, day.date())["span"]
         if span is None:
@@ -164,6 +177,10 @@ def _print_source(outputs: Outputs, folder: Path, code: str, day: datetime | Non
     if as_json:
         print_json([place.as_json() for place in places])
         return
+    if field is not None:
+        from pipeline.lineage.provenance import record_field
+
+        click.echo(f"{field}: positions {record_field(field).positions} of a text's record, between [ and ]")
     for place in places:
         sheet = f", sheet {place.sheet}" if place.sheet else ""
         click.echo(f"{place.release_id}: {place.member} in {place.zip_name}{sheet} (sha256 {place.member_sha256})")

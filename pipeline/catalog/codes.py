@@ -50,7 +50,12 @@ _MEANING = (
 #: What a life says, by part: columns of its rows. What is null, empty or false is null, but for ``agrees_with_cms``.
 LIFE: dict[str, tuple[str, ...]] = {
     "meanings": _MEANING,
-    "spans": (*(c for c in SPAN_COLUMNS if c not in ("kind", "code", "span_number")), *CONTENT_COLUMNS),
+    "spans": (
+        *(c for c in SPAN_COLUMNS if c not in ("kind", "code", "span_number")),
+        *CONTENT_COLUMNS,
+        # Where the first release that states the span has it.
+        *("source_member", "source_line"),
+    ),
     "targets": (
         "episode",
         "target",
@@ -84,7 +89,7 @@ LIFE: dict[str, tuple[str, ...]] = {
 }
 _TABLES = {
     "meanings": ("hcpcs_codes", "hcpcs_modifiers"),
-    "spans": ("hcpcs_history",),
+    "spans": ("hcpcs_history", "hcpcs_release_records"),
     "targets": ("hcpcs_crosswalk",),
     "changes": ("hcpcs_changes",),
     "findings": ("hcpcs_findings",),
@@ -222,7 +227,7 @@ def code_histories(version: PublishedVersion) -> dict[str, dict[str, Any]]:
     )
     parts = {
         "meanings": _by_code(latest_states(version), "meanings"),
-        "spans": _by_code(version.frame("hcpcs_history").sort("kind", "code", "episode", "span_number"), "spans"),
+        "spans": _by_code(spans_with_places(version), "spans"),
         "targets": _by_code(crosswalk, "targets"),
         "sources": _by_code(known, "sources", kind="target_kind", code="target"),
         "changes": _by_code(changes, "changes"),
@@ -233,6 +238,15 @@ def code_histories(version: PublishedVersion) -> dict[str, dict[str, Any]]:
     for kind, code in parts["meanings"]:
         shards[shard_of(kind, code)][code] = {p: rows[kind, code] for p, rows in parts.items() if (kind, code) in rows}
     return dict(shards)
+
+
+def spans_with_places(version: PublishedVersion) -> pl.DataFrame:
+    """``hcpcs_history``, each span with member and line of the record by which its first release states it."""
+    keys = ["first_release", "kind", "code"]
+    records = version.frame("hcpcs_release_records").rename({"release_id": "first_release"})
+    records = records.select(*keys, "source_member", "source_line")
+    spans = version.frame("hcpcs_history").join(records, on=keys, how="left")
+    return spans.sort("kind", "code", "episode", "span_number")
 
 
 def days_of_codes(version: PublishedVersion) -> pl.DataFrame:

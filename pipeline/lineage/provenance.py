@@ -16,7 +16,15 @@ from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
 from hcpcs.version_files import read_rows
 from sources.archive.archive import ArchivedZip
-from sources.code_file.record_layout import CONTINUATION_KINDS
+from sources.code_file.record_layout import (
+    CODE_HEADINGS,
+    CONTINUATION_KINDS,
+    RECORD_FIELDS,
+    TEXT_FIELDS,
+    RecordField,
+    normalized_heading,
+)
+from sources.code_file.workbook import cell_name
 from sources.errors import SourceError
 from sources.release.inspect import open_archive
 from sources.side_files.tables import decoded, is_workbook, lines_of, sheets
@@ -24,6 +32,7 @@ from sources.side_files.tables import decoded, is_workbook, lines_of, sheets
 _PLACE = ("source_member", "source_member_sha256", "source_line")
 #: Position of the record id in a line of CMS's text, from 1.
 _RECORD_ID = 11
+_RECORDS = "hcpcs_release_records"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +58,17 @@ class RawLines:
         return named | {"lines": [{"number": n, "text": text} for n, text in self.lines]}
 
 
-def raw_lines(outputs: Outputs, code: str, version: str | None = None) -> list[RawLines]:
+def raw_lines(outputs: Outputs, code: str, version: str | None = None, *, field: str | None = None) -> list[RawLines]:
     """Every place in CMS's files that the version's rows about ``code`` is from, release by release.
 
-    Raises ``SourceError`` for a code that no release has, ``ZipRefused`` where the archive lost or changed a zip.
+    With ``field`` only its records, each with that field between `[` and `]`. Raises ``SourceError`` for a code that no
+    release has and for an unknown field, ``ZipRefused`` where the archive lost or changed a zip.
     """
+    marked = None if field is None else record_field(field)
     folder = version_folder(outputs, version)
     places = sorted(_places(folder, code), key=lambda p: (p["release_id"], p["table"], p["source_line"]))
+    if marked is not None:
+        places = [p for p in places if p["table"] == _RECORDS]
     if not places:
         raise SourceError(f"no loaded release has {code!r}; `hcpcs releases` lists the loaded releases")
     archive = open_archive(outputs.archive)
@@ -74,7 +87,7 @@ def raw_lines(outputs: Outputs, code: str, version: str | None = None) -> list[R
         if place["source_member_sha256"] not in members:
             members |= {m.sha256: m.data for m in archive.read(holder)}
         data = members[place["source_member_sha256"]]
-        sheet, lines = _lines_at(place["source_member"], data, place["source_line"], code)
+        sheet, lines = _lines_at(place["source_member"], data, place["source_line"], code, marked)
         found.append(
             RawLines(
                 place["table"],
@@ -91,6 +104,14 @@ def raw_lines(outputs: Outputs, code: str, version: str | None = None) -> list[R
     return found
 
 
+def record_field(name: str) -> RecordField:
+    """A field of CMS's record by the name of its column; raises ``SourceError``."""
+    found = next((f for f in RECORD_FIELDS if f.name == name), None)
+    if found is None:
+        raise SourceError(f"CMS's record has no field {name!r}; it has {', '.join(f.name for f in RECORD_FIELDS)}")
+    return found
+
+
 def _places(folder: Path, code: str) -> Iterator[Mapping[str, Any]]:
     """Rows about the code, of every table that says where in CMS's files its rows stand."""
     for path in sorted((folder / "open").glob("*.parquet")):
@@ -101,13 +122,25 @@ def _places(folder: Path, code: str) -> Iterator[Mapping[str, Any]]:
                 yield {"revision": None, **row, "table": path.stem}
 
 
-def _lines_at(member: str, data: bytes, number: int, code: str) -> tuple[str | None, list[tuple[int, str]]]:
-    """The line, or row, with that number, and those after it that continue it."""
+def _lines_at(
+    member: str, data: bytes, number: int, code: str, marked: RecordField | None
+) -> tuple[str | None, list[tuple[int, str]]]:
+    """The line, or row, with that number, and those after it that continue it; a ``marked`` field between brackets."""
     if is_workbook(data):
         for sheet in sheets(member, data):
             rows = [(n, cells) for n, cells in sheet.rows if n >= number]
             if rows and rows[0][0] == number and code in (c.strip() for c in rows[0][1]):
-                return sheet.name, [(n, "\t".join(cells)) for n, cells in _with_continuations(rows, code)]
+                heads = [cells for n, cells in sheet.rows if n < number] if marked else []
+                names = next((found for cells in heads if (found := _fields_of(cells))), {})
+                return sheet.name, [
+                    (
+                        n,
+                        "\t".join(
+                            f"[{c}]" if marked and names.get(i) == marked.name else c for i, c in enumerate(cells)
+                        ),
+                    )
+                    for n, cells in _with_continuations(rows, code)
+                ]
         return None, []
     lines = lines_of(decoded(data) or data.decode("latin-1"))
     taken = [(number, lines[number - 1])]
@@ -115,7 +148,25 @@ def _lines_at(member: str, data: bytes, number: int, code: str) -> tuple[str | N
         if line[:5].strip() != code or line[_RECORD_ID - 1 : _RECORD_ID] not in CONTINUATION_KINDS:
             break
         taken.append((n, line))
+    if marked is not None:
+        # A continuation has a description of its own; the other fields are those of the first line.
+        own = len(taken) if marked in TEXT_FIELDS else 1
+        taken = [(n, _with_brackets(line, marked)) for n, line in taken[:own]] + taken[own:]
     return None, taken
+
+
+def _with_brackets(line: str, field: RecordField) -> str:
+    start, end = field.start - 1, field.start - 1 + field.width * field.times
+    return f"{line[:start]}[{line[start:end]}]{line[end:]}"
+
+
+def _fields_of(cells: list[str]) -> dict[int, str]:
+    """The fields that a row of headings names, by column; empty for any other row."""
+    headings = [normalized_heading(cell) for cell in cells]
+    if not any(heading in CODE_HEADINGS for heading in headings):
+        return {}
+    names = {f"{f.name}_{n}": f.name for f in RECORD_FIELDS for n in range(1, f.times + 1)}
+    return {i: names.get(name, name) for i, heading in enumerate(headings) if (name := cell_name(heading))}
 
 
 def _with_continuations(rows: list[tuple[int, list[str]]], code: str) -> Iterator[tuple[int, list[str]]]:

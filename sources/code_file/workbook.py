@@ -46,13 +46,14 @@ def header_columns(sheet: pl.DataFrame) -> tuple[int, dict[str, int]] | None:
         headings = [normalized_heading(cell) for cell in row]
         if not any(h in CODE_HEADINGS for h in headings):
             continue
-        columns = {name: position for position, h in enumerate(headings) if (name := _cell_name(h)) is not None}
+        columns = {name: position for position, h in enumerate(headings) if (name := cell_name(h)) is not None}
         if {"code", "record_id", *REQUIRED_FIELDS} <= columns.keys():
             return index, columns
     return None
 
 
-def _cell_name(heading: str) -> str | None:
+def cell_name(heading: str) -> str | None:
+    """The cell of the layout that a normalized heading names, numbered if its field is repeated; else None."""
     for name, known in (("code", CODE_HEADINGS), ("record_id", RECORD_ID_HEADINGS), ("sequence", SEQUENCE_HEADINGS)):
         if heading in known:
             return name

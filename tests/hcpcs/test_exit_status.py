@@ -76,6 +76,8 @@ FAILING = {
     ("sections",): (["--outputs", "{tmp}/o"], "no version yet"),
     ("classify",): (["99213", "--outputs", "{tmp}/o"], "no version yet"),
     ("search",): (["bandage", "--outputs", "{tmp}/o"], "no version yet"),
+    ("serve",): (["--outputs", "{tmp}/o"], "no version yet"),
+    ("mcp",): (["--outputs", "{tmp}/o"], "no version yet"),
     ("licenses",): (["--outputs", "{tmp}/o"], "no version yet"),
     ("prune",): (["--keep", "1", "--also", "1999.01.1", "--outputs", "{outputs}"], "1999.01.1"),
     ("publish",): (["ftp://nowhere/x", "--outputs", "{outputs}"], "ftp://nowhere/x"),

@@ -134,7 +134,7 @@
       span.observed_gap ? badge("days uncertain", "", "CMS posted releases in this period that are not loaded") : ""),
     ...(old ? differences(old, span, meaning) : [wording(span, meaning), settingsOf(span)]),
     el("p", { class: "note" }, `From: ${FROM[span.valid_from_basis]}. To: ${TO[span.valid_to_basis]}. Stated by `,
-      releaseLink(span.first_release), ...(span.last_release === span.first_release ? [] : [" to ", releaseLink(span.last_release)]), "."));
+      releaseLink(span.first_release), span.source_member ? ` (line ${number(span.source_line)} of ${span.source_member})` : "", ...(span.last_release === span.first_release ? [] : [" to ", releaseLink(span.last_release)]), "."));
 
   // The time axis begins a little before the first release held: what was before, no release tells in steps.
   const timeline = (life) => {
@@ -269,7 +269,7 @@
       el("p", {}, el("a", { href: "licenses.html" }, "All licenses"))));
     const table = isModifier(code) ? "modifier" : "procedure";
     parts.push(section("Query it", el("p", {}, "A plain page of it, for links: ", el("a", { href: `codes/${code}.html` }, `codes/${code}.html`)), el("pre", { tabindex: "0", class: "ask", "aria-label": "Command and query" },
-      `hcpcs history ${code}\n\nselect valid_from, valid_to, long_description\nfrom 'latest/open/hcpcs_history.parquet'\nwhere kind = '${table}' and code = '${code}'\norder by valid_from;`)));
+      `hcpcs history ${code}\n# CMS’s own lines, from the archive, with a field marked:\nhcpcs lookup ${code} --source --field termination_date\n\nselect valid_from, valid_to, long_description\nfrom 'latest/open/hcpcs_history.parquet'\nwhere kind = '${table}' and code = '${code}'\norder by valid_from;`)));
     return el("article", { class: "life" }, ...parts);
   };
 

@@ -75,6 +75,17 @@ def test_a_life_has_every_meaning_and_span_of_the_history(
     assert all(sum(bool(m["is_current_episode"]) for m in life["meanings"]) == 1 for life in histories.values())
 
 
+def test_each_span_names_member_and_line_of_cmss_file(histories: dict[tuple[str, str], Any], sample: Version) -> None:
+    records = sample.open("hcpcs_release_records").select("code", "release_id", "source_member", "source_line")
+    stated = set(records.iter_rows())
+    told = {
+        (code, s["first_release"], s["source_member"], s["source_line"])
+        for (_, code), life in histories.items()
+        for s in life["spans"]
+    }
+    assert told and told <= stated
+
+
 def test_a_word_leads_to_the_codes_that_have_it_now_and_to_those_that_had_it(
     search: dict[str, Any], sample: Version
 ) -> None:

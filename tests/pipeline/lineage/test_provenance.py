@@ -91,3 +91,25 @@ def test_an_unknown_code_and_an_archive_that_lost_or_changed_a_zip_are_told(
     (own_sample.archive / "index.json").unlink()
     with pytest.raises(SourceError, match="no longer has"):
         raw_lines(own_sample, code)
+
+
+def test_a_field_is_marked_where_each_form_of_the_file_has_it(sample: Version, hcpcs) -> None:
+    records = sample.open("hcpcs_release_records").filter(pl.col("termination_date").is_not_null())
+    forms = [records.filter(pl.col("source_member").str.ends_with(f)).row(0, named=True) for f in (".txt", ".xlsx")]
+    for row in forms:
+        said = hcpcs(
+            *("lookup", row["code"], "--source", "--field", "termination_date", "--json"),
+            *("--outputs", sample.outputs.folder),
+        )
+        assert said.status == 0, said.err
+        places = json.loads(said.out)
+        assert {p["table"] for p in places} == {"hcpcs_release_records"}
+        place = next(p for p in places if p["release_id"] == row["release_id"])
+        first = place["lines"][0]
+        assert first["number"] == row["source_line"]
+        assert f"[{row['termination_date']:%Y%m%d}]" in first["text"]
+        assert not any("[" in line["text"] for line in place["lines"][1:])
+    said = hcpcs("lookup", forms[0]["code"], "--source", "--field", "price", "--outputs", sample.outputs.folder)
+    assert said.status == 1 and "has no field 'price'; it has long_description" in said.err
+    said = hcpcs("lookup", forms[0]["code"], "--field", "betos_code", "--outputs", sample.outputs.folder)
+    assert said.status == 2 and "--source" in said.err
