@@ -79,7 +79,13 @@ def build_definitions(
                 version, warn = made.published.version, log.warning if log else lambda text: None
                 notifier.send(Notice("published", f"published version {version}.", version), warn)
 
-    tables = assemble(outputs=outputs, run_context=context_of_archive, openlineage=openlineage, hooks={report_failure})
+    tables = assemble(
+        outputs=outputs,
+        run_context=context_of_archive,
+        openlineage=openlineage,
+        hooks={report_failure},
+        code_references=True,
+    )
     freshness = build_freshness_job()
     by_itself = dg.Definitions(
         jobs=[from_site, freshness],

@@ -5,6 +5,7 @@ What starts a run by itself, and what is sent when it ends, is added in ``pipeli
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Set
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,11 +28,13 @@ def assemble(
     run_context: dg.ResourceDefinition,
     openlineage: OpenLineageSettings | None = None,
     hooks: Set[dg.HookDefinition] = frozenset(),
+    code_references: bool = False,
 ) -> dg.Definitions:
     """The assets and the job ``refresh`` over one folder of outputs.
 
     ``run_context`` gives each run what it takes in; ``openlineage`` says how runs are reported, by default to a file;
-    ``hooks`` are called at each step of the job.
+    ``hooks`` are called at each step of the job; with ``code_references`` each asset names file and line of its code,
+    which only Dagster's user interface displays.
     """
     layout = Outputs(outputs)
 
@@ -42,6 +45,11 @@ def assemble(
         return ParquetIOManager(layout.work, layout.folder / "catalog", layout.latest_link, staged_tables)
 
     assets = dg.load_assets_from_modules([staged, records, side_files, history, codes, reference, version])
+    if code_references:
+        with warnings.catch_warnings():
+            # The function and its classes are marked beta in dagster 1.13.
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            assets = dg.with_source_code_references(assets)
     refresh = dg.define_asset_job(
         "refresh",
         selection=dg.AssetSelection.all() - dg.AssetSelection.groups("source"),

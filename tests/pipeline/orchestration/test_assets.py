@@ -49,6 +49,14 @@ def test_every_asset_says_what_it_is_whose_and_made_by_which_code(graph: Any, ta
     assert len(node.code_version) == 16
 
 
+@pytest.mark.parametrize("table", [*MADE, "published_version"])
+def test_every_asset_names_the_file_and_line_of_its_code(graph: Any, table: str) -> None:
+    (place,) = graph.get(dg.AssetKey(table)).metadata["dagster/code_references"].code_references
+    lines = Path(place.file_path).read_text("utf-8").splitlines()
+    assert Path(place.file_path).parent.name == "assets"
+    assert lines[place.line_number - 1].startswith(("@dg.", "def "))
+
+
 @pytest.mark.parametrize("table", MADE)
 def test_an_assets_column_lineage_is_that_of_the_contracts(graph: Any, table: str) -> None:
     stated = graph.get(dg.AssetKey(table)).metadata["dagster/column_lineage"]
