@@ -81,7 +81,8 @@ class TablesInMemory:
         self._all_rows = cache(lambda table: self._table(table).to_pylist())
 
     def rows(self, table: str, where: Sequence[tuple[str, str, Any]], columns: list[str] | None) -> Rows:
-        """What ``read_rows`` answers."""
+        """What ``read_rows`` answers; of several codes, code by code."""
+        where = [(n, how, v.to_pylist() if isinstance(v, pyarrow.Array) else v) for n, how, v in where]
         by_code = next((c for c in where if c[0] in _CODE_COLUMNS and c[1] in ("=", "in")), None)
         if by_code is not None:
             codes = [by_code[2]] if by_code[1] == "=" else sorted(set(by_code[2]))

@@ -15,9 +15,11 @@ from hcpcs.check import check_codes
 from hcpcs.errors import HcpcsError
 from hcpcs.lookup import (
     NotInReleases,
+    changes_of,
     code_identity,
     code_on_day,
     code_states,
+    normalized_code,
     require_loaded,
     search,
 )
@@ -84,12 +86,8 @@ class Questions:
     ) -> Answer:
         """What a release changed against the loaded release before it; of these codes and this class alone."""
         release_id = require_loaded(self.folder, release)
-        where: list[tuple[str, str, Any]] = [("release_id", "=", release_id)]
-        if codes:
-            where.insert(0, ("code", "in", [code.upper() for code in codes]))
-        if change:
-            where.append(("change", "=", change))
-        rows = read_rows(self.folder, "hcpcs_changes", where)
+        listed = [normalized_code(code) for code in codes] or None
+        rows = changes_of(self.folder, release_id, codes=listed, change=[change] if change else ())
         asked = {"release": release_id, "codes": list(codes), "change": change, "limit": limit, "offset": offset}
         start = _bounded(offset, 10**9, least=0)
         part = rows[start : start + _bounded(limit, MOST_CHANGES)]
