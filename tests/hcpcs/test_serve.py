@@ -84,7 +84,7 @@ def test_a_code_of_another_owner_is_answered_by_its_format(server: httpx2.Client
     [
         ("/codes/J0001", 404, "no loaded release states"),
         ("/codes/nothing%20at%20all", 400, "neither a five-character code"),
-        ("/codes/J0570?on=2018-02-30", 400, "no date of the form YYYY-MM-DD"),
+        ("/codes/J0570?on=2018-02-30", 400, "not a date in the format YYYY-MM-DD"),
         ("/codes/J0570?day=2018-06-30", 400, "unknown parameters day; there are code, on"),
         ("/changes?release=1999-01", 404, "1999-01 is not loaded"),
         ("/changes?limit=0", 400, "0 is not from 1"),

@@ -54,7 +54,7 @@ def test_every_asset_names_the_file_and_line_of_its_code(graph: Any, table: str)
     (place,) = graph.get(dg.AssetKey(table)).metadata["dagster/code_references"].code_references
     lines = Path(place.file_path).read_text("utf-8").splitlines()
     assert Path(place.file_path).parent.name == "assets"
-    assert lines[place.line_number - 1].startswith(("@dg.", "def "))
+    assert lines[place.line_number - 1].strip().startswith(("@dg.", "def "))
 
 
 @pytest.mark.parametrize("table", MADE)
