@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-import pytest
 from conftest import REPOSITORY, missing
 
 FOLDER = REPOSITORY / "tests" / "npm"
@@ -15,7 +14,7 @@ def node(script: str, *arguments: object) -> str:
     """What a script of ``tests/npm`` prints; skips without Node, or where its packages are not installed."""
     program = shutil.which("node")
     if program is None:
-        pytest.skip("needs Node, which is not on this machine; `.ci/run` installs its packages where it is")
+        missing("Node")
     if not (FOLDER / "node_modules" / ".package-lock.json").exists():
         missing("the packages of tests/npm (`make npm`)")
     command = [program, FOLDER / script, *map(str, arguments)]
