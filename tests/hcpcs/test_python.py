@@ -146,7 +146,7 @@ def test_every_method_that_answers_has_an_example(name: str) -> None:
 
 def test_what_cannot_be_used_is_one_error(sample: Version, tmp_path: Path) -> None:
     version = hcpcs.open(outputs=sample.outputs.folder)
-    with pytest.raises(TypeError, match="int is no frame"):
+    with pytest.raises(TypeError, match="int is not a frame"):
         version.annotate(1, code="c", date="d")
     with pytest.raises(hcpcs.HcpcsError, match="no column 'day'"):
         version.annotate(pa.table({"code": ["J0570"]}), code="code", date="day")

@@ -314,7 +314,7 @@ def test_the_pointer_never_goes_back_and_a_version_is_never_replaced(
 @pytest.mark.usefixtures("unchecked")
 def test_the_restricted_tier_refuses_a_target_of_the_open_one(sample: Version, target: str) -> None:
     ObjectStore(target).put("tier.json", b'{"tier": "restricted"}')
-    with pytest.raises(TargetRefused, match="is for tier 'restricted'"):
+    with pytest.raises(TargetRefused, match="is for the tier 'restricted'"):
         publish_to(sample.folder, target)
     assert ObjectStore(target).read(LATEST) is None
 
