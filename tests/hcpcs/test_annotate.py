@@ -572,9 +572,7 @@ def test_of_many_columns_those_alike_are_named(claims_csv: Path, version: Path) 
 
 
 def test_a_date_column_of_another_kind_is_an_error(two: Path, version: Path) -> None:
-    refused(
-        two, version, UnusableColumn, "'n' has no dates in a known format .a number YYYYMMDD.: 0, 1, 2", date="n"
-    )
+    refused(two, version, UnusableColumn, "'n' has no dates in a known format .a number YYYYMMDD.: 0, 1, 2", date="n")
     refused(two, version, UnusableColumn, "'hcpcs_code' has no dates", date="hcpcs_code")
     refused(two, version, UnusableColumn, "'day' is date32.day.: neither text nor a number", code="day")
 

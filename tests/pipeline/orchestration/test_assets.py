@@ -225,7 +225,7 @@ def test_a_code_version_follows_imports_and_curated_files(tmp_path: Path, monkey
     written("pipeline/other.py", "DAY = 1\n")
     written("sources/rules.py", "def load(): ...\n")
     written("sources/curated/rules.csv", "a,b\n")
-    monkeypatch.setattr(fingerprint, "_ROOT", tmp_path)
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
     try:
         seen = [code_version()]
         for name in ("pipeline/days.py", "sources/rules.py", "sources/curated/rules.csv"):
