@@ -130,7 +130,7 @@ def departures(records_with_episodes: pl.DataFrame, releases: Iterable[str] | No
         .filter(pl.col("next_release_id").is_not_null())
         .with_columns(
             (pl.col("returned_release_id") != pl.col("next_release_id")).fill_null(True).alias("_gone"),
-            _due(pl.col("termination_date"), pl.col("next_day")).alias("is_due"),
+            is_due(pl.col("termination_date"), pl.col("next_day")).alias("is_due"),
         )
     )
     # Ends of one year fall due together; where a release between is not loaded, only the older years may have been.
@@ -169,7 +169,7 @@ def vanished_codes(records_with_episodes: pl.DataFrame, releases: Iterable[str] 
             .then(pl.lit("restored"))
             .when(pl.col("termination_date").is_not_null())
             .then(pl.lit("ended_not_due"))
-            .when(_due(release_day(pl.col("release_id")), release_day(pl.col("gone_release_id"))))
+            .when(is_due(release_day(pl.col("release_id")), release_day(pl.col("gone_release_id"))))
             .then(pl.lit("unseen_end"))
             .otherwise(pl.lit("no_end_stated"))
             .alias("reason")
@@ -489,5 +489,6 @@ def _covered(records: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _due(end: pl.Expr, day: pl.Expr) -> pl.Expr:
+def is_due(end: pl.Expr, day: pl.Expr) -> pl.Expr:
+    """Whether CMS drops a code that ended on ``end`` from a release of ``day``; false where either is null."""
     return (end.dt.offset_by(_KEPT_AFTER_END) < day).fill_null(False)

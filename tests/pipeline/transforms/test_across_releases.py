@@ -125,6 +125,19 @@ def test_a_due_purge_is_no_loss(hcpcs: Callable[..., Said], tmp_path: Path) -> N
     assert (said.status, said.err) == (0, "")
 
 
+def test_two_of_several_codes_that_may_have_ended_in_between_are_no_sign_of_a_partial_release(
+    hcpcs: Callable[..., Said], tmp_path: Path
+) -> None:
+    few = [record(f"C{n:04}") for n in range(4)]
+    posting("2012-01", *few, record("B0001")).write(tmp_path / "offered")
+    posting("2017-01", *few[2:], record("B0001")).write(tmp_path / "offered")
+    said = hcpcs("refresh", "--from", tmp_path / "offered", "--outputs", tmp_path / "outputs")
+    assert (said.status, said.err) == (0, "")
+    posting("2018-01", *few[:2], record("B0001")).write(tmp_path / "later")
+    said = hcpcs("refresh", "--from", tmp_path / "later", "--outputs", tmp_path / "outputs")
+    assert said.status == 1 and "2 of the 2 procedures C of 2017-01" in said.err
+
+
 def correction(action: str, **stated: str | None) -> pl.DataFrame:
     """One change that a corrections file of 2017-01 states."""
     row = {"release_id": "2017-01", "kind": "procedure", "code": "A1000", "action": action}
