@@ -29,9 +29,9 @@ def write_csv(version: Version, folder: Path, options: Mapping[str, str]) -> lis
     """Write every table as ``<folder>/<table>.csv`` with ``datapackage.json`` and licenses; returns the files' names.
 
     UTF-8 with a header. Null is an empty field and an empty text is ``""``; a list is written as JSON, a date as
-    YYYY-MM-DD. ``NOTICE.txt`` counts the texts that spreadsheets read as formulas; ``formulas=guard`` writes an
-    apostrophe before each. A version that has no ``datapackage.json``, as of the restricted tier, gives none. Raises
-    ``HcpcsError`` where it is damaged.
+    YYYY-MM-DD. ``NOTICE.txt`` counts the texts that spreadsheets read as formulas; an apostrophe is written before
+    each, unless ``formulas=keep``. A version that has no ``datapackage.json``, as of the restricted tier, gives none.
+    Raises ``HcpcsError`` where it is damaged.
     """
     is_guarded, package = options["formulas"] == _GUARD, _data_package(version)
     folder.mkdir()
@@ -119,9 +119,9 @@ FORMAT = ExportFormat(
     options=(
         ExportOption(
             "formulas",
-            (_KEEP, _GUARD),
-            _KEEP,
-            "Texts that spreadsheets read as formulas: as they are, or with an apostrophe in front.",
+            (_GUARD, _KEEP),
+            _GUARD,
+            "Texts that spreadsheets read as formulas: with an apostrophe in front, or as they are.",
         ),
     ),
 )

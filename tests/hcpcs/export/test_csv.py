@@ -79,11 +79,12 @@ def test_every_value_comes_back_by_the_descriptors_types(
     assert licenses and all((tmp_path / "csv" / path).is_file() for path in licenses)
 
 
-def test_formulas_are_written_as_they_are_and_counted(
+def test_formulas_are_counted_and_written_as_they_are_where_that_is_stated(
     with_formulas: tuple[Path, list[str]], tmp_path: Path, hcpcs: Callable[..., Said]
 ) -> None:
     folder, codes = with_formulas
-    assert hcpcs("export", "--csv", tmp_path / "csv", "--version", folder).status == 0
+    said = hcpcs("export", "--csv", tmp_path / "csv", "--csv-formulas", "keep", "--version", folder)
+    assert said.status == 0
     assert short_descriptions(tmp_path / "csv")[: len(codes)] == [*FORMULAS, *PLAIN]
     notice = (tmp_path / "csv" / "NOTICE.txt").read_text("utf-8")
     assert f"reads as a formula: hcpcs_codes.short_description ({len(FORMULAS)}). Written as they are." in notice
@@ -93,7 +94,7 @@ def test_a_guard_stands_before_formulas_alone(
     with_formulas: tuple[Path, list[str]], sample: Version, tmp_path: Path, hcpcs: Callable[..., Said]
 ) -> None:
     folder, codes = with_formulas
-    said = hcpcs("export", "--csv", tmp_path / "csv", "--csv-formulas", "guard", "--version", folder)
+    said = hcpcs("export", "--csv", tmp_path / "csv", "--version", folder)
     assert said.status == 0
     found = short_descriptions(tmp_path / "csv")
     assert found[: len(codes)] == [*(f"'{text}" for text in FORMULAS), *PLAIN]
