@@ -281,6 +281,8 @@ class _Runs:
                 outcomes[one.number] = _refused("refused: zip", zip_refused)
             elif release_refused is not None:
                 outcomes[one.number] = _refused("refused: release", release_refused)
+            elif f"{one.release_id}/{one.name}" in done.left:
+                outcomes[one.number] = Outcome("waits", done.left[f"{one.release_id}/{one.name}"], fault)
             elif one.release_id in releases:
                 outcomes[one.number] = Outcome("version", fault=fault)
             else:

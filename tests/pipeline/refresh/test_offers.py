@@ -133,6 +133,15 @@ def test_a_side_zip_waits_until_its_release_comes(
     assert loaded(outputs)["2025-10"] == {*OCTOBER.members, *NOTES}
 
 
+def test_what_waits_is_named_where_nothing_else_is_offered(
+    refreshed: Callable[..., Said], outputs: Outputs, tmp_path: Path
+) -> None:
+    written(tmp_path / "in/2025-10/october-2025-hcpcs-processing-notes.zip", compressed(NOTES))
+    said = refreshed(tmp_path / "in")
+    assert said.status == 1 and not outputs.versions.exists()
+    assert "october-2025-hcpcs-processing-notes.zip: not loaded until 2025-10 is: it has no code file" in said.err
+
+
 # --- as people have them ---------------------------------------------------------------------------------------------
 
 
