@@ -5,18 +5,19 @@ from __future__ import annotations
 import shutil
 import subprocess
 
+import pytest
 from conftest import REPOSITORY, missing
 
 FOLDER = REPOSITORY / "tests" / "npm"
 
 
 def node(script: str, *arguments: object) -> str:
-    """What a script of ``tests/npm`` prints; skips without Node, or where its packages are not installed."""
+    """What a script of ``tests/npm`` prints; skips where its packages are not installed, or without Node."""
     program = shutil.which("node")
     if program is None:
         missing("Node")
     if not (FOLDER / "node_modules" / ".package-lock.json").exists():
-        missing("the packages of tests/npm (`make npm`)")
+        pytest.skip("needs the packages of tests/npm (`make npm`)")
     command = [program, FOLDER / script, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
