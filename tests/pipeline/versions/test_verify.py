@@ -11,13 +11,14 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet
 import pytest
-from conftest import Version, files_of
+from conftest import Said, Version, files_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hcpcs.files import file_sha256
 from hcpcs.manifest import Manifest, ManifestDamaged, ManifestTooNew, json_bytes, sealed
 from pipeline.versions.parquet import logical_sha256
+from pipeline.versions.store import read_manifest
 from pipeline.versions.verify import verify
 from sources.errors import SourceError
 
@@ -122,6 +123,23 @@ def test_a_version_of_an_older_schema_is_not_held_against_contracts_it_never_had
     report = verify(copy)
     assert report.checks["contract"] == "not checked: of the older schema 0.1"
     assert {p.check for p in report.problems} == {"schema"}  # the files say another
+
+
+def test_a_manifest_of_schema_1_is_read_by_the_words_it_had(copy: Path, hcpcs: Callable[..., Said]) -> None:
+    def older(content: dict[str, Any], build: dict[str, Any]) -> None:
+        content["schema_version"] = "1.0"
+        del content["accepted_losses"]
+        content["releases"] = [
+            {"stands": r["is_current"]} | {k: v for k, v in r.items() if k != "is_current"} for r in content["releases"]
+        ]
+
+    releases = read_manifest(copy).content.releases
+    reseal(copy, older)
+    content = read_manifest(copy).content
+    assert (content.releases, content.accepted_losses) == (releases, {})
+    assert {p.check for p in verify(copy).problems} == {"schema"}
+    said = hcpcs("changes", "latest", "--version", copy)
+    assert (said.status, said.err) == (0, "")
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"content": {}}', b'{"content": {"schema_version": "x"}}'])
