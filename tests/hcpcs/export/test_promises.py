@@ -1,6 +1,6 @@
 """What every format promises, whichever there are: whole or not at all, the same bytes again, no leak.
 
-The formats are those of the registry: a new one is held to all of this without a word here.
+The formats are those of the registry: a new one is tested by all of this without a change here.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def test_the_start_page_counts_what_the_tables_hold(sample_catalog: Path, sample
     codes = sample.open("hcpcs_codes")
     assert number(told["Codes ever seen"]) == codes["code"].n_unique()
     assert number(told["Codes in force"]) == codes.filter(status="active")["code"].n_unique()
-    assert number(told["Releases held"]) == sum(sample.open("hcpcs_releases")["is_current"])
+    assert number(told["Releases loaded"]) == sum(sample.open("hcpcs_releases")["is_current"])
     assert told["Newest release"] == sample.content["newest_release"]
 
 
