@@ -66,9 +66,13 @@ def column(
     )
 
 
-def curated(description: str, **checks: Any) -> Any:
-    """State a column of a curated table: this project wrote it, under its own license."""
-    return column(description, source=DERIVED, license_id=LICENSE_CC0, **checks)
+def derived(description: str, **kwargs: Any) -> Any:
+    """State a column that no publisher states: this project decides, counts or writes it, under its own license."""
+    return column(description, source=DERIVED, license_id=LICENSE_CC0, **kwargs)
+
+
+#: The same in a table whose rows this project wrote.
+curated = derived
 
 
 def curated_source() -> Any:
@@ -149,36 +153,24 @@ def text_list(description: str, **kwargs: Any) -> Any:
 class LicenseColumns(pa.DataFrameModel):
     """The owner of each row, and what the open tier leaves null."""
 
-    license_id: str = column(
-        "License of the row's text; see the table `licenses`.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
-        isin=LICENSE_IDS,
-        lineage=("code",),
+    license_id: str = derived(
+        "License of the row's text; see the table `licenses`.", isin=LICENSE_IDS, lineage=("code",)
     )
-    steward: str = column(
+    steward: str = derived(
         "Who maintains the code: CMS, AMA or ADA; `unknown` for a code that no release states.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         isin=STEWARDS,
         lineage=("license_id",),
     )
-    redistribution: str = column(
+    redistribution: str = derived(
         "`open`: you may redistribute the row's own text; `withheld`: it is null in the open tier.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         isin=REDISTRIBUTION,
         lineage=("license_id",),
     )
-    cites_cpt: bool = column(
-        "Whether CMS's own text in this row mentions a number in the format of a CPT or CDT code.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
+    cites_cpt: bool = derived(
+        "Whether CMS's own text in this row mentions a number in the format of a CPT or CDT code."
     )
-    withheld_fields: pl.List = text_list(
-        "Columns of this row that are null, or whose list lacks elements, in the open tier.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
+    withheld_fields: pl.List = derived(
+        "Columns of this row that are null, or whose list lacks elements, in the open tier.", of=pl.String
     )
 
 

@@ -5,32 +5,24 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import DERIVED, LICENSE_CC0, column, table_facts, text_list
+from schemas.columns import derived, table_facts
 
 
 class DataDictionary(pa.DataFrameModel):
     """One row per table and column: type, key, description, source, license and lineage, from the contracts."""
 
-    table_name: str = column("Table, and Parquet file.", source=DERIVED, license_id=LICENSE_CC0)
-    position: pl.Int32 = column(
-        "Place of the column in its table, from 1.", source=DERIVED, ge=1, license_id=LICENSE_CC0
+    table_name: str = derived("Table, and Parquet file.")
+    position: pl.Int32 = derived("Place of the column in its table, from 1.", ge=1)
+    column_name: str = derived("Column.")
+    type: str = derived("Arrow type.")
+    is_key: bool = derived("Whether the column belongs to the primary key.")
+    nullable: bool = derived("Whether it may be null.")
+    description: str = derived("What it means.")
+    source: str = derived(
+        "Where CMS, another publisher or a curated file states it, or what this project derives it from; never empty."
     )
-    column_name: str = column("Column.", source=DERIVED, license_id=LICENSE_CC0)
-    type: str = column("Arrow type.", source=DERIVED, license_id=LICENSE_CC0)
-    is_key: bool = column("Whether the column belongs to the primary key.", source=DERIVED, license_id=LICENSE_CC0)
-    nullable: bool = column("Whether it may be null.", source=DERIVED, license_id=LICENSE_CC0)
-    description: str = column("What it means.", source=DERIVED, license_id=LICENSE_CC0)
-    source: str = column(
-        "Where CMS, another publisher or a curated file states it, or what this project derives it from; never empty.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
-    )
-    license: str = column(
-        "License of the column's text, unless the row states another.", source=DERIVED, license_id=LICENSE_CC0
-    )
-    lineage: pl.List = text_list(
-        "Columns (`table.column`) that it is made from.", source=DERIVED, license_id=LICENSE_CC0
-    )
+    license: str = derived("License of the column's text, unless the row states another.")
+    lineage: pl.List = derived("Columns (`table.column`) that it is made from.", of=pl.String)
 
     class Config:
         """Strict, ordered, keyed."""

@@ -8,10 +8,10 @@ import polars as pl
 from schemas.columns import (
     CONTENT_COLUMNS,
     DERIVED,
-    LICENSE_CC0,
     RELEASE_ID,
     LicenseColumns,
     column,
+    derived,
     hcpcs_code,
     record_kind,
     release_id,
@@ -62,33 +62,25 @@ class HcpcsChanges(LicenseColumns):
     previous_revision: pl.Int32 = column(
         "Revision compared with.", source=DERIVED, ge=1, lineage=("staged_records.revision",)
     )
-    observed_gap: bool = column(
+    observed_gap: bool = derived(
         "Whether releases between the two are not loaded; its action code describes the last step alone.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         lineage=("staged_records.release_id",),
     )
     kind: str = record_kind()
     code: str = hcpcs_code()
-    episode: pl.Int32 = column(
+    episode: pl.Int32 = derived(
         "Episode of the record, counted from 1; for a code that disappeared, its last one.",
-        source=DERIVED,
         ge=1,
-        license_id=LICENSE_CC0,
         lineage=("staged_episodes.episode",),
     )
-    change: str = column(
+    change: str = derived(
         "Class of the change, see docs/changes.md.",
-        source=DERIVED,
         isin=CHANGES,
-        license_id=LICENSE_CC0,
         lineage=(*_STATED, "staged_records.release_id", "staged_episodes.episode"),
     )
-    field: str = column(
+    field: str = derived(
         "Column of `hcpcs_release_records` that changed; `record` where the whole record was added or removed.",
-        source=DERIVED,
         str_matches=r"^[a-z][a-z_]*$",
-        license_id=LICENSE_CC0,
         lineage=_STATED,
     )
     old: str = column(
@@ -109,12 +101,10 @@ class HcpcsChanges(LicenseColumns):
         nullable=True,
         lineage=("staged_records.action_code",),
     )
-    agrees_with_cms: bool = column(
+    agrees_with_cms: bool = derived(
         "Whether CMS's action code reports this change; null where it cannot: it reports another change of the"
         " record, the record was removed, a release in between is not loaded, or revisions are compared.",
-        source=DERIVED,
         nullable=True,
-        license_id=LICENSE_CC0,
         lineage=(
             "change",
             "field",
@@ -124,14 +114,12 @@ class HcpcsChanges(LicenseColumns):
             "staged_records.added_date",
         ),
     )
-    disagreement: str = column(
+    disagreement: str = derived(
         "Why it disagrees: `not_reported` (it reports no change), `reported_differently` (it reports something"
         " else), `stale_action_code` (it repeats an earlier release's action), `not_observed` (what it"
         " claims did not happen).",
-        source=DERIVED,
         nullable=True,
         isin=DISAGREEMENTS,
-        license_id=LICENSE_CC0,
         lineage=("agrees_with_cms",),
     )
 

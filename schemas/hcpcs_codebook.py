@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import DERIVED, LICENSE_CC0, column, table_facts
+from schemas.columns import column, derived, table_facts
 
 _LAYOUT = "CMS record layout"
 
@@ -13,20 +13,16 @@ _LAYOUT = "CMS record layout"
 class HcpcsCodebook(pa.DataFrameModel):
     """One row per field and value that CMS's record layouts state, in this project's words."""
 
-    field: str = column(
-        "Column of the tables of records, or `record_id` of CMS's text.", source=DERIVED, license_id=LICENSE_CC0
-    )
+    field: str = derived("Column of the tables of records, or `record_id` of CMS's text.")
     value: str = column("The value as CMS writes it.", source=_LAYOUT)
-    label: str = column("Meaning of the value, in this project's words.", source=DERIVED, license_id=LICENSE_CC0)
+    label: str = derived("Meaning of the value, in this project's words.")
     valid_from: pl.Date = column(
         "First day on which the value means this, where CMS states one.", source=_LAYOUT, nullable=True
     )
     valid_to: pl.Date = column(
         "Last day on which the value means this, where CMS states one.", source=_LAYOUT, nullable=True
     )
-    source: str = column(
-        "Record layout, item and positions that state the value.", source=DERIVED, license_id=LICENSE_CC0
-    )
+    source: str = derived("Record layout, item and positions that state the value.")
 
     class Config:
         """Strict, ordered, keyed."""

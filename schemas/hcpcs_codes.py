@@ -7,10 +7,10 @@ import polars as pl
 
 from schemas.columns import (
     DERIVED,
-    LICENSE_CC0,
     LicenseColumns,
     RecordContent,
     column,
+    derived,
     release_id,
     table_facts,
     text_list,
@@ -26,22 +26,12 @@ STATUS = ("active", "terminated", "purged")
 class Episode(pa.DataFrameModel):
     """Episode and status of a code."""
 
-    episode: pl.Int32 = column(
-        "Episode of the code, counted from 1; see docs/episodes.md.",
-        source=DERIVED,
-        ge=1,
-        license_id=LICENSE_CC0,
+    episode: pl.Int32 = derived("Episode of the code, counted from 1; see docs/episodes.md.", ge=1)
+    is_current_episode: bool = derived(
+        "True for the newest episode, once per code. Without this filter, a join on the code alone multiplies rows."
     )
-    is_current_episode: bool = column(
-        "True for the newest episode, once per code. Without this filter, a join on the code alone multiplies rows.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
-    )
-    status: str = column(
-        "Status on the newest release's first day: `active`, `terminated`, or `purged` (removed when due).",
-        source=DERIVED,
-        isin=STATUS,
-        license_id=LICENSE_CC0,
+    status: str = derived(
+        "Status on the newest release's first day: `active`, `terminated`, or `purged` (removed when due).", isin=STATUS
     )
 
 
@@ -72,10 +62,8 @@ class CodeKey(pa.DataFrameModel):
 class Placement(pa.DataFrameModel):
     """The section of a code, and whether it is unlisted."""
 
-    section_id: str = column(
+    section_id: str = derived(
         "Section of HCPCS by the code's letter, see `code_sections`; null for a code in another owner's format.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         nullable=True,
         lineage=(
             "staged_states.code",

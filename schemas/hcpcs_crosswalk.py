@@ -7,9 +7,9 @@ import polars as pl
 
 from schemas.columns import (
     DERIVED,
-    LICENSE_CC0,
     LicenseColumns,
     column,
+    derived,
     hcpcs_code,
     record_kind,
     release_id,
@@ -31,12 +31,10 @@ class HcpcsCrosswalk(LicenseColumns):
 
     kind: str = record_kind()
     code: str = hcpcs_code()
-    episode: pl.Int32 = column("Episode of the code, counted from 1.", source=DERIVED, ge=1, license_id=LICENSE_CC0)
-    target_number: pl.Int32 = column(
+    episode: pl.Int32 = derived("Episode of the code, counted from 1.", ge=1)
+    target_number: pl.Int32 = derived(
         "Counts the episode's targets by first release, then position; set before masking.",
-        source=DERIVED,
         ge=1,
-        license_id=LICENSE_CC0,
         lineage=(
             "staged_episodes.crosswalk_targets",
             "staged_episodes.release_id",
@@ -48,61 +46,47 @@ class HcpcsCrosswalk(LicenseColumns):
         nullable=True,
         lineage=("staged_episodes.crosswalk_targets",),
     )
-    relation: str = column(
-        "`replaced_by` where the episode has ended, else `see_also`.",
-        source=DERIVED,
-        isin=RELATIONS,
-        license_id=LICENSE_CC0,
-        lineage=("staged_states.status",),
+    relation: str = derived(
+        "`replaced_by` where the episode has ended, else `see_also`.", isin=RELATIONS, lineage=("staged_states.status",)
     )
-    is_withdrawn: bool = column(
+    is_withdrawn: bool = derived(
         "Whether the episode's last record no longer names the target; a withdrawn one is part of no chain.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         lineage=(
             "last_release",
             "staged_states.last_release",
         ),
     )
-    target_kind: str = column(
+    target_kind: str = derived(
         "Kind of the target by its format: procedure code, modifier, or not a code (the literal `CPT`).",
-        source=DERIVED,
         isin=TARGET_KINDS,
-        license_id=LICENSE_CC0,
         lineage=(
             "target",
             "target_code_system",
         ),
     )
-    target_system: str = column(
+    target_system: str = derived(
         "Code set of the target by its format: HCPCS, CPT or CDT.",
-        source=DERIVED,
         isin=TARGET_SYSTEMS,
-        license_id=LICENSE_CC0,
         lineage=(
             "target",
             "curated_code_systems.code_pattern",
             "curated_code_systems.system",
         ),
     )
-    target_code_system: str = column(
+    target_code_system: str = derived(
         "Entry of `code_systems` with the target's format; null if none has it.",
-        source=DERIVED,
         nullable=True,
-        license_id=LICENSE_CC0,
         lineage=(
             "target",
             "curated_code_systems.code_pattern",
             "curated_code_systems.code_system_id",
         ),
     )
-    target_episode: pl.Int32 = column(
+    target_episode: pl.Int32 = derived(
         "Episode of the target: the one in effect in the first release that names it, or before; if the target"
         " was added later, its first. Null if no loaded release has the target.",
-        source=DERIVED,
         nullable=True,
         ge=1,
-        license_id=LICENSE_CC0,
         lineage=(
             "target",
             "target_kind",
@@ -113,12 +97,10 @@ class HcpcsCrosswalk(LicenseColumns):
             "staged_states.first_release",
         ),
     )
-    target_status: str = column(
+    target_status: str = derived(
         "Status of that episode in the newest release; `never_seen`: in the format of HCPCS Level II, but in no"
         " loaded release; `not_ours`: a code of another owner; `no_code`: not a code.",
-        source=DERIVED,
         isin=TARGET_STATUS,
-        license_id=LICENSE_CC0,
         lineage=(
             "target_kind",
             "target_system",
@@ -147,13 +129,11 @@ class HcpcsCrosswalk(LicenseColumns):
             "is_withdrawn",
         ),
     )
-    chain_outcome: str = column(
+    chain_outcome: str = derived(
         "How the chain ends: in an `active` code, in one of another owner (`not_ours`), in an ended code without a"
         " successor (`dead_end`), nowhere (`loop`), in what was `never_seen` or is `no_code`; the best where it"
         " divides.",
-        source=DERIVED,
         isin=CHAIN_OUTCOMES,
-        license_id=LICENSE_CC0,
         lineage=(
             "chain_ends",
             "target_status",

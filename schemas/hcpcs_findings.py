@@ -5,11 +5,10 @@ from __future__ import annotations
 import polars as pl
 
 from schemas.columns import (
-    DERIVED,
-    LICENSE_CC0,
     RECORD_KINDS,
     LicenseColumns,
     column,
+    derived,
     release_id,
     revision,
     table_facts,
@@ -52,11 +51,9 @@ class HcpcsFindings(LicenseColumns):
             "staged_episodes.revision",
         )
     )
-    finding_number: pl.Int32 = column(
+    finding_number: pl.Int32 = derived(
         "Counts the findings of a revision from 1.",
-        source=DERIVED,
         ge=1,
-        license_id=LICENSE_CC0,
         lineage=(
             "finding",
             "member",
@@ -67,18 +64,14 @@ class HcpcsFindings(LicenseColumns):
             "message",
         ),
     )
-    finding: str = column(
+    finding: str = derived(
         "What kind of oddity it is, see docs/findings.md.",
-        source=DERIVED,
         str_matches=r"^[a-z][a-z_]*$",
-        license_id=LICENSE_CC0,
         lineage=("staged_findings.finding", *_ACROSS_RELEASES),
     )
-    severity: str = column(
+    severity: str = derived(
         "`info`: nothing is lost; `warning`: look before you rely on it; `error`: the release would be refused.",
-        source=DERIVED,
         isin=SEVERITIES,
-        license_id=LICENSE_CC0,
         lineage=("staged_findings.severity", *_ACROSS_RELEASES),
     )
     member: str = column("Member of CMS's zip.", source="CMS zip", nullable=True)
@@ -104,9 +97,7 @@ class HcpcsFindings(LicenseColumns):
             "hcpcs_transactions.code",
         ),
     )
-    field: str = column(
-        "The record's field, where it is about one.", source=DERIVED, nullable=True, license_id=LICENSE_CC0
-    )
+    field: str = derived("The record's field, where it is about one.", nullable=True)
     raw_value: str = column(
         "CMS's value there, unless it may not be redistributed.",
         source="CMS zip",
@@ -116,24 +107,12 @@ class HcpcsFindings(LicenseColumns):
             "hcpcs_transactions.action_code",
         ),
     )
-    message: str = column(
-        "Description of the problem.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
-        lineage=("staged_findings.message", "staged_episodes.code", *_ACROSS_RELEASES),
+    message: str = derived(
+        "Description of the problem.", lineage=("staged_findings.message", "staged_episodes.code", *_ACROSS_RELEASES)
     )
-    action: str = column(
-        "What was done.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
-        lineage=("staged_findings.action", *_ACROSS_RELEASES),
-    )
-    occurrences: pl.Int32 = column(
-        "How many places share this one cause.",
-        source=DERIVED,
-        ge=1,
-        license_id=LICENSE_CC0,
-        lineage=("staged_findings.occurrences", *_ACROSS_RELEASES),
+    action: str = derived("What was done.", lineage=("staged_findings.action", *_ACROSS_RELEASES))
+    occurrences: pl.Int32 = derived(
+        "How many places share this one cause.", ge=1, lineage=("staged_findings.occurrences", *_ACROSS_RELEASES)
     )
     examples: pl.List = text_list(
         "Some of those places.",

@@ -8,10 +8,10 @@ import polars as pl
 from schemas.columns import (
     CONTENT_COLUMNS,
     DERIVED,
-    LICENSE_CC0,
     LicenseColumns,
     RecordContent,
     column,
+    derived,
     hcpcs_code,
     record_kind,
     release_id,
@@ -34,19 +34,8 @@ class HistorySpan(pa.DataFrameModel):
 
     kind: str = record_kind()
     code: str = hcpcs_code()
-    episode: pl.Int32 = column(
-        "Episode of the code, counted from 1; see docs/episodes.md.",
-        source=DERIVED,
-        ge=1,
-        license_id=LICENSE_CC0,
-    )
-    span_number: pl.Int32 = column(
-        "Counts the spans of the episode from 1.",
-        source=DERIVED,
-        ge=1,
-        license_id=LICENSE_CC0,
-        lineage=(*_CONTENT, *_DAYS),
-    )
+    episode: pl.Int32 = derived("Episode of the code, counted from 1; see docs/episodes.md.", ge=1)
+    span_number: pl.Int32 = derived("Counts the spans of the episode from 1.", ge=1, lineage=(*_CONTENT, *_DAYS))
     valid_from: pl.Date = column("First day on which the content was in effect.", source=DERIVED, lineage=_DAYS)
     valid_to: pl.Date = column(
         "Last day on which the content was in effect; null if still in effect.",
@@ -54,27 +43,21 @@ class HistorySpan(pa.DataFrameModel):
         nullable=True,
         lineage=_DAYS,
     )
-    valid_from_basis: str = column(
+    valid_from_basis: str = derived(
         "Why that first day: `added`, the code's added date; `action`, the action effective date of the change; "
         "`release`, the day on which the first release with the content takes effect.",
-        source=DERIVED,
         isin=VALID_FROM_BASES,
-        license_id=LICENSE_CC0,
         lineage=_DAYS,
     )
-    valid_to_basis: str = column(
+    valid_to_basis: str = derived(
         "Basis of the last day: `termination`, the end that CMS states, or stated before it reinstated the code;"
         " `next_span`, the day before the next span; `absence`, the day before the first loaded release without"
         " the code, where no release states an end; `open`, still in effect.",
-        source=DERIVED,
         isin=VALID_TO_BASES,
-        license_id=LICENSE_CC0,
         lineage=_DAYS,
     )
-    observed_gap: bool = column(
+    observed_gap: bool = derived(
         "Whether CMS posted a release for one of the span's days that is not loaded.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         lineage=(
             "valid_from",
             "valid_to",

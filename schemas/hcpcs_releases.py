@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import DERIVED, LICENSE_CC0, column, release_id, revision, table_facts, text_list
+from schemas.columns import column, derived, release_id, revision, table_facts, text_list
 
 FORMS = ("text", "workbook", "both")
 
@@ -18,11 +18,7 @@ class HcpcsReleases(pa.DataFrameModel):
     effective_date: pl.Date = column(
         "First day on which the release is in effect.", source="names of CMS's zip and members"
     )
-    is_current: bool = column(
-        "Whether the tables use this revision: the newest of its release.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
-    )
+    is_current: bool = derived("Whether the tables use this revision: the newest of its release.")
     form: str = column(
         "Format of the code file; `both`: the workbook was compared with the text.",
         source="CMS zip",
@@ -30,9 +26,7 @@ class HcpcsReleases(pa.DataFrameModel):
     )
     procedure_count: pl.Int32 = column("Procedure codes in the code file.", ge=0, source="CMS record, position 11")
     modifier_count: pl.Int32 = column("Modifiers in the code file.", ge=0, source="CMS record, position 11")
-    finding_count: pl.Int32 = column(
-        "Findings made on reading it, see `hcpcs_findings`.", source=DERIVED, ge=0, license_id=LICENSE_CC0
-    )
+    finding_count: pl.Int32 = derived("Findings made on reading it, see `hcpcs_findings`.", ge=0)
     text_line_length: pl.Int32 = column(
         "Longest of the last lines of the text, in characters; null for a workbook alone.",
         source="CMS zip",
@@ -48,12 +42,10 @@ class HcpcsReleases(pa.DataFrameModel):
     member_names: pl.List = text_list(
         "Names of the members: the revision's code files, then the release's side files.", source="CMS zip"
     )
-    member_roles: pl.List = text_list("What each member is, in the same order.", source=DERIVED, license_id=LICENSE_CC0)
+    member_roles: pl.List = derived("What each member is, in the same order.", of=pl.String)
     member_sha256s: pl.List = text_list("SHA-256 of each member's bytes, in the same order.", source="CMS zip")
     member_bytes: pl.List = column("Size of each member in bytes, in the same order.", source="CMS zip", of=pl.Int64)
-    is_sample: bool = column(
-        "Whether it is of the made-up sample and not CMS's.", source=DERIVED, license_id=LICENSE_CC0
-    )
+    is_sample: bool = derived("Whether it is of the made-up sample and not CMS's.")
 
     class Config:
         """Strict, ordered, keyed."""

@@ -10,9 +10,9 @@ import polars as pl
 from schemas.columns import (
     CODE_OR_MODIFIER,
     DERIVED,
-    LICENSE_CC0,
     LicenseColumns,
     column,
+    derived,
     table_facts,
     text_list,
 )
@@ -59,19 +59,15 @@ class HcpcsValidity(LicenseColumns):
     contains it. The spans of each cover all days without gap or overlap, so exactly one row applies to a code and day.
     """
 
-    kind: str = column(
+    kind: str = derived(
         "`procedure`; `modifier`; or `ambulance_modifier`, a modifier on a line whose procedure code has that"
         " `modifier_kind`: an origin and a destination, or else what the modifier is elsewhere.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         isin=KINDS,
         lineage=("hcpcs_history.kind", "curated_code_systems.kind", "curated_ambulance_locations.letter"),
     )
-    code_shape: str = column(
+    code_shape: str = derived(
         "Format of the codes: digits as #, a first letter as A (`A####`, `#####`, `####U`; modifiers `AT`, `##`)."
         " Within a format, codes sort like numbers.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         str_matches=r"^[A#](###)?[A-Z#]$",
         lineage=_CODES,
     )
@@ -87,82 +83,54 @@ class HcpcsValidity(LicenseColumns):
         str_matches=CODE_OR_MODIFIER,
         lineage=_CODES,
     )
-    is_interval: bool = column(
+    is_interval: bool = derived(
         "Whether the row answers for all codes from `first_code` to `last_code` that have `code_shape` and no rows of "
         "their own.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         lineage=_CODES,
     )
-    from_day: pl.Date = column(
-        "First day of the span; 0001-01-01 where it has no beginning.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
-        lineage=_DAYS,
-    )
-    to_day: pl.Date = column(
-        "Last day of the span; 9999-12-31 where it has no end.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
-        lineage=_DAYS,
-    )
-    status: str = column(
+    from_day: pl.Date = derived("First day of the span; 0001-01-01 where it has no beginning.", lineage=_DAYS)
+    to_day: pl.Date = derived("Last day of the span; 9999-12-31 where it has no end.", lineage=_DAYS)
+    status: str = derived(
         "What a code is on these days: `valid`; `not_yet_valid`, before its first day or its system's; `expired`, "
         "after an end that CMS states; `purged_unknown`, after it left CMS's file without one; `system_ended`, "
         "after the last day of its system; `not_loaded`, a code of a system whose codes are not in CMS's file; "
         "`unknown_code`, in the format of HCPCS Level II and in no release.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         isin=STATUSES,
         lineage=(*_DAYS, "hcpcs_history.valid_to_basis", *_SYSTEM, "curated_code_systems.level"),
     )
-    code_system: str = column(
+    code_system: str = derived(
         "Code system by the code's format, see `code_systems`.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         lineage=(*_SYSTEM, "curated_code_systems.code_system_id"),
     )
-    code_category: str = column(
+    code_category: str = derived(
         "Category within CPT, or the sort of modifier.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         nullable=True,
         lineage=("code_system", "curated_code_systems.category"),
     )
-    section_id: str = column(
+    section_id: str = derived(
         "Deepest section that contains the code on these days, see `code_sections`.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         nullable=True,
         lineage=("code_system", "curated_code_sections.section_id", *_SECTIONS),
     )
-    undated_section_id: str = column(
+    undated_section_id: str = derived(
         "Deepest and newest section that contains the code on any day: for lines without a date.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         nullable=True,
         lineage=("code_system", "curated_code_sections.section_id", *_SECTIONS),
     )
-    modifier_kind: str = column(
+    modifier_kind: str = derived(
         "The `kind` of the modifiers on lines with this procedure code; null for modifiers.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         nullable=True,
         isin=KINDS[1:],
         lineage=("first_code", *(f"curated_code_families.{c}" for c in ("family_id", "first_code", "last_code"))),
     )
-    episode: pl.Int32 = column(
+    episode: pl.Int32 = derived(
         "The code's episode; after an end, the one that ended. Null before the first and for intervals.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         nullable=True,
         ge=1,
         lineage=("hcpcs_history.episode",),
     )
-    span_number: pl.Int32 = column(
+    span_number: pl.Int32 = derived(
         "The episode's span: with `kind`, the code and `episode` the key of `hcpcs_history`.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         nullable=True,
         ge=1,
         lineage=("hcpcs_history.span_number",),
@@ -191,11 +159,9 @@ class HcpcsValidity(LicenseColumns):
         nullable=True,
         lineage=("hcpcs_codes.is_unlisted",),
     )
-    observed_gap: bool = column(
+    observed_gap: bool = derived(
         "Whether CMS posted releases in this period that are not loaded, so that the wording may have changed in "
         "between; null where the code is not valid.",
-        source=DERIVED,
-        license_id=LICENSE_CC0,
         nullable=True,
         lineage=("hcpcs_history.observed_gap",),
     )
