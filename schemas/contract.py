@@ -6,6 +6,7 @@ Nothing here knows any single table; ``schemas.registry`` lists them.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from re import _parser  # type: ignore[attr-defined]  # the one place that knows the width of a pattern
@@ -59,6 +60,8 @@ class Column:
     lineage: tuple[str, ...]
     license_id: str
     constraints: tuple[str, ...]
+    #: Those that a value may have; empty where any may be.
+    allowed_values: tuple[str, ...] = ()
     #: Of a text that has a format of bounded length.
     max_length: int | None = None
 
@@ -167,6 +170,15 @@ class Contract:
         return pyarrow.schema(fields, metadata={f"hcpcs.{k}": v for k, v in sorted(metadata.items())})
 
 
+def schema_of(model: type[pa.DataFrameModel], *, without: Collection[str] = ()) -> dict[str, pl.DataType]:
+    """Names and types of a table's columns as they are read: all but ``without`` and the license columns.
+
+    The license columns are set when the table is published.
+    """
+    later = LicenseColumns.to_schema().columns if issubclass(model, LicenseColumns) else ()
+    return {c.name: c.polars_type for c in _columns_of(model) if c.name not in later and c.name not in without}
+
+
 def enforce_contract(contract: Contract, frame: pl.DataFrame) -> pl.DataFrame:
     """Return ``frame`` in the contract's column order, or raise ``ContractViolation`` with every broken place.
 
@@ -219,6 +231,7 @@ def _columns_of(model: type[pa.DataFrameModel]) -> tuple[Column, ...]:
             lineage=tuple((c.metadata or {}).get("lineage", ())),
             license_id=(c.metadata or {}).get("license", ""),
             constraints=tuple(_in_words(check) for check in c.checks),
+            allowed_values=tuple(v for check in c.checks for v in (check.statistics or {}).get("allowed_values", ())),
             max_length=min((n for check in c.checks if (n := _max_length(check)) is not None), default=None),
         )
         for name, c in schema.columns.items()

@@ -11,25 +11,13 @@ from typing import Literal
 
 import polars as pl
 
+from schemas.contract import schema_of
+from schemas.hcpcs_findings import HcpcsFindings
+
 Severity = Literal["info", "warning", "error"]
 
 #: Columns of a frame of findings, in order.
-FINDING_SCHEMA: dict[str, pl.DataType] = {
-    "release_id": pl.String(),
-    "revision": pl.Int32(),
-    "finding": pl.String(),
-    "severity": pl.String(),
-    "member": pl.String(),
-    "line": pl.Int32(),
-    "kind": pl.String(),
-    "code": pl.String(),
-    "field": pl.String(),
-    "raw_value": pl.String(),
-    "message": pl.String(),
-    "action": pl.String(),
-    "occurrences": pl.Int32(),
-    "examples": pl.List(pl.String()),
-}
+FINDING_SCHEMA = schema_of(HcpcsFindings, without=("finding_number",))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def _files_of(module: str) -> list[Path]:
 def release_fingerprint(zips: Iterable[ArchivedZip]) -> str:
     """What one release's staged tables depend on: its members, and the code that reads them and lays them out."""
     members = sorted((m.name, m.sha256, m.date or "", m.role) for z in zips for m in z.members)
-    made_by = [code_fingerprint("sources"), module_fingerprint("pipeline.orchestration.release_tables")]
+    made_by = [code_fingerprint("sources", "schemas"), module_fingerprint("pipeline.orchestration.release_tables")]
     return _hash([members, sorted(z.sha256 for z in zips), made_by])
 
 

@@ -16,6 +16,8 @@ from pipeline.transforms.comparison import PROSE_COLUMNS, field_form
 from pipeline.transforms.episodes import release_day
 from pipeline.transforms.history import departures, expected_releases
 from schemas.columns import CONTENT_COLUMNS
+from schemas.contract import schema_of
+from schemas.hcpcs_changes import HcpcsChanges
 
 #: Fields by the class of their change. CMS's action codes name the same classes: P reports payment, F of
 #: administrative data, T of BETOS and type of service, C of the long description, S of the short one.
@@ -76,23 +78,7 @@ _LIFE = ("sequence", *_CODE)
 _KEY = ("release_id", "revision", "previous_release_id", "kind", "code", "change", "field")
 
 #: Columns of the changes, in order; the license columns come later.
-CHANGE_SCHEMA: dict[str, pl.DataType] = {
-    "release_id": pl.String(),
-    "revision": pl.Int32(),
-    "previous_release_id": pl.String(),
-    "previous_revision": pl.Int32(),
-    "observed_gap": pl.Boolean(),
-    "kind": pl.String(),
-    "code": pl.String(),
-    "episode": pl.Int32(),
-    "change": pl.String(),
-    "field": pl.String(),
-    "old": pl.String(),
-    "new": pl.String(),
-    "cms_action_code": pl.String(),
-    "agrees_with_cms": pl.Boolean(),
-    "disagreement": pl.String(),
-}
+CHANGE_SCHEMA = schema_of(HcpcsChanges)
 
 
 def release_scheduled_before(release_id: str) -> str:

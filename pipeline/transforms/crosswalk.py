@@ -9,7 +9,8 @@ from __future__ import annotations
 import polars as pl
 
 from pipeline.transforms.classification import UNKNOWN_SHAPE, classify
-from schemas.hcpcs_crosswalk import CHAIN_OUTCOMES
+from schemas.contract import schema_of
+from schemas.hcpcs_crosswalk import CHAIN_OUTCOMES, HcpcsCrosswalk
 from sources.findings import Finding, Severity
 
 _EPISODE = ["kind", "code", "episode"]
@@ -21,24 +22,7 @@ _OUTCOME = pl.Enum(CHAIN_OUTCOMES)
 _MOST_EXAMPLES = 10
 
 #: Columns of the crosswalk, in order; the license columns come later.
-CROSSWALK_SCHEMA: dict[str, pl.DataType] = {
-    "kind": pl.String(),
-    "code": pl.String(),
-    "episode": pl.Int32(),
-    "target_number": pl.Int32(),
-    "target": pl.String(),
-    "relation": pl.String(),
-    "is_withdrawn": pl.Boolean(),
-    "target_kind": pl.String(),
-    "target_system": pl.String(),
-    "target_code_system": pl.String(),
-    "target_episode": pl.Int32(),
-    "target_status": pl.String(),
-    "first_release": pl.String(),
-    "last_release": pl.String(),
-    "chain_ends": pl.List(pl.String()),
-    "chain_outcome": pl.String(),
-}
+CROSSWALK_SCHEMA = schema_of(HcpcsCrosswalk)
 
 
 def crosswalk_from_records(records: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:

@@ -18,267 +18,80 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pandera.polars as pa
 import polars as pl
 
 from hcpcs.errors import present
+from schemas.ambulance_locations import AmbulanceLocations
+from schemas.code_families import CodeFamilies
+from schemas.code_lookalikes import CodeLookalikes
+from schemas.code_sections import CodeSections
+from schemas.code_system_calendar import CodeSystemCalendar
+from schemas.code_system_identifiers import CodeSystemIdentifiers
+from schemas.code_systems import CodeSystems
+from schemas.contract import Contract
+from schemas.hcpcs_codebook import HcpcsCodebook
+from schemas.licenses import Licenses
 from sources.code_file.record_layout import RECORD_FIELDS
 from sources.errors import CuratedFileError
 
 CURATED = Path(__file__).resolve().parent
 
-STEWARDS = ("CMS", "AMA", "ADA", "local")
-CONFIDENCE = ("high", "medium", "low")
-#: Whether the children of a section fill it (`whole`) or leave codes that belong to the section alone (`part`).
-CHILDREN_COVER = ("whole", "part")
-#: What a clinician does to a patient, or the items and services around that.
-CARE = ("direct", "non-direct", "both")
-
 #: Kinds of hosts where a row can be checked; on the others (``OTHER_SOURCES``) its confidence is at most medium.
 AUTHORITIES = ("publisher", "regulator", "standards body", "maintained public code", "Medicare contractor")
 OTHER_SOURCES = ("copy of a publisher's document", "textbook", "coders' reference")
 
-_TEXT, _DATE, _NUMBER, _FLAG = pl.String(), pl.Date(), pl.Int32(), pl.Boolean()
-
-CODE_SYSTEM_SCHEMA: dict[str, pl.DataType] = {
-    "code_system_id": _TEXT,
-    "parent_id": _TEXT,
-    "system": _TEXT,
-    "level": _TEXT,
-    "category": _TEXT,
-    "name": _TEXT,
-    "kind": _TEXT,
-    "steward": _TEXT,
-    "maintained_by": _TEXT,
-    "describes": _TEXT,
-    "care": _TEXT,
-    "applies_to": _TEXT,
-    "legal_protection": _TEXT,
-    "code_shape": _TEXT,
-    "code_pattern": _TEXT,
-    "valid_from": _DATE,
-    "valid_to": _DATE,
-    "cadence": _TEXT,
-    "fhir_uri": _TEXT,
-    "oid": _TEXT,
-    "license_id": _TEXT,
-    "source": _TEXT,
-    "date_checked": _DATE,
-    "confidence": _TEXT,
-}
-
-CODE_SECTION_SCHEMA: dict[str, pl.DataType] = {
-    "section_id": _TEXT,
-    "interval_number": _NUMBER,
-    "code_system_id": _TEXT,
-    "parent_section_id": _TEXT,
-    "depth": _NUMBER,
-    "name": _TEXT,
-    "first_code": _TEXT,
-    "last_code": _TEXT,
-    "valid_from": _DATE,
-    "valid_to": _DATE,
-    "is_temporary": _FLAG,
-    "requested_by": _TEXT,
-    "children_cover": _TEXT,
-    "guide_first_code": _TEXT,
-    "guide_last_code": _TEXT,
-    "license_id": _TEXT,
-    "source": _TEXT,
-    "date_checked": _DATE,
-    "confidence": _TEXT,
-    "note": _TEXT,
-}
-
-LICENSE_SCHEMA: dict[str, pl.DataType] = {
-    "license_id": _TEXT,
-    "name": _TEXT,
-    "holder": _TEXT,
-    "covers": _TEXT,
-    "codes": _TEXT,
-    "ranges": _TEXT,
-    "descriptors": _TEXT,
-    "inside_organization": _TEXT,
-    "giving_to_partner": _TEXT,
-    "publishing": _TEXT,
-    "commercial_product": _TEXT,
-    "outside_united_states": _TEXT,
-    "who_to_ask": _TEXT,
-    "notice": _TEXT,
-    "text_file": _TEXT,
-    "source": _TEXT,
-    "date_checked": _DATE,
-    "confidence": _TEXT,
-}
-
-_PROVENANCE: dict[str, pl.DataType] = {"source": _TEXT, "date_checked": _DATE, "confidence": _TEXT}
-
-AMBULANCE_LOCATION_SCHEMA: dict[str, pl.DataType] = {
-    "letter": _TEXT,
-    "is_origin": _FLAG,
-    "is_destination": _FLAG,
-    "meaning": _TEXT,
-    "valid_from": _DATE,
-    "valid_to": _DATE,
-    "note": _TEXT,
-    **_PROVENANCE,
-}
-
-CODE_FAMILY_SCHEMA: dict[str, pl.DataType] = {
-    "family_id": _TEXT,
-    "interval_number": _NUMBER,
-    "name": _TEXT,
-    "code_system_id": _TEXT,
-    "section_id": _TEXT,
-    "kind": _TEXT,
-    "first_code": _TEXT,
-    "last_code": _TEXT,
-    "valid_from": _DATE,
-    "valid_to": _DATE,
-    "note": _TEXT,
-    "license_id": _TEXT,
-    **_PROVENANCE,
-}
-
-CODE_LOOKALIKE_SCHEMA: dict[str, pl.DataType] = {
-    "lookalike_id": _TEXT,
-    "code_set": _TEXT,
-    "kind": _TEXT,
-    "code_shape": _TEXT,
-    "code_pattern": _TEXT,
-    "valid_from": _DATE,
-    "valid_to": _DATE,
-    "found_in": _TEXT,
-    "how_to_tell": _TEXT,
-    **_PROVENANCE,
-}
-
-CODE_SYSTEM_IDENTIFIER_SCHEMA: dict[str, pl.DataType] = {
-    "code_system_id": _TEXT,
-    "identifier_type": _TEXT,
-    "identifier": _TEXT,
-    "is_preferred": _FLAG,
-    "is_retired": _FLAG,
-    "note": _TEXT,
-    **_PROVENANCE,
-}
-
-CODE_SYSTEM_CALENDAR_SCHEMA: dict[str, pl.DataType] = {
-    "code_system_id": _TEXT,
-    "what": _TEXT,
-    "rule_number": _NUMBER,
-    "release_day": _TEXT,
-    "effective_day": _TEXT,
-    "valid_from": _DATE,
-    "valid_to": _DATE,
-    "note": _TEXT,
-    **_PROVENANCE,
-}
-
-CODEBOOK_SCHEMA: dict[str, pl.DataType] = {
-    "field": _TEXT,
-    "value": _TEXT,
-    "label": _TEXT,
-    "valid_from": _DATE,
-    "valid_to": _DATE,
-    "source": _TEXT,
-}
-
-_SECTION_OPTIONAL = (
-    "parent_section_id",
-    "last_code",
-    "valid_from",
-    "valid_to",
-    "requested_by",
-    "children_cover",
-    "guide_first_code",
-    "guide_last_code",
-    "note",
-)
 #: What every interval of one section says alike.
 _SECTION_CONSTANT = ("code_system_id", "parent_section_id", "depth", "name", "license_id")
 _CODEBOOK_FIELDS = frozenset(f.name for f in RECORD_FIELDS) | {"kind", "record_id"}
 
 
 def load_licenses(path: Path | None = None) -> pl.DataFrame:
-    """Licenses, one row each, columns of ``LICENSE_SCHEMA``; raises ``CuratedFileError`` with every broken line."""
-    table = _Table.read(path or CURATED / "licenses.csv", LICENSE_SCHEMA)
-    table.check_unique("license_id")
-    table.check_provenance()
-    return table.frame()
+    """Licenses, one row each, columns of ``Licenses``; raises ``CuratedFileError`` with every broken line."""
+    return _Table.of_contract(path or CURATED / "licenses.csv", Licenses).frame()
 
 
 def load_codebook(path: Path | None = None) -> pl.DataFrame:
-    """Values of CMS's coded fields, one row per field and value, columns of ``CODEBOOK_SCHEMA``.
+    """Values of CMS's coded fields, one row per field and value, columns of ``HcpcsCodebook``.
 
     Labels are this project's words for what CMS's record layouts state. Raises ``CuratedFileError`` with every
     broken line.
     """
-    table = _Table.read(path or CURATED / "codebook.csv", CODEBOOK_SCHEMA, optional=("valid_from", "valid_to"))
-    table.check_unique("field", "value")
+    table = _Table.of_contract(path or CURATED / "codebook.csv", HcpcsCodebook)
     table.check_in("field", sorted(_CODEBOOK_FIELDS))
-    table.check_spans()
     return table.frame()
 
 
-def load_code_systems(path: Path | None = None, *, licenses: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Code systems and their categories, one row each, columns of ``CODE_SYSTEM_SCHEMA``.
+def load_code_systems(path: Path | None = None) -> pl.DataFrame:
+    """Code systems and their categories, one row each, columns of ``CodeSystems``.
 
     A row without ``code_pattern`` only gathers others. Raises ``CuratedFileError`` with every broken line.
     """
-    table = _Table.read(
-        path or CURATED / "code_systems.csv",
-        CODE_SYSTEM_SCHEMA,
-        optional=("parent_id", "category", "kind", "code_pattern", "valid_from", "valid_to", "fhir_uri", "oid"),
-    )
-    table.check_unique("code_system_id")
-    table.check_in("steward", STEWARDS)
-    table.check_in("care", CARE)
-    table.check_in("kind", ("procedure", "modifier"))
-    table.check_in("license_id", _ids(licenses if licenses is not None else load_licenses(), "license_id"), "license")
+    table = _Table.of_contract(path or CURATED / "code_systems.csv", CodeSystems)
     table.check_in("parent_id", [r["code_system_id"] for r in table.rows], "parent")
-    table.check_spans()
-    table.check_provenance()
-    table.check_patterns()
     return table.frame()
 
 
 def load_ambulance_locations(path: Path | None = None) -> pl.DataFrame:
-    """Letters of origin and destination, columns of ``AMBULANCE_LOCATION_SCHEMA``.
+    """Letters of origin and destination, columns of ``AmbulanceLocations``.
 
     Raises ``CuratedFileError`` with every broken line.
     """
-    table = _Table.read(
-        path or CURATED / "ambulance_locations.csv",
-        AMBULANCE_LOCATION_SCHEMA,
-        optional=("valid_from", "valid_to", "note"),
-    )
-    table.check_unique("letter")
-    table.check_spans()
-    table.check_provenance()
-    return table.frame()
+    return _Table.of_contract(path or CURATED / "ambulance_locations.csv", AmbulanceLocations).frame()
 
 
 def load_code_families(
     path: Path | None = None, *, systems: pl.DataFrame | None = None, sections: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """Families of codes and modifiers, columns of ``CODE_FAMILY_SCHEMA``.
+    """Families of codes and modifiers, columns of ``CodeFamilies``.
 
     Both ends of an interval have the shape of its code system. Raises ``CuratedFileError`` with every broken line.
     """
     systems = systems if systems is not None else load_code_systems()
     sections = sections if sections is not None else load_code_sections(systems=systems)
-    table = _Table.read(
-        path or CURATED / "code_families.csv",
-        CODE_FAMILY_SCHEMA,
-        optional=("section_id", "valid_from", "valid_to", "note"),
-    )
-    table.check_unique("family_id", "interval_number")
+    table = _Table.of_contract(path or CURATED / "code_families.csv", CodeFamilies)
     table.check_in("code_system_id", _ids(systems, "code_system_id"), "code system")
     table.check_in("section_id", _ids(sections, "section_id"), "section")
-    table.check_in("kind", ("procedure", "modifier"))
-    table.check_in("license_id", _ids(load_licenses(), "license_id"), "license")
-    table.check_spans()
-    table.check_provenance()
     patterns = dict(systems.select("code_system_id", "code_pattern").iter_rows())
     for row in table.rows:
         for column in ("first_code", "last_code"):
@@ -306,43 +119,24 @@ def _meets(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def load_code_lookalikes(path: Path | None = None) -> pl.DataFrame:
-    """Formats of other code sets, columns of ``CODE_LOOKALIKE_SCHEMA``; raises ``CuratedFileError``."""
-    table = _Table.read(
-        path or CURATED / "code_lookalikes.csv", CODE_LOOKALIKE_SCHEMA, optional=("valid_from", "valid_to")
-    )
-    table.check_unique("lookalike_id")
-    table.check_in("kind", ("procedure", "modifier"))
-    table.check_spans()
-    table.check_provenance()
-    table.check_patterns()
-    return table.frame()
+    """Formats of other code sets, columns of ``CodeLookalikes``; raises ``CuratedFileError``."""
+    return _Table.of_contract(path or CURATED / "code_lookalikes.csv", CodeLookalikes).frame()
 
 
 def load_code_system_identifiers(path: Path | None = None, *, systems: pl.DataFrame | None = None) -> pl.DataFrame:
-    """What other standards call the code systems, columns of ``CODE_SYSTEM_IDENTIFIER_SCHEMA``.
+    """What other standards call the code systems, columns of ``CodeSystemIdentifiers``.
 
     Raises ``CuratedFileError`` with every broken line.
     """
-    table = _Table.read(
-        path or CURATED / "code_system_identifiers.csv", CODE_SYSTEM_IDENTIFIER_SCHEMA, optional=("note",)
-    )
-    table.check_unique("code_system_id", "identifier_type", "identifier")
+    table = _Table.of_contract(path or CURATED / "code_system_identifiers.csv", CodeSystemIdentifiers)
     _check_system(table, systems)
-    table.check_provenance()
     return table.frame()
 
 
 def load_code_system_calendar(path: Path | None = None, *, systems: pl.DataFrame | None = None) -> pl.DataFrame:
-    """When each code system changes, columns of ``CODE_SYSTEM_CALENDAR_SCHEMA``; raises ``CuratedFileError``."""
-    table = _Table.read(
-        path or CURATED / "code_system_calendar.csv",
-        CODE_SYSTEM_CALENDAR_SCHEMA,
-        optional=("release_day", "effective_day", "valid_from", "valid_to", "note"),
-    )
-    table.check_unique("code_system_id", "what", "rule_number")
+    """When each code system changes, columns of ``CodeSystemCalendar``; raises ``CuratedFileError``."""
+    table = _Table.of_contract(path or CURATED / "code_system_calendar.csv", CodeSystemCalendar)
     _check_system(table, systems)
-    table.check_spans()
-    table.check_provenance()
     return table.frame()
 
 
@@ -351,24 +145,16 @@ def _check_system(table: _Table, systems: pl.DataFrame | None) -> None:
     table.check_in("code_system_id", _ids(systems, "code_system_id"), "code system")
 
 
-def load_code_sections(
-    path: Path | None = None, *, systems: pl.DataFrame | None = None, licenses: pl.DataFrame | None = None
-) -> pl.DataFrame:
-    """Sections as dated intervals of codes, one row per section and interval, columns of ``CODE_SECTION_SCHEMA``.
+def load_code_sections(path: Path | None = None, *, systems: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Sections as dated intervals of codes, one row per section and interval, columns of ``CodeSections``.
 
     Sections of one depth of a code system never overlap on a day; children lie in their parent on every day, and
     fill it where it says ``children_cover`` = ``whole``. Raises ``CuratedFileError`` with every broken line.
     """
     systems = systems if systems is not None else load_code_systems()
-    licenses = licenses if licenses is not None else load_licenses()
-    table = _Table.read(path or CURATED / "code_sections.csv", CODE_SECTION_SCHEMA, optional=_SECTION_OPTIONAL)
-    table.check_unique("section_id", "interval_number")
+    table = _Table.of_contract(path or CURATED / "code_sections.csv", CodeSections)
     table.check_in("code_system_id", _ids(systems, "code_system_id"), "code system")
-    table.check_in("license_id", _ids(licenses, "license_id"), "license")
     table.check_in("parent_section_id", [r["section_id"] for r in table.rows], "parent")
-    table.check_in("children_cover", CHILDREN_COVER)
-    table.check_spans()
-    table.check_provenance()
     patterns = dict(systems.select("code_system_id", "code_pattern").iter_rows())
     _check_codes(table, patterns)
     if not table.problems:  # intervals can be laid out only when every line stands for itself
@@ -384,6 +170,24 @@ class _Table:
     schema: Mapping[str, pl.DataType]
     rows: list[dict[str, Any]]
     problems: list[tuple[int, str]]
+
+    @classmethod
+    def of_contract(cls, path: Path, model: type[pa.DataFrameModel]) -> _Table:
+        """Read and type a file by its table's contract; check the key, lists of values, days, sources and patterns."""
+        contract = Contract(path.stem, model)
+        optional = [c.name for c in contract.columns if c.nullable]
+        table = cls.read(path, contract.polars_schema, optional=optional)
+        table.check_unique(*contract.key)
+        for column in contract.columns:
+            if column.allowed_values:
+                table.check_in(column.name, column.allowed_values)
+        if "valid_from" in table.schema:
+            table.check_spans()
+        if "confidence" in table.schema:
+            table.check_provenance()
+        if "code_pattern" in table.schema:
+            table.check_patterns()
+        return table
 
     @classmethod
     def read(cls, path: Path, schema: Mapping[str, pl.DataType], *, optional: Sequence[str] = ()) -> _Table:
@@ -419,7 +223,7 @@ class _Table:
                 row[name] = _typed(cell.strip(), dtype)
             except ValueError:
                 row[name] = None
-                self.problems.append((line, f"{name} {cell!r} is no {_TYPE_NAMES[type(dtype)]}"))
+                self.problems.append((line, f"{name} {cell!r} is no {_TYPE_NAMES[dtype.base_type()]}"))
         self.rows.append(row)
 
     def check(self, row: Mapping[str, Any], holds: bool, message: str) -> None:
@@ -453,7 +257,6 @@ class _Table:
 
     def check_provenance(self) -> None:
         """A row can be checked at a URL on a host of an accepted kind; its confidence follows from that."""
-        self.check_in("confidence", CONFIDENCE)
         kinds = _source_kinds()
         for row in self.rows:
             source = row["source"]
@@ -485,7 +288,7 @@ class _Table:
 @cache
 def _source_kinds() -> dict[str, str]:
     """The kind of each host that a source may be on."""
-    table = _Table.read(CURATED / "source_hosts.csv", {"host": _TEXT, "kind": _TEXT, "name": _TEXT})
+    table = _Table.read(CURATED / "source_hosts.csv", dict.fromkeys(("host", "kind", "name"), pl.String()))
     table.check_unique("host")
     table.check_in("kind", (*AUTHORITIES, *OTHER_SOURCES))
     return dict(table.frame().select("host", "kind").iter_rows())
@@ -512,7 +315,7 @@ _TYPE_NAMES = {pl.Date: "date (YYYY-MM-DD)", pl.Int32: "whole number", pl.Boolea
 
 
 def _typed(cell: str, dtype: pl.DataType) -> Any:
-    return _PARSERS[type(dtype)](cell)
+    return _PARSERS[dtype.base_type()](cell)
 
 
 def _ids(frame: pl.DataFrame, column: str) -> list[str]:

@@ -11,6 +11,8 @@ from functools import cache
 
 import polars as pl
 
+from schemas.contract import schema_of
+from schemas.hcpcs_releases import HcpcsReleases
 from sources.archive.archive import CODE_ROLES, Archive, ArchivedMember, ArchivedZip
 from sources.code_file.cross_check import compare_with_witness
 from sources.code_file.record_layout import RECORD_FIELDS
@@ -36,23 +38,7 @@ RELEASE_RECORD_SCHEMA: dict[str, pl.DataType] = {
 }
 
 #: Columns of the revisions of one release.
-REVISION_SCHEMA: dict[str, pl.DataType] = {
-    "release_id": pl.String(),
-    "revision": pl.Int32(),
-    "effective_date": pl.Date(),
-    "is_current": pl.Boolean(),
-    "form": pl.String(),
-    "procedure_count": pl.Int32(),
-    "modifier_count": pl.Int32(),
-    "finding_count": pl.Int32(),
-    "text_line_length": pl.Int32(),
-    "workbook_columns": pl.Int32(),
-    "member_names": pl.List(pl.String()),
-    "member_roles": pl.List(pl.String()),
-    "member_sha256s": pl.List(pl.String()),
-    "member_bytes": pl.List(pl.Int64()),
-    "is_sample": pl.Boolean(),
-}
+REVISION_SCHEMA = schema_of(HcpcsReleases)
 
 
 #: The bytes of members by name, for each zip by its hash.

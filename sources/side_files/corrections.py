@@ -11,29 +11,16 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from schemas.contract import schema_of
+from schemas.hcpcs_corrections import HcpcsCorrections
 from sources.code_file.record_layout import RECORD_FIELDS, TEXT_FIELDS
 from sources.errors import MemberError
 from sources.findings import Finding
 from sources.side_files.tables import CodedRow, coded_rows, day_from, day_of_row, header_findings, sha256_of, tables
 
 #: Columns of corrections, in order.
-CORRECTION_SCHEMA: dict[str, pl.DataType] = {
-    "kind": pl.String(),
-    "code": pl.String(),
-    "number": pl.Int32(),
-    "action_text": pl.String(),
-    "action": pl.String(),
-    "field": pl.String(),
-    "new_value": pl.String(),
-    "old_value": pl.String(),
-    "effective_date": pl.Date(),
-    "short_description": pl.String(),
-    "long_description": pl.String(),
-    "comment": pl.String(),
-    "source_member": pl.String(),
-    "source_member_sha256": pl.String(),
-    "source_line": pl.Int32(),
-}
+#: What only the records of the releases tell comes later.
+CORRECTION_SCHEMA = schema_of(HcpcsCorrections, without=("release_id", "state_in_records", "in_records_since"))
 TWIN_FIELDS = ("action_text", "effective_date", "short_description", "long_description")
 
 #: What a correction does: to the code (the first five), to one field of its record, or what its prose does not tell.

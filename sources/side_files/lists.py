@@ -6,6 +6,9 @@ import re
 
 import polars as pl
 
+from schemas.contract import schema_of
+from schemas.hcpcs_notes import HcpcsNotes
+from schemas.hcpcs_unlisted_codes import HcpcsUnlistedCodes
 from sources.errors import MemberError
 from sources.findings import Finding
 from sources.side_files.tables import (
@@ -20,27 +23,11 @@ from sources.side_files.tables import (
 )
 
 #: Columns of a list of unlisted codes, in order.
-UNLISTED_SCHEMA: dict[str, pl.DataType] = {
-    "kind": pl.String(),
-    "code": pl.String(),
-    "short_description": pl.String(),
-    "long_description": pl.String(),
-    "added_date": pl.Date(),
-    "termination_date": pl.Date(),
-    "source_member": pl.String(),
-    "source_member_sha256": pl.String(),
-    "source_line": pl.Int32(),
-}
+UNLISTED_SCHEMA = schema_of(HcpcsUnlistedCodes, without=("release_id",))
 UNLISTED_TWIN_FIELDS = ("short_description", "long_description", "added_date", "termination_date")
 
 #: Columns of processing notes, in order.
-NOTE_SCHEMA: dict[str, pl.DataType] = {
-    "note_number": pl.String(),
-    "note_text": pl.String(),
-    "source_member": pl.String(),
-    "source_member_sha256": pl.String(),
-    "source_line": pl.Int32(),
-}
+NOTE_SCHEMA = schema_of(HcpcsNotes, without=("release_id",))
 NOTE_TWIN_FIELDS = ("note_text",)
 
 #: No list of CMS has another: texts of D codes are the ADA's, those of numbers the AMA's.

@@ -9,6 +9,8 @@ from typing import Any
 
 import polars as pl
 
+from schemas.contract import schema_of
+from schemas.hcpcs_transactions import HcpcsTransactions
 from sources.errors import MemberError
 from sources.findings import Finding
 from sources.side_files.tables import (
@@ -26,18 +28,7 @@ from sources.side_files.tables import (
 from sources.side_files.twins import disagreements
 
 #: Columns of a transaction report, in order.
-TRANSACTION_SCHEMA: dict[str, pl.DataType] = {
-    "kind": pl.String(),
-    "code": pl.String(),
-    "number": pl.Int32(),
-    "action_code": pl.String(),
-    "action_text": pl.String(),
-    "short_description": pl.String(),
-    "long_description": pl.String(),
-    "source_member": pl.String(),
-    "source_member_sha256": pl.String(),
-    "source_line": pl.Int32(),
-}
+TRANSACTION_SCHEMA = schema_of(HcpcsTransactions, without=("release_id",))
 TWIN_FIELDS = ("action_code", "short_description", "long_description")
 
 #: What is left of CMS's words for an action, less those that carry nothing, and the action code they stand for.
@@ -146,8 +137,8 @@ def _read_table(
     for line in lines.filter(is_odd).iter_rows(named=True):
         findings.extend(_line_findings(member, line))
     return lines.filter("is_new").select(
-        "kind",
         "code",
+        "kind",
         pl.col("number").cast(pl.Int32),
         "action_code",
         pl.col("action_text").replace("", None),

@@ -273,7 +273,7 @@ def test_a_code_of_another_shape_is_refused(copy: Callable[[str], Copy]) -> None
 @pytest.mark.parametrize(
     ("name", "column", "value", "message"),
     [
-        ("code_systems.csv", "license_id", "GPL-3.0", "unknown license 'GPL-3.0'"),
+        ("code_systems.csv", "license_id", "GPL-3.0", "unknown license_id 'GPL-3.0'"),
         ("code_systems.csv", "steward", "WHO", "unknown steward 'WHO'"),
         ("code_systems.csv", "parent_id", "cpt", "unknown parent 'cpt'"),
         ("code_systems.csv", "source", "", "source is missing"),
@@ -293,7 +293,7 @@ def test_a_code_of_another_shape_is_refused(copy: Callable[[str], Copy]) -> None
         ("code_systems.csv", "code_pattern", "[0-9]{5}", "code_pattern is no ^…$ pattern"),
         ("code_systems.csv", "date_checked", "23.11.2026", "date_checked '23.11.2026' is no date (YYYY-MM-DD)"),
         ("code_systems.csv", "confidence", "sure", "unknown confidence 'sure'"),
-        ("code_sections.csv", "license_id", "GPL-3.0", "unknown license 'GPL-3.0'"),
+        ("code_sections.csv", "license_id", "GPL-3.0", "unknown license_id 'GPL-3.0'"),
         ("code_sections.csv", "code_system_id", "snomed", "unknown code system 'snomed'"),
         ("code_sections.csv", "parent_section_id", "cpt-nowhere", "unknown parent 'cpt-nowhere'"),
         ("code_sections.csv", "source", "", "source is missing"),
