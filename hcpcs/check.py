@@ -1,10 +1,7 @@
-"""What became of the codes of a list: read from a file, compared with a published version. Nothing here prints."""
+"""What became of the codes of a list, by a published version. Lists are read by ``code_lists``; nothing here prints."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -13,8 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hcpcs.annotate.parsing import read_code
-from hcpcs.errors import HcpcsError
+from hcpcs.annotate.parsing import CodeRead, read_code
 from hcpcs.lookup import answers_on_day, caution_on_day, code_systems, require_loaded
 from hcpcs.version_files import Rows, read_rows
 
@@ -33,6 +29,7 @@ _SCHEMA = pa.schema(
         "code": pa.string(),
         "episode": pa.int32(),
         "modifiers": _TEXTS,
+        "rules": _TEXTS,
         "status": pa.string(),
         "ended": pa.date32(),
         "ended_by": pa.string(),
@@ -47,72 +44,17 @@ _SCHEMA = pa.schema(
 )
 
 
-def text_of_list(path: Path) -> str:
-    """The text of a list's file, of standard input for ``-``; raises ``HcpcsError`` for what is not UTF-8."""
-    try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise HcpcsError(f"{path} is not UTF-8 text ({error}); save the column of codes as CSV") from None
-
-
-def codes_of_list(path: Path, text: str, column: str | None = None) -> list[str]:
-    """The codes of a list as given: words of a text, a column of CSV, or a FHIR ValueSet or CodeSystem in JSON.
-
-    Without ``column``, a CSV's is the first whose header is code, hcpcs, modifier or the like, else the first one
-    with a code in its first line. Raises ``HcpcsError`` for a list without codes.
-    """
-    if path.suffix.lower() == ".json":
-        codes = _codes_of_json(path, text)
-    elif path.suffix.lower() in (".csv", ".tsv") or column is not None:
-        codes = _codes_of_csv(path, text, column)
-    else:
-        lines = [line.partition("#")[0] for line in text.splitlines()]
-        codes = [word for line in lines for word in line.replace(",", " ").replace(";", " ").split()]
-    if not codes:
-        raise HcpcsError(f"{path} contains no code; it is read as {path.suffix.lower().lstrip('.') or 'text'}")
-    return list(dict.fromkeys(codes))
-
-
-def _codes_of_json(path: Path, text: str) -> list[str]:
-    try:
-        resource = json.loads(text)
-        if resource["resourceType"] not in ("ValueSet", "CodeSystem"):
-            raise HcpcsError(f"{path} is a FHIR {resource['resourceType']}, not a ValueSet or CodeSystem")
-        groups = [*resource.get("compose", {}).get("include", []), {"concept": resource.get("concept", [])}]
-        groups.append({"concept": resource.get("expansion", {}).get("contains", [])})
-        return [concept["code"] for group in groups for concept in group.get("concept", [])]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise HcpcsError(f"{path} is not a FHIR ValueSet: {error!r}") from None
-
-
-def _codes_of_csv(path: Path, text: str, column: str | None) -> list[str]:
-    rows = [row for row in csv.reader(text.splitlines(), delimiter="\t" if path.suffix == ".tsv" else ",") if row]
-    if not rows:
-        return []
-    header = [cell.strip().lower() for cell in rows[0]]
-    if column is not None:
-        if column.lower() not in header:
-            raise HcpcsError(f"{path} has no column {column!r}; it has {', '.join(rows[0])}")
-        place, start = header.index(column.lower()), 1
-    else:
-        named = [i for i, name in enumerate(header) if name.endswith(("code", "hcpcs", "hcpcs_cd", "modifier", "cpt"))]
-        first = rows[1] if len(rows) > 1 and not any(read_code(c).code for c in rows[0]) else rows[0]
-        place = next(iter(named or [i for i, cell in enumerate(first) if read_code(cell).code]), 0)
-        start = int(bool(named) or read_code(rows[0][place]).code is None)
-    return [row[place].strip() for row in rows[start:] if len(row) > place and row[place].strip()]
-
-
-def check_codes(folder: Path, codes: Sequence[str], *, day: date, since: str | None = None) -> Rows:
+def check_codes(folder: Path, codes: Sequence[str | CodeRead], *, day: date, since: str | None = None) -> Rows:
     """What each code is on ``day`` and, with ``since`` (as for ``require_loaded``), what changed after it.
 
-    Keys: ``given``, ``code``, ``episode``, ``modifiers`` (cut off), ``status`` (``STATUSES``), ``ended`` and
-    ``ended_by``, ``description``, ``license_id``, ``note``, ``changed`` (``CHANGES``), ``successors``, ``chain_ends``,
-    ``caution`` (why the loaded releases may not decide the day). Raises ``HcpcsError``
-    for a release that is not loaded.
+    Keys: ``given``, ``code``, ``episode``, ``modifiers`` (cut off), ``rules`` (by which it was read, as ``hcpcs
+    annotate`` counts them), ``status`` (``STATUSES``), ``ended`` and ``ended_by``, ``description``, ``license_id``,
+    ``note``, ``changed`` (``CHANGES``), ``successors``, ``chain_ends``, ``caution`` (why the loaded releases may
+    not decide the day). Raises ``HcpcsError`` for a release that is not loaded.
     """
     if since is not None:
         since = require_loaded(folder, since)
-    read = [read_code(code) for code in codes]
+    read = [code if isinstance(code, CodeRead) else read_code(code) for code in codes]
     known = sorted({r.code for r in read if r.code})
     answers = answers_on_day(folder, known, day)
     where = [("code", "in", known)]
@@ -139,6 +81,7 @@ def check_codes(folder: Path, codes: Sequence[str], *, day: date, since: str | N
             "code": code,
             "episode": answer.get("episode"),
             "modifiers": list(one.modifiers),
+            "rules": list(one.rules),
             "changed": sorted(changed[code]),
             "successors": [t["target"] or f"(a {t['target_system']} code)" for t in to],
             "chain_ends": sorted({end for t in to for end in t["chain_ends"]}),

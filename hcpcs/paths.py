@@ -66,6 +66,11 @@ class Outputs:
         return self.runs / "openlineage.jsonl"
 
     @property
+    def watched(self) -> Path:
+        """The watched lists, a folder each: its codes and its feeds."""
+        return self.folder / "watched"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that writes."""
         return self.folder / ".lock"

@@ -53,7 +53,7 @@ def build_definitions(
     def refresher(progress: Callable[[str], None]) -> dict[str, Any]:
         with notifier.of_failure(layout, progress):
             done = refresh(layout, site=site, dagster_home=dagster_home, progress=progress, openlineage=openlineage)
-        notifier.send_of(done, progress)
+        notifier.send_of(done, layout, progress)
         return done.summary().as_json()
 
     reported: set[str] = set()
@@ -66,7 +66,8 @@ def build_definitions(
         error = context.op_exception or Exception(f"the step {context.step_key} failed")
         summary = refused_summary(layout, error)
         summary.write(layout)
-        notifier.send(Notice("refused", summary.error or "", summary.version, summary.as_json()), context.log.warning)
+        notice = Notice("refused", summary.error or "", summary.version, summary.as_json())
+        notifier.send(notice, layout, context.log.warning)
 
     @dg.resource(description="What the run loads: the releases of the archive. The run holds the lock of the writer.")
     def context_of_archive(context: dg.InitResourceContext) -> Iterator[RunContext]:
@@ -77,7 +78,7 @@ def build_definitions(
             yield made
             if made.published is not None and made.published.is_new:
                 version, warn = made.published.version, log.warning if log else lambda text: None
-                notifier.send(Notice("published", f"published version {version}.", version), warn)
+                notifier.send(Notice("published", f"published version {version}.", version), layout, warn)
 
     tables = assemble(
         outputs=outputs,

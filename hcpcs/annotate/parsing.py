@@ -240,14 +240,14 @@ class CodeRead:
     rules: tuple[str, ...]
 
 
-def read_code(text: str, modifiers: str | None = None) -> CodeRead:
+def read_code(text: str, modifiers: str | None = None, *, numeric: bool = False) -> CodeRead:
     """One text as a code or a modifier, by the rules of ``read_codes``."""
     # What is a code already needs no rule, and a service reads many of these one by one.
     if text is not None and _PLAIN_CODE.fullmatch(text):
         return CodeRead(text, text, (), ())
     values = pa.array([text], pa.string())
     for width in (5, 2):
-        read = read_codes(values, width, modifiers=modifiers)
+        read = read_codes(values, width, numeric=numeric, modifiers=modifiers)
         if read.keys[0] >= 0:
             behind = read.modifiers[0].as_py()
             rules = tuple(rule for i, rule in enumerate(RULES) if read.rules[0] >> i & 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ from hcpcs.paths import Outputs
 @click.option(
     "--since", metavar="RELEASE", help="Also what changed after this release (2025-01) or version (2025.01.1)."
 )
-@click.option("--column", help="Column of a CSV file that has the codes.")
+@click.option("--column", help="Column of a CSV file or workbook that has the codes.")
+@click.option("--sheet", help="Sheet of a workbook; by default the first.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 @click.option(
@@ -44,6 +46,7 @@ def check_command(
     day: datetime | None,
     since: str | None,
     column: str | None,
+    sheet: str | None,
     as_csv: bool,
     markdown: bool,
     fail_on: str | None,
@@ -52,19 +55,20 @@ def check_command(
 ) -> None:
     """Check a list of codes and modifiers: which are valid, ended, replaced, changed, or not CMS's.
 
-    LIST is a text, a CSV file, a FHIR ValueSet (JSON), or - for standard input.
+    LIST is a text, a CSV file, an Excel workbook, a FHIR ValueSet (JSON), or - for standard input.
 
     \b
     Example: hcpcs check codes.txt --on 2025-01-01 --since 2023-01 --fail-on ended,reused
     """
-    from hcpcs.check import CHANGES, STATUSES, check_codes, codes_of_list, failing, text_of_list
+    from hcpcs.check import CHANGES, STATUSES, check_codes, failing
+    from hcpcs.code_lists import read_list
 
     causes = fail_on.split(",") if fail_on else []
     if wrong := sorted(set(causes) - {*STATUSES, *CHANGES}):
         raise click.UsageError(f"--fail-on: {', '.join(wrong)} is none of {', '.join((*STATUSES, *CHANGES))}")
     if as_json + as_csv + markdown > 1:
         raise click.UsageError("choose one of --json, --csv and --markdown")
-    codes = codes_of_list(list_file, text_of_list(list_file), column)
+    codes = read_list(list_file, column=column, sheet=sheet)
     on = day.date() if day else date.today()
     rows = check_codes(version_of(outputs, version), codes, day=on, since=since)
     if as_json:
@@ -95,5 +99,8 @@ def _print(rows: list[dict[str, Any]], *, markdown: bool) -> None:
             click.echo("| " + " | ".join(str("" if c is None else c).replace("|", "\\|") for c in row) + " |")
     else:
         print_table(headings, cells)
+    rules = Counter(rule for r in rows for rule in r["rules"])
+    if rules and not markdown:
+        click.echo("\nread: " + ", ".join(f"{rule.replace('_', ' ')} {count:,}" for rule, count in rules.items()))
     for caution in {r["caution"] for r in rows} - {None}:
         click.echo(f"\nnote: {caution}")

@@ -143,6 +143,10 @@ COMMANDS = {
     "versions": CommandSpec(
         "pipeline.commands.versions:versions_command", "List the published versions, oldest first."
     ),
+    "watch": CommandSpec(
+        "pipeline.commands.watch:watch_command",
+        "Watch lists of codes: each notice states what changed for them, and each has its feeds.",
+    ),
 }
 
 

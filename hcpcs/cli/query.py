@@ -353,16 +353,12 @@ def changes_command(
     \b
     Example: hcpcs changes latest --change added --change discontinued
     """
-    from hcpcs.annotate.parsing import read_code
-    from hcpcs.check import codes_of_list, text_of_list
+    from hcpcs.code_lists import read_list
     from hcpcs.lookup import changes_of
 
     if as_json and as_csv:
         raise click.UsageError("choose one of --json and --csv")
-    listed = None
-    if list_file is not None:
-        codes = codes_of_list(list_file, text_of_list(list_file))
-        listed = {read.code for read in map(read_code, codes) if read.code}
+    listed = None if list_file is None else {one.code for one in read_list(list_file) if one.code}
     rows = changes_of(version_of(outputs, version), release, disagreeing=disagreeing, codes=listed, change=change)
     if as_json:
         print_json(rows)

@@ -161,7 +161,7 @@ def refresh_command(
                 for line in _what_next(error, outputs):
                     error.add_note(line)
                 raise
-            notifier.send_of(done, warn)
+            notifier.send_of(done, outputs, warn)
             _print_refreshed(outputs, done, as_json)
             if request is not None:
                 made = write_restricted(outputs, request)

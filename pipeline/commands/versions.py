@@ -202,9 +202,12 @@ def publish_command(outputs: Outputs, target: str, version: str | None, as_json:
     Example: hcpcs publish s3://bucket/hcpcs
     """
     from pipeline.versions.upload import publish_to
+    from pipeline.versions.watched import watched_feeds
 
+    # The feeds of watched lists are those of the latest version.
+    feeds = watched_feeds(outputs) if version is None else {}
     with Progress(quiet=as_json) as progress:
-        done = publish_to(version_of(outputs, version), target, progress=progress)
+        done = publish_to(version_of(outputs, version), target, beside=feeds, progress=progress)
     if as_json:
         print_json({s: getattr(done, s) for s in done.__slots__})
         return

@@ -18,6 +18,7 @@ from hcpcs.manifest import ReleaseMember, ReleaseRevision
 from hcpcs.paths import Outputs
 from pipeline.transforms.license_flags import quotable
 from pipeline.versions.publish import PublishResult, publish
+from pipeline.versions.watched import mend_watched_feeds
 from sources.archive.archive import Archive, ArchivedZip, ArchiveIndex
 from sources.curated.license_policy import load_license_policy
 from sources.errors import ReleaseRefused, SourceError
@@ -158,6 +159,7 @@ class RunContext:
             is_sample=any(row["is_sample"] for row in rows),
             accepted=lambda: self.archive.commit(index),
         )
+        mend_watched_feeds(self.outputs, self.warn)
         return self.published
 
 

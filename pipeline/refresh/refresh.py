@@ -38,6 +38,7 @@ from pipeline.versions.store import (
     write_json,
     write_state,
 )
+from pipeline.versions.watched import mend_watched_feeds
 from pipeline.versions.writer import WAIT, only_writer
 from schemas.contract import ContractViolation
 from sources.archive.archive import ArchivedZip, ArchiveIndex
@@ -285,6 +286,7 @@ def _refresh(
     fingerprint = build_fingerprint(index)
     if read_state(outputs).fingerprint == fingerprint and (latest := _intact_latest(outputs)) is not None:
         archive.commit(index)
+        mend_watched_feeds(outputs, warn)
         refusals = {k: printable(str(v)) for k, v in refused.items()}
         return RefreshResult(latest, False, count, (), refusals, report, taken.left, taken.compressed)
     run_context = RunContext(outputs, archive, index, skip_bad, accept_losses, progress, warn)

@@ -1,14 +1,15 @@
 """``changes.json`` (JSON Feed 1.1) and ``changes.atom.xml`` (Atom): releases, and what became of codes in the newest.
 
 A version carries both: the license gate reads them, and `hcpcs verify` checks them. A copy lies beside ``latest``.
-Pure functions of the tables: they hold no clock, path or version number. Old and new values are in ``hcpcs_changes``.
+A watched list has the same two, of its own codes alone. Pure functions of the tables: they hold no clock, path or
+version number. Old and new values are in ``hcpcs_changes``.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,6 +27,7 @@ JSON_FEED, ATOM = FEEDS
 _RELEASES_WITH_CODES = 2
 #: What CMS's action code claims and no record shows is no change.
 _NO_CHANGE = "claimed_not_seen"
+_FORMAT_ONLY = "text_format_only"
 #: In place of a field, where the whole record came or went.
 _WHOLE_RECORD = "record"
 _CODES = {"procedure": "hcpcs_codes", "modifier": "hcpcs_modifiers"}
@@ -56,37 +58,65 @@ class _Entry:
 
 def write_feeds(folder: Path, content: Content) -> dict[str, VersionFile]:
     """Write both feeds of the version in ``folder``; returns their entries for the manifest's list of files."""
-    tables = folder / content.tier
-    entries = list(_entries(tables))
-    licenses = pl.read_parquet(tables / "licenses.parquet").filter(license_id=LICENSE_CMS)
-    notice = str(licenses["notice"][0])
     written = {}
-    for name, data in ((JSON_FEED, _json_feed(entries, content, notice)), (ATOM, _atom(entries, content, notice))):
+    for name, data in _both(folder / content.tier, content, version_title(content), "feed").items():
         (folder / name).write_bytes(data)
         written[name] = file_entry(data)
     return written
 
 
-def _entries(tables: Path) -> Iterator[_Entry]:
-    """Newest release first; of a release the release itself, then its codes in their order."""
+def feeds_of_list(folder: Path, content: Content, name: str, codes: Collection[str]) -> dict[str, bytes]:
+    """Both feeds of a watched list by the version in ``folder``: what became of these codes in every release."""
+    sample = "Made-up sample of " if content.is_sample else ""
+    title = f"{sample}HCPCS Level II, watched list {name}"
+    return _both(folder / content.tier, content, title, f"feed:{name}", codes)
+
+
+def _both(
+    tables: Path, content: Content, title: str, name: str, codes: Collection[str] | None = None
+) -> dict[str, bytes]:
     releases = pl.read_parquet(tables / "hcpcs_releases.parquet").sort("release_id", "revision", descending=True)
-    changes = pl.read_parquet(tables / "hcpcs_changes.parquet").filter(
+    entries = list(_entries(tables, releases, codes))
+    licenses = pl.read_parquet(tables / "licenses.parquet").filter(license_id=LICENSE_CMS)
+    # A list without an entry has the day of the first release, so that its feed changes with its entries alone.
+    feed = _Entry(name, title, version_description(content), releases["effective_date"][-1], ())
+    notice = str(licenses["notice"][0])
+    return {JSON_FEED: _json_feed(feed, entries, notice), ATOM: _atom(feed, entries, notice)}
+
+
+def reported_changes(changes: pl.DataFrame, codes: Collection[str] | None = None) -> pl.DataFrame:
+    """The rows of ``hcpcs_changes`` that are reported: CMS's own, and seen in its records.
+
+    Of the ``codes`` of a list those alone, and no text that changed in case or spacing only.
+    """
+    reported = changes.filter(
         pl.col("change") != _NO_CHANGE, pl.col("redistribution") == "open", pl.col("license_id") == LICENSE_CMS
     )
-    with_codes = releases["release_id"].unique().sort(descending=True)[:_RELEASES_WITH_CODES].to_list()
+    if codes is None:
+        return reported
+    return reported.filter(pl.col("code").is_in(list(codes)), pl.col("change") != _FORMAT_ONLY)
+
+
+def _entries(tables: Path, releases: pl.DataFrame, listed: Collection[str] | None) -> Iterator[_Entry]:
+    """Newest release first; of a release the release itself, then its codes in their order; of a list its codes."""
+    changes = reported_changes(pl.read_parquet(tables / "hcpcs_changes.parquet"), listed)
+    with_codes = releases["release_id"].unique().sort(descending=True).to_list()
+    if listed is None:
+        with_codes = with_codes[:_RELEASES_WITH_CODES]
     descriptions = _short_descriptions(tables)
     for release in releases.iter_rows(named=True):
         release_id, revision, day = release["release_id"], release["revision"], release["effective_date"]
         mine = changes.filter(pl.col("release_id") == release_id, pl.col("revision") == revision)
         codes = mine.group_by("kind", "code", maintain_order=True).agg("change", "field")
         posting = f", posting {revision}" if revision > 1 else ""
-        yield _Entry(
-            f"release:{release_id}:{revision}",
-            f"HCPCS Level II {release_id}{posting}: {codes.height:,} codes and modifiers changed",
-            f"In effect from {day:%Y-%m-%d}. {_counted(mine)}",
-            day,
-            ("release",),
-        )
+        if listed is None:
+            yield _Entry(
+                f"release:{release_id}:{revision}",
+                f"HCPCS Level II {release_id}{posting}: {codes.height:,} codes and modifiers changed",
+                f"In effect from {day:%Y-%m-%d}. {_counted(mine)}",
+                day,
+                ("release",),
+            )
         if release_id not in with_codes:
             continue
         for code in codes.sort("kind", "code").iter_rows(named=True):
@@ -121,12 +151,12 @@ def _counted(changes: pl.DataFrame) -> str:
     return f"Codes by change: {', '.join(counts)}." if counts else "No earlier release is loaded, or nothing changed."
 
 
-def _json_feed(entries: list[_Entry], content: Content, notice: str) -> bytes:
+def _json_feed(feed: _Entry, entries: list[_Entry], notice: str) -> bytes:
     return json_bytes(
         {
             "version": "https://jsonfeed.org/version/1.1",
-            "title": version_title(content),
-            "description": f"{version_description(content)} {notice}",
+            "title": feed.title,
+            "description": f"{feed.text} {notice}",
             "home_page_url": CMS_PAGE,
             "language": "en-US",
             "authors": [{"name": _AUTHOR}],
@@ -144,17 +174,17 @@ def _json_feed(entries: list[_Entry], content: Content, notice: str) -> bytes:
     )
 
 
-def _atom(entries: list[_Entry], content: Content, notice: str) -> bytes:
-    feed = ElementTree.Element("feed", {"xmlns": _ATOM, "xml:lang": "en-US"})
-    _add(feed, "id", _Entry("feed", "", "", date.min, ()).id)
-    _add(feed, "title", version_title(content))
-    _add(feed, "subtitle", version_description(content))
-    _add(feed, "rights", notice)
-    _add(feed, "updated", max(entry.time for entry in entries))
-    _add(feed, "link", rel="alternate", href=CMS_PAGE)
-    _add(_add(feed, "author"), "name", _AUTHOR)
+def _atom(feed: _Entry, entries: list[_Entry], notice: str) -> bytes:
+    root = ElementTree.Element("feed", {"xmlns": _ATOM, "xml:lang": "en-US"})
+    _add(root, "id", feed.id)
+    _add(root, "title", feed.title)
+    _add(root, "subtitle", feed.text)
+    _add(root, "rights", notice)
+    _add(root, "updated", max((entry.time for entry in entries), default=feed.time))
+    _add(root, "link", rel="alternate", href=CMS_PAGE)
+    _add(_add(root, "author"), "name", _AUTHOR)
     for entry in entries:
-        item = _add(feed, "entry")
+        item = _add(root, "entry")
         _add(item, "id", entry.id)
         _add(item, "title", entry.title)
         _add(item, "updated", entry.time)
@@ -162,8 +192,8 @@ def _atom(entries: list[_Entry], content: Content, notice: str) -> bytes:
         for tag in entry.tags:
             _add(item, "category", term=tag)
         _add(item, "content", entry.text, type="text")
-    ElementTree.indent(feed, " ")
-    return ElementTree.tostring(feed, encoding="utf-8", xml_declaration=True) + b"\n"
+    ElementTree.indent(root, " ")
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
 def _add(parent: ElementTree.Element, name: str, text: str | None = None, **attributes: str) -> ElementTree.Element:

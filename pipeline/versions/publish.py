@@ -161,6 +161,7 @@ def sweep(outputs: Outputs) -> None:
         "work/.*.part",
         "work/*/.*.part",
         "runs/.*.part",
+        "watched/*/.*.part",
     ):
         for file in outputs.folder.glob(pattern):
             file.unlink(missing_ok=True)

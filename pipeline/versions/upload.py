@@ -9,14 +9,16 @@ other did. A publishing that was killed continues where it stopped, and an objec
     <target>/tier.json                       the one tier that this target takes
     <target>/versions/<version>/…            every file of the version, at the path that its manifest gives
     <target>/latest/…                        the newest version again: a link in a folder, a copy in object storage
+    <target>/watched/<list>/…                feeds of watched lists
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hcpcs.manifest import NAME, Manifest, ManifestDamaged, VersionFile, json_bytes
@@ -51,9 +53,16 @@ class UploadResult:
     is_new: bool
 
 
-def publish_to(folder: Path, target: str, *, progress: Progress = lambda text: None) -> UploadResult:
+def publish_to(
+    folder: Path,
+    target: str,
+    *,
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+    progress: Progress = lambda text: None,
+) -> UploadResult:
     """Publish the version in ``folder`` to ``target``: a URL (``s3://``, ``gs://``, ``az://``) or a folder's path.
 
+    ``beside`` are files of the newest version that belong to no version, by path: the feeds of watched lists.
     Nothing is sent unless the version verifies. Credentials and endpoints are found as the object store's own tools
     find them. Raises ``VersionExists``, ``TargetRefused``, or ``SourceError`` for a version that does not verify.
     """
@@ -97,6 +106,9 @@ def publish_to(folder: Path, target: str, *, progress: Progress = lambda text: N
         newer = parsed_json(store, LATEST, store.read(LATEST) or b"")["path"]
         _put_latest(store, newer, store.read(f"{newer}/{NAME}") or b"")
         raise
+    for path, content in beside.items():
+        if store.read(path) != content:
+            store.put(path, content)
     return UploadResult(target, version, sent, len(entries) - sent, moved)
 
 

@@ -6,6 +6,9 @@ import csv
 import io
 import json
 
+import pytest
+import xlsxwriter
+
 LIST = "J0570 # reused\n99213-25, D0120\nJ9998\nW1234;QA nonsense\n"
 
 
@@ -43,6 +46,59 @@ def test_a_csv_column_and_a_fhir_value_set_are_lists(hcpcs, sample, tmp_path):
     for path in (table, fhir):
         done = hcpcs("check", path, "--on", "2018-06-30", "--json", "--outputs", sample.outputs.folder)
         assert [(r["code"], r["status"]) for r in json.loads(done.out)] == [("J0570", "valid"), ("99213", "not_cms")]
+
+
+def test_a_column_of_a_workbook_is_a_list_and_numbers_get_their_zeros_back(hcpcs, sample, tmp_path):
+    path = tmp_path / "codes.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        book.add_worksheet("notes").write(0, 0, "see the other sheet")
+        sheet = book.add_worksheet("list")
+        cells = [("id", "HCPCS code"), (11111, "J0570"), (2, 99213.0), (3, 100), (4, "j2040 "), (5, 25), (6, None)]
+        for row, values in enumerate(cells):
+            sheet.write_row(row + 1, 1, values)
+    where = ("--on", "2018-06-30", "--outputs", sample.outputs.folder)
+    done = hcpcs("check", path, "--sheet", "list", "--json", *where)
+    assert (done.status, done.err) == (0, "")
+    read = [(r["code"], r["status"], r["rules"]) for r in json.loads(done.out)]
+    assert read == [
+        ("J0570", "valid", []),
+        ("99213", "not_cms", []),
+        ("00100", "not_cms", ["zeros_restored"]),
+        ("J2040", "unknown", ["upper_cased"]),
+        ("25", "not_cms", []),
+    ]
+    table = hcpcs("check", path, "--sheet", "list", "--column", "hcpcs code", *where).out
+    assert "read: zeros restored 1, upper cased 1" in table
+    changes = hcpcs("changes", "latest", "--codes", path, "--outputs", sample.outputs.folder)
+    assert changes.status == 1 and "codes.xlsx contains no code" in changes.err, "the first sheet has none"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("codes.xlsx", b"J0570", "cannot be read as a workbook: "),
+        ("codes.xls", b"\xd0\xcf\x11\xe0" + bytes(600), "cannot be read as a workbook: "),
+        ("codes.xlsx", b"", "cannot be read as a workbook: "),
+        ("codes.txt", b"J0570", "--sheet names a sheet of a workbook"),
+    ],
+)
+def test_what_is_no_workbook_is_one_line(hcpcs, sample, tmp_path, name, content, words):
+    path = tmp_path / name
+    path.write_bytes(content)
+    sheet = ("--sheet", "list") if name.endswith("txt") else ()
+    done = hcpcs("check", path, *sheet, "--outputs", sample.outputs.folder)
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1) and words in done.err
+
+
+def test_groups_of_a_value_set_are_read_and_what_it_excludes_is_left_out(hcpcs, sample, tmp_path):
+    path = tmp_path / "set.json"
+    include = [{"concept": [{"code": "J0570"}, {"code": "Q2040"}]}]
+    compose = {"include": include, "exclude": [{"concept": [{"code": "Q2040"}]}]}
+    contains = [{"display": "a group", "contains": [{"code": "TP"}]}, {"code": "X", "abstract": True}]
+    resource = {"resourceType": "ValueSet", "compose": compose, "expansion": {"contains": contains}}
+    path.write_text(json.dumps(resource))
+    done = hcpcs("check", path, "--json", "--outputs", sample.outputs.folder)
+    assert [r["given"] for r in json.loads(done.out)] == ["J0570", "TP"]
 
 
 def test_what_cannot_be_checked_is_one_line(hcpcs, sample, tmp_path):
