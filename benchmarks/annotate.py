@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.measure import peak_mb
 
 COLUMNS = ["hcpcs_code", "service_date", "paid_amount"]
 ADDED = [
@@ -242,8 +243,9 @@ def measure(case: str, claims: Path, version: Path, folder: Path, runs: int, lin
     if kind in WIDE:
         claims = claims.parent / f"wide-{lines}" / WIDE[kind]
     seconds = []
+    # A name that every tool writes one Parquet file to; a folder in, a folder out.
+    out = folder / (case if claims.is_dir() else f"{case}.parquet")
     for _ in range(runs):
-        out = folder / f"{case}.out"
         shutil.rmtree(out, ignore_errors=True)
         out.unlink(missing_ok=True)
         used, start = time.process_time(), time.perf_counter()
@@ -257,7 +259,7 @@ def measure(case: str, claims: Path, version: Path, folder: Path, runs: int, lin
         "seconds": round(best[0], 2),
         "processor_seconds": round(best[1], 2),
         "all": [round(s, 2) for s, _ in seconds],
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_mb": peak_mb(),
     }
 
 
@@ -281,7 +283,7 @@ def main() -> None:
     if not claims.exists():
         generate(claims, version, given.lines)
     print(f"{given.lines:,} lines, {claims.stat().st_size / 1e6:,.0f} MB; {machine()}")
-    found = {}
+    found, failed = {}, False
     for case in given.cases.split(","):
         command = [sys.executable, "-m", "benchmarks.annotate", "--case", case, "--version", str(version)]
         command += ["--lines", str(given.lines), "--folder", str(given.folder), "--runs", str(given.runs)]
@@ -289,6 +291,7 @@ def main() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             print(f"{case}: failed ({done.stderr.strip().splitlines()[-1:]})")
+            failed = True
             continue
         found[case] = json.loads(done.stdout)
         load = os.getloadavg()[0]
@@ -296,8 +299,10 @@ def main() -> None:
     for case, rival, factor in PROMISES:
         if case in found and rival in found:
             ratio = found[case]["seconds"] / found[rival]["seconds"]
+            failed |= ratio > factor
             kept = "kept" if ratio <= factor else "BROKEN"
             print(f"{case} / {rival}: {ratio:.2f}, promised at most {factor:.2f}: {kept}")
+    sys.exit(failed)
 
 
 def machine() -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.measure import run_command, show
+from benchmarks.measure import peak_mb, run_command, show
 from pipeline.transforms.changes import changes_between_releases, with_current_episodes
 from pipeline.transforms.crosswalk import crosswalk_from_records
 from pipeline.transforms.episodes import episodes_of_records
@@ -56,8 +55,7 @@ def measure(staged: Path, releases: int) -> dict[str, float]:
     crosswalk = crosswalk_from_records(episodes, states)
     seconds = time.perf_counter() - start
     assert history.height and changes.height and crosswalk.height
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"records": records.height, "seconds": seconds, "memory": peak}
+    return {"records": records.height, "seconds": seconds, "memory": peak_mb()}
 
 
 def run(folder: Path) -> bool:

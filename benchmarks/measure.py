@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -31,6 +32,12 @@ def best_of(times: int, function: Callable[[], T]) -> tuple[float, T]:
         result = function()
         best = min(best, time.perf_counter() - start)
     return best, result
+
+
+def peak_mb() -> int:
+    """The largest memory of this process in MB. (`getrusage` begins a child's count at what its parent had.)"""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) // 1024 if found else 0
 
 
 def run_command(arguments: Sequence[str]) -> tuple[float, float]:

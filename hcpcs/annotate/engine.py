@@ -54,7 +54,7 @@ from hcpcs.annotate.lookup import (
 from hcpcs.annotate.parsing import RULES, modifier_pattern, read_codes, texts_of_keys
 from hcpcs.annotate.redaction import ShiftedLines, blanked, judges_of, published_answers
 from hcpcs.annotate.summary import Tally, summary_of
-from hcpcs.annotate.values import NULL_WORDS, UnusableColumn, is_nothing, is_text
+from hcpcs.annotate.values import NULL_WORDS, UnusableColumn, flags, is_nothing, is_text
 from hcpcs.errors import HcpcsError, present
 from hcpcs.manifest import NAME, OPEN, Manifest, require_tier
 from hcpcs.version_files import LatestPointer
@@ -333,7 +333,8 @@ class Annotator:
         self.lookup = Lookup(tables)
         kinds = ("modifier", "ambulance_modifier") if request.modifiers else ()
         self._modifier_lookups = {kind: Lookup(tables, kind) for kind in kinds}
-        self._on_ambulance = np.array(self.lookup.column("modifier_kind").to_pylist()) == "ambulance_modifier"
+        on_ambulance = pc.equal(self.lookup.column("modifier_kind").cast(pa.string()), "ambulance_modifier")
+        self._on_ambulance = flags(on_ambulance.fill_null(False))
         self._reading = (modifier_pattern(known_modifiers(tables)), request.null_words)
         texts = [*request.codes, *request.modifiers, *request.dates]
         self.dictionaries = [] if claims.is_csv else text_columns(claims.schema, list(dict.fromkeys(texts)))
@@ -357,9 +358,8 @@ class Annotator:
         self.decimal = request.decimal or decimal_mark(amounts, delimiters.pop() if len(delimiters) == 1 else None)
         used = [*request.codes, *request.dates, *filter(None, [request.amount]), *request.modifiers]
         self.columns_used = list(dict.fromkeys([*used, *request.judges]))
-        self._published = {
-            lookup.kind: published_answers(lookup) for lookup in (self.lookup, *self._modifier_lookups.values())
-        }
+        judging = (self.lookup, *self._modifier_lookups.values()) if request.judges else ()
+        self._published = {lookup.kind: published_answers(lookup) for lookup in judging}
         self._shifted = None
         if request.judges and claims.is_csv:
             others = [n for n in claims.schema.names if n not in request.judges]

@@ -156,7 +156,8 @@ def read_codes(
     keys = keys_of_texts(values, width)
     rules = np.zeros(len(values), np.uint8)
     odd = np.flatnonzero((keys < 0) & pc.is_valid(values).to_numpy(zero_copy_only=False))
-    keys[_are_words(values, words, pattern, width)] = -1
+    if (keys_of_texts(pa.array(words, pa.string()), width) >= 0).any():
+        keys[_are_words(values, words, pattern, width)] = -1
     if not len(odd):
         return Codes(keys, rules, odd, pa.array([], pa.string()))
     given = values.take(pa.array(odd))
@@ -183,7 +184,6 @@ def read_codes(
     if len(left):
         found[left], tails = _apart(text.take(pa.array(left)), pattern, numeric=numeric)
         cut[left] = found[left] >= 0
-        tails = tails.filter(pa.array(cut[left]))
     keys[odd] = found
     hit = found >= 0
     differs = flags(pc.not_equal(upper, given))
@@ -201,7 +201,7 @@ def read_codes(
 
 
 def _apart(text: pa.Array, modifiers: str, *, numeric: bool) -> tuple[np.ndarray, pa.Array]:
-    """The numbers of codes that are before modifiers (-1: none), and the modifiers, one right behind another."""
+    """The numbers of codes that are before modifiers (-1: none), and of each such the modifiers, one behind another."""
     keys = keys_of_texts(pc.utf8_slice_codeunits(text, 0, 5))
     # The patterns are dear, and most of what is odd does not begin with a code.
     places = pa.array(np.flatnonzero(keys >= 0))
@@ -210,13 +210,13 @@ def _apart(text: pa.Array, modifiers: str, *, numeric: bool) -> tuple[np.ndarray
     fits = joined | flags(pc.match_substring_regex(some, SEPARATED))
     if numeric:
         fits &= ~flags(pc.match_substring_regex(some, r"^[0-9]+[.][0-9]+$"))
+    places, some = places.filter(pa.array(fits)), some.filter(pa.array(fits))
     behind = pc.replace_substring_regex(pc.utf8_slice_codeunits(some, 5), "[^A-Z0-9]+", "")
-    fits &= flags(pc.match_substring_regex(behind, modifiers))
-    are = np.zeros(len(keys), bool)
-    are[places.to_numpy()] = fits
-    whole = np.zeros(len(keys), np.int32)
-    whole[places.to_numpy()] = np.arange(len(some))
-    return np.where(are, keys, -1), behind.take(pa.array(whole)) if len(some) else pa.nulls(len(keys), pa.string())
+    are = pc.match_substring_regex(behind, modifiers)
+    left, tails = places.filter(are).to_numpy(), behind.filter(are)
+    found = np.full(len(keys), -1, np.int32)
+    found[left] = keys[left]
+    return found, tails
 
 
 def _are_words(values: pa.Array, words: Sequence[str], modifiers: str, width: int) -> np.ndarray:
