@@ -1,4 +1,4 @@
-"""The reference pages, derived from the command line and the contracts: `python -m pipeline.reference` writes them.
+"""The reference pages: commands, tables and kinds of findings. `python -m pipeline.reference` writes them.
 
 A test holds the committed pages against what this module gives.
 """
@@ -14,10 +14,25 @@ import click
 from hcpcs.cli.main import cli
 from hcpcs.errors import present
 from schemas.registry import contracts
+from sources.finding_kinds import OF_CODE_FILES, OF_HISTORY, OF_RELEASES, OF_SIDE_FILES, Kind
 
 _ROOT = Path(__file__).resolve().parent.parent
 _DOCS = _ROOT / "docs"
 _MADE = "<!-- made by `python -m pipeline.reference` -->"
+_FINDINGS = f"""{_MADE}
+# Findings
+
+`hcpcs_findings` has a row for each problem in CMS's files, with what was done about it. `info`: nothing is lost.
+`warning`: check before you rely on the value. `error`: the release is refused; `hcpcs findings RELEASE` lists such
+findings, since no version has them. More than twenty findings with one cause in one member are one row with their count
+and some examples.
+"""
+_FINDING_GROUPS = {
+    "In code files": OF_CODE_FILES,
+    "In the zips of a release": OF_RELEASES,
+    "In side files": OF_SIDE_FILES,
+    "Between releases": OF_HISTORY,
+}
 
 
 def commands_page() -> str:
@@ -41,6 +56,24 @@ def tables_page() -> str:
         )
         parts.append("")
     return "\n".join(parts)
+
+
+def findings_page() -> str:
+    """Every kind of finding with its severity and meaning, as Markdown."""
+    parts = [_FINDINGS]
+    for title, kinds in _FINDING_GROUPS.items():
+        parts.append(f"## {title}\n\n| finding | severity | meaning, and what is done |\n|---|---|---|")
+        parts.extend(f"| `{name}` | {_severities(kind)} | {_cell(_meaning(kind))} |" for name, kind in kinds.items())
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _severities(kind: Kind) -> str:
+    return ", ".join(filter(None, (kind.severity, kind.also)))
+
+
+def _meaning(kind: Kind) -> str:
+    return f"{kind.meaning}; {kind.action}" if kind.action else kind.meaning
 
 
 def dbt_sources() -> str:
@@ -87,9 +120,10 @@ def _cell(text: str) -> str:
 
 
 def main() -> None:
-    """Write both pages into ``docs/``, and the sources of the dbt package."""
+    """Write the pages into ``docs/``, and the sources of the dbt package."""
     (_DOCS / "commands.md").write_text(commands_page(), "utf-8")
     (_DOCS / "tables.md").write_text(tables_page(), "utf-8")
+    (_DOCS / "findings.md").write_text(findings_page(), "utf-8")
     (_ROOT / "dbt" / "models" / "hcpcs_sources.yml").write_text(dbt_sources(), "utf-8")
 
 

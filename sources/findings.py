@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import polars as pl
 
 from schemas.contract import schema_of
 from schemas.hcpcs_findings import HcpcsFindings
-
-Severity = Literal["info", "warning", "error"]
+from sources.finding_kinds import KINDS, Severity
 
 #: Columns of a frame of findings, in order.
 FINDING_SCHEMA = schema_of(HcpcsFindings, without=("finding_number",))
@@ -36,6 +34,30 @@ class Finding:
     raw_value: str | None = None
     occurrences: int = 1
     examples: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        finding: str,
+        message: str,
+        member: str | None = None,
+        line: int | None = None,
+        kind: str | None = None,
+        code: str | None = None,
+        field: str | None = None,
+        raw_value: str | None = None,
+        *,
+        severity: Severity | None = None,
+        action: str | None = None,
+        occurrences: int = 1,
+        examples: tuple[str, ...] = (),
+    ) -> Finding:
+        """A finding of one of ``KINDS``, with the severity and action of its kind unless it has others."""
+        known = KINDS[finding]
+        severity, action = severity or known.severity, action or known.action
+        return cls(
+            finding, severity, message, action, member, line, kind, code, field, raw_value, occurrences, examples
+        )
 
     def where(self) -> str:
         """Say where it stands, the way a person would look for it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
 import subprocess
@@ -19,33 +18,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
 README = (REPOSITORY / "README.md").read_text("utf-8")
 PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
-GENERATED = ("commands.md", "tables.md")
+GENERATED = ("commands.md", "tables.md", "findings.md")
 
 
-@pytest.mark.parametrize("page", ["commands", "tables"])
+@pytest.mark.parametrize("page", ["commands", "tables", "findings"])
 def test_the_reference_pages_are_current(page):
     """Made in a process of its own, as a person makes them: other tests may have changed what options say."""
     code = f"import sys; from pipeline.reference import {page}_page as made; sys.stdout.write(made())"
     made = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert (DOCS / f"{page}.md").read_text("utf-8") == made.stdout, "run `python -m pipeline.reference`"
-
-
-def test_every_kind_of_finding_is_documented():
-    documented = set(re.findall(r"`([a-z_]+)`", (DOCS / "findings.md").read_text("utf-8")))
-    documented |= set(re.findall(r"`([a-z_]+)`", (DOCS / "side-files.md").read_text("utf-8")))
-    used = set()
-    for folder in ("sources", "pipeline"):
-        for path in (REPOSITORY / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding" and node.args:
-                    used |= {
-                        c.value
-                        for c in ast.walk(node.args[0])
-                        if isinstance(c, ast.Constant) and isinstance(c.value, str)
-                    }
-    words = {w for w in used if re.fullmatch(r"[a-z]+(_[a-z]+)+", w) and not w.startswith("is_")}
-    assert len(words) > 30
-    assert words - documented == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -125,16 +125,18 @@ def _of_vanished(records: pl.DataFrame) -> Iterator[tuple[str, Finding]]:
     for row in vanished_codes(records).iter_rows(named=True):
         yield (
             row["gone_release_id"],
-            Finding(
+            Finding.of(
                 "vanished" if row["reason"] != "restored" else "missing_for_a_time",
-                row["severity"],
                 f"{row['code']} {_VANISHED[row['reason']]}; {row['release_id']} still has it",
-                "its last day is the day before this release"
-                if row["termination_date"] is None and row["reason"] != "restored"
-                else "its days are kept as stated",
                 kind=row["kind"],
                 code=row["code"],
                 field="code",
+                severity=row["severity"],
+                action=(
+                    "its last day is the day before this release"
+                    if row["termination_date"] is None and row["reason"] != "restored"
+                    else "its days are kept as stated"
+                ),
             ),
         )
 
@@ -142,18 +144,17 @@ def _of_vanished(records: pl.DataFrame) -> Iterator[tuple[str, Finding]]:
 def _of_decisions(records: pl.DataFrame, overrides: pl.DataFrame) -> Iterator[tuple[str, Finding]]:
     noted = episode_decisions(records, overrides).filter((pl.col("decision") == "uncertain") | pl.col("is_overridden"))
     for row in noted.iter_rows(named=True):
+        how = "decided by a curated override" if row["is_overridden"] else "not certain"
         yield (
             row["release_id"],
-            Finding(
+            Finding.of(
                 "episode_overridden" if row["is_overridden"] else "episode_uncertain",
-                "info" if row["is_overridden"] else "warning",
-                f"whether {row['code']} still means what it meant in {row['previous_release_id']} is "
-                + ("decided by a curated override" if row["is_overridden"] else "not certain")
-                + f" ({row['evidence']}; texts {row['similarity']:.2f} alike)",
-                "taken as another meaning" if row["decision"] == "new_episode" else "taken as the same meaning",
+                f"whether {row['code']} still means what it meant in {row['previous_release_id']} is {how}"
+                f" ({row['evidence']}; texts {row['similarity']:.2f} alike)",
                 kind=row["kind"],
                 code=row["code"],
                 field="episode",
+                action="taken as another meaning" if row["decision"] == "new_episode" else "taken as the same meaning",
             ),
         )
 
@@ -161,30 +162,18 @@ def _of_decisions(records: pl.DataFrame, overrides: pl.DataFrame) -> Iterator[tu
 def _of_reports(records: pl.DataFrame, transactions: pl.DataFrame) -> Iterator[tuple[str, Finding]]:
     for row in transactions_unlike_records(records, transactions).iter_rows(named=True):
         ours, report = row["record_action_code"], row["report_action_code"]
+        message = (
+            f"the transaction report has {row['code']} with {report or 'no action'}, the record with {ours or 'none'}"
+        )
         yield (
             row["release_id"],
-            Finding(
-                "report_disagrees",
-                "warning",
-                f"the transaction report has {row['code']} with {report or 'no action'}, the record with"
-                f" {ours or 'none'}",
-                "the record is used",
-                kind=row["kind"],
-                code=row["code"],
-                field="action_code",
-                raw_value=report,
+            Finding.of(
+                "report_disagrees", message, kind=row["kind"], code=row["code"], field="action_code", raw_value=report
             ),
         )
 
 
 def _of_idle_overrides(records: pl.DataFrame, overrides: pl.DataFrame) -> Iterator[Finding]:
     for row in unmatched_overrides(records, overrides).iter_rows(named=True):
-        yield Finding(
-            "override_without_record",
-            "info",
-            f"the curated override of {row['code']} in {row['release_id']} meets no record that follows another",
-            "none",
-            kind=row["kind"],
-            code=row["code"],
-            field="episode",
-        )
+        message = f"the curated override of {row['code']} in {row['release_id']} meets no record that follows another"
+        yield Finding.of("override_without_record", message, kind=row["kind"], code=row["code"], field="episode")

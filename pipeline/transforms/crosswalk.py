@@ -11,7 +11,7 @@ import polars as pl
 from pipeline.transforms.classification import UNKNOWN_SHAPE, classify
 from schemas.contract import schema_of
 from schemas.hcpcs_crosswalk import CHAIN_OUTCOMES, HcpcsCrosswalk
-from sources.findings import Finding, Severity
+from sources.findings import Finding
 
 _EPISODE = ["kind", "code", "episode"]
 _ROW = [*_EPISODE, "target"]
@@ -65,51 +65,32 @@ def crosswalk_findings(crosswalk: pl.DataFrame) -> list[Finding]:
     One finding a kind of oddity, with its places as examples (code and target, those of other owners left out, since
     a finding is published).
     """
-    oddities: tuple[tuple[str, Severity, pl.Expr, str, str], ...] = (
-        (
-            "crosswalk_loop",
-            "warning",
+    oddities = {
+        "crosswalk_loop": (
             _replaces() & (pl.col("chain_outcome") == "loop"),
             "replacements of ended codes lead back to themselves",
-            "the chain has no end",
         ),
-        (
-            "crosswalk_dead_end",
-            "info",
+        "crosswalk_dead_end": (
             _replaces() & (pl.col("chain_outcome") == "dead_end"),
             "ended codes are replaced by codes that have ended as well, without a successor",
-            "the chain ends there",
         ),
-        (
-            "crosswalk_target_never_seen",
-            "info",
+        "crosswalk_target_never_seen": (
             pl.col("target_status") == "never_seen",
             "cross-references name codes of HCPCS Level II that no loaded release has",
-            "kept as stated",
         ),
-        (
-            "crosswalk_target_no_code",
-            "info",
+        "crosswalk_target_no_code": (
             pl.col("target_status") == "no_code",
             "cross-references are shaped like no code",
-            "kept as stated, no chain leads there",
         ),
-    )
+    }
     found = []
-    for name, severity, condition, message, action in oddities:
+    for name, (condition, message) in oddities.items():
         rows = crosswalk.filter(condition).sort(*_EPISODE, "target_number")
         if rows.height:
             places = rows.head(_MOST_EXAMPLES).iter_rows(named=True)
+            examples = tuple(f"{r['code']} to {r['target']}" for r in places)
             found.append(
-                Finding(
-                    name,
-                    severity,
-                    message,
-                    action,
-                    field="crosswalk_targets",
-                    occurrences=rows.height,
-                    examples=tuple(f"{r['code']} to {r['target']}" for r in places),
-                )
+                Finding.of(name, message, field="crosswalk_targets", occurrences=rows.height, examples=examples)
             )
     return found
 

@@ -21,13 +21,12 @@ def compare_with_witness(text: pl.DataFrame, workbook: pl.DataFrame, absent: set
         alone = left.join(right, on=key, how="anti")
         if alone.height:
             findings.append(
-                Finding(
+                Finding.of(
                     "record_in_one_form",
-                    "warning",
                     f"{alone.height} records are in the {who} alone",
-                    "kept" if who == "text" else "left out: the text is the source",
                     member,
                     field="code",
+                    action="kept" if who == "text" else "left out: the text is the source",
                     occurrences=alone.height,
                     examples=tuple(alone["code"].head(_MOST_EXAMPLES)),
                 )
@@ -70,15 +69,14 @@ def _field_disagreements(field: str, both: pl.DataFrame, member: str) -> list[Fi
         form_only = cause.startswith("differs in case")
         one = rows.height == 1
         findings.append(
-            Finding(
+            Finding.of(
                 "forms_disagree",
-                "info" if form_only or "blank in the workbook" in cause else "warning",
                 f"{field} of {rows.height} record{'' if one else 's'} {cause}",
-                "the text is the source",
                 member,
                 code=rows["code"][0] if one else None,
                 field=field,
                 raw_value=rows["theirs"][0] if one else None,
+                severity="info" if form_only or "blank in the workbook" in cause else "warning",
                 occurrences=rows.height,
                 examples=tuple(rows["code"].head(_MOST_EXAMPLES)),
             )

@@ -176,20 +176,8 @@ def _without_controls(
         places = frame[part].str.contains(_CONTROLS).fill_null(False).arg_true()
         found = pl.DataFrame({"at": places, "value": frame[part].gather(places)}).join(at, on="at").sort("source_line")
         for code, kind, line, value in found.select("code", "kind", "source_line", "value").rows():
-            findings.append(
-                Finding(
-                    "control_character",
-                    "warning",
-                    "holds control characters, which steer terminals and end strings",
-                    "replaced by blanks",
-                    member,
-                    line,
-                    kind,
-                    code,
-                    field,
-                    printable(value),
-                )
-            )
+            message = "holds control characters, which steer terminals and end strings"
+            findings.append(Finding.of("control_character", message, member, line, kind, code, field, printable(value)))
         frame = frame.with_columns(pl.col(part).str.replace_all(_CONTROLS, " "))
     return _clean(fields, frame)
 
@@ -212,22 +200,10 @@ def _without_damage(
         undone = pl.Series([undo_code_page_damage(value) for value in values], dtype=pl.String)
         found = pl.DataFrame({"at": places, "value": values, "undone": undone}).join(at, on="at").sort("source_line")
         for code, kind, line, value, mended in found.select("code", "kind", "source_line", "value", "undone").rows():
-            findings.append(
-                Finding(
-                    "code_page_damage" if mended != value else "character_beyond_ascii",
-                    "info",
-                    "cp1252 punctuation was decoded as cp437"
-                    if mended != value
-                    else "a character beyond ASCII that no known damage explains",
-                    "undone" if mended != value else "kept",
-                    member,
-                    line,
-                    kind,
-                    code,
-                    field,
-                    value,
-                )
-            )
+            name, message = "character_beyond_ascii", "a character beyond ASCII that no known damage explains"
+            if mended != value:
+                name, message = "code_page_damage", "cp1252 punctuation was decoded as cp437"
+            findings.append(Finding.of(name, message, member, line, kind, code, field, value))
         frame = frame.with_columns(frame[part].scatter(places, undone))
     return frame
 
@@ -269,19 +245,11 @@ def _without_retyping(member: str, frame: pl.DataFrame, at: pl.DataFrame, findin
 
 def _retyped(member: str, field: str, row: dict[str, Any]) -> Finding:
     lost = row["read"] is None
-    return Finding(
-        "retyped_value" if lost else "digits_lost",
-        "warning",
-        f"{field} {row['value']!r} of {row['code']} is what a spreadsheet makes of a code"
-        + ("" if lost else f": CMS writes {len(row['read'])} digits"),
-        "left null: what it was cannot be known" if lost else "read with all its digits",
-        member,
-        row["source_line"],
-        row["kind"],
-        row["code"],
-        field,
-        row["value"],
-    )
+    message = f"{field} {row['value']!r} of {row['code']} is what a spreadsheet makes of a code"
+    if not lost:
+        message += f": CMS writes {len(row['read'])} digits"
+    name = "retyped_value" if lost else "digits_lost"
+    return Finding.of(name, message, member, row["source_line"], row["kind"], row["code"], field, row["value"])
 
 
 def _misshapen(member: str, field: str, odd: pl.DataFrame, filled: int) -> list[Finding]:
@@ -290,23 +258,20 @@ def _misshapen(member: str, field: str, odd: pl.DataFrame, filled: int) -> list[
         return []
     first, records = odd.row(0, named=True), odd["source_line"].n_unique()
     are_many = records >= _MANY and records * 4 > filled
+    message = f"{field} {first['value']!r} of {first['code']} is no code of CMS's"
+    if records > 1:
+        message += f", nor are those of {records - 1:,} more of {filled:,} records"
+    place = (first["source_line"], first["kind"], first["code"], field, first["value"])
     return [
-        Finding(
+        Finding.of(
             "misshapen_code",
-            "error" if are_many else "warning",
-            f"{field} {first['value']!r} of {first['code']} is no code of CMS's"
-            + (f", nor are those of {records - 1:,} more of {filled:,} records" if records > 1 else ""),
-            "refused: the release is not in a form that CMS gives it" if are_many else "kept",
+            message,
             member,
-            first["source_line"],
-            first["kind"],
-            first["code"],
-            field,
-            first["value"],
+            *place,
+            severity="error" if are_many else "warning",
+            action="refused: the release is not in a form that CMS gives it" if are_many else "kept",
             occurrences=records,
-            examples=tuple(
-                f"{code}: {value}" for code, value in odd.select("code", "value").head(_MOST_EXAMPLES).rows()
-            ),
+            examples=tuple(f"{code}: {value}" for code, value in odd.select("code", "value").rows()[:_MOST_EXAMPLES]),
         )
     ]
 
@@ -371,24 +336,17 @@ def _with_odd_values_of(
     what = "is no date" if f.type == "date" else "is no number"
     for code, kind, line, number in records.select("code", "kind", "source_line", "reading").rows():
         value, (read, how) = values[number], readings[number]
-        unreadable = how is None
-        severity = "error" if unreadable and f.name in _DECISIVE_DATES else "warning" if unreadable else "info"
-        findings.append(
-            Finding(
-                "unreadable_value" if unreadable else "odd_form",
-                severity,  # type: ignore[arg-type]
-                f"{f.name} {value!r} of {code} {what if unreadable else 'is not in the form of the record layout'}",
-                ("refused: it decides on which days the code was valid" if severity == "error" else "left null")
-                if unreadable
-                else f"read as {how}: {read}",
-                member,
-                line,
-                kind,
-                code,
-                f.name,
-                value,
-            )
-        )
+        place = (member, line, kind, code, f.name, value)
+        if how is not None:
+            message = f"{f.name} {value!r} of {code} is not in the form of the record layout"
+            findings.append(Finding.of("odd_form", message, *place, action=f"read as {how}: {read}"))
+            continue
+        message = f"{f.name} {value!r} of {code} {what}"
+        if f.name in _DECISIVE_DATES:
+            action = "refused: it decides on which days the code was valid"
+            findings.append(Finding.of("unreadable_value", message, *place, severity="error", action=action))
+        else:
+            findings.append(Finding.of("unreadable_value", message, *place))
     mended = pl.Series([read for read, _ in readings], dtype=RECORD_SCHEMA[f.name])
     return typed.with_columns(typed[f.name].scatter(places, mended))
 
@@ -444,64 +402,31 @@ def _record_findings(member: str, records: pl.DataFrame) -> list[Finding]:
 
 
 def _code_shape(member: str, bad: pl.DataFrame) -> list[Finding]:
-    return [
-        Finding(
-            "code_shape",
-            "error",
-            f"{code!r} is no {'code' if kind == 'procedure' else 'modifier'}",
-            "refused",
-            member,
-            line,
-            kind,
-            code,
-            "code",
-            code,
-        )
-        for code, kind, line in bad.select("code", "kind", "source_line").iter_rows()
-    ]
+    found = []
+    for code, kind, line in bad.select("code", "kind", "source_line").iter_rows():
+        message = f"{code!r} is no {'code' if kind == 'procedure' else 'modifier'}"
+        found.append(Finding.of("code_shape", message, member, line, kind, code, "code", code))
+    return found
 
 
 def _dates_out_of_order(member: str, bad: pl.DataFrame) -> list[Finding]:
     """A record that ends before it begins was valid on no day: one of its dates is wrong, and which cannot be known."""
-    return [
-        Finding(
-            "dates_out_of_order",
-            "error",
-            f"{code} ends on {end}, before it was added on {added}",
-            "refused: it decides on which days the code was valid",
-            member,
-            line,
-            kind,
-            code,
-            "termination_date",
-            str(end),
-        )
-        for code, kind, line, added, end in bad.select(
-            "code", "kind", "source_line", "added_date", "termination_date"
-        ).iter_rows()
-    ]
+    found = []
+    dated = bad.select("code", "kind", "source_line", "added_date", "termination_date")
+    for code, kind, line, added, end in dated.iter_rows():
+        message = f"{code} ends on {end}, before it was added on {added}"
+        found.append(Finding.of("dates_out_of_order", message, member, line, kind, code, "termination_date", str(end)))
+    return found
 
 
 def _lost_characters(member: str, questions: pl.DataFrame, field: str) -> list[Finding]:
     """A question mark between two word characters stands where CMS lost a character; which one cannot be known."""
+    message = f"a question mark is within a word of {field}, where a character was lost"
+    around = pl.col(field).str.extract(r"(\S*\w\?\w\S*)")
+    places = questions.select("code", "kind", "source_line", around).drop_nulls(field).rows()
     return [
-        Finding(
-            "lost_character",
-            "info",
-            f"a question mark is within a word of {field}, where a character was lost",
-            "kept",
-            member,
-            line,
-            kind,
-            code,
-            field,
-            around,
-        )
-        for code, kind, line, around in questions.select(
-            "code", "kind", "source_line", pl.col(field).str.extract(r"(\S*\w\?\w\S*)")
-        )
-        .drop_nulls(field)
-        .iter_rows()
+        Finding.of("lost_character", message, member, line, kind, code, field, word)
+        for code, kind, line, word in places
     ]
 
 
@@ -516,19 +441,8 @@ def _without_duplicates(member: str, records: pl.DataFrame, findings: list[Findi
     for (kind, code), rows in repeated.group_by(key, maintain_order=True):
         same = rows.select(said).unique().height == 1
         lines = ", ".join(map(str, rows["source_line"]))
-        findings.append(
-            Finding(
-                "repeated_record" if same else "contradicting_records",
-                "warning" if same else "error",
-                f"{code} is on lines {lines}" + ("" if same else " with different content"),
-                "the first is kept" if same else "refused",
-                member,
-                rows["source_line"][1],
-                str(kind),
-                str(code),
-                "code",
-                str(code),
-                occurrences=rows.height,
-            )
-        )
+        message = f"{code} is on lines {lines}" + ("" if same else " with different content")
+        name = "repeated_record" if same else "contradicting_records"
+        place = (rows["source_line"][1], str(kind), str(code), "code", str(code))
+        findings.append(Finding.of(name, message, member, *place, occurrences=rows.height))
     return records.unique(key, keep="first", maintain_order=True)

@@ -176,7 +176,7 @@ def _lines_of_records(lines: _Lines, member: str, findings: list[Finding]) -> _L
             outside.append((number, line))
     kept = lines.where(lines.is_plain | np.isin(lines.numbers, list(mended)))
     if not len(kept):
-        findings.append(Finding("no_records", "error", "holds no line of a record", "refused", member))
+        findings.append(Finding.of("no_records", "holds no line of a record", member))
     elif outside:
         first, last = kept.numbers[0], kept.numbers[-1]
         if before := [o for o in outside if o[0] < first]:
@@ -208,20 +208,9 @@ def _with_orphans_refused(lines: _Lines, member: str, findings: list[Finding]) -
     )
     for number, line in lines.where(~belongs).texts():
         code, record_id = _code(line), line[10]
-        findings.append(
-            Finding(
-                "continuation_without_record",
-                "error",
-                f"continuation (record id {record_id}) of {code} follows no record of that code",
-                "refused",
-                member,
-                number,
-                _KINDS[record_id],
-                code,
-                "record_id",
-                record_id,
-            )
-        )
+        message = f"continuation (record id {record_id}) of {code} follows no record of that code"
+        place = (number, _KINDS[record_id], code, "record_id", record_id)
+        findings.append(Finding.of("continuation_without_record", message, member, *place))
     return lines.where(belongs)
 
 
@@ -229,29 +218,17 @@ def _sequence_findings(member: str, lines: _Lines) -> list[Finding]:
     """Continuations that stand out of order, and records that do not start with 001."""
     before = np.append(0, lines.sequences[:-1])
     jumps = ~lines.is_first & (lines.sequences <= before)
-    findings = [
-        Finding(
-            "sequence_out_of_order",
-            "warning",
-            f"continuation {line[5:8]} of {_code(line)} follows {previous:03d}",
-            "joined in the order of the lines",
-            member,
-            number,
-            _KINDS[line[10]],
-            _code(line),
-            "sequence",
-            line[5:10],
-        )
-        for (number, line), previous in zip(lines.where(jumps).texts(), before[jumps], strict=True)
-    ]
+    findings = []
+    for (number, line), previous in zip(lines.where(jumps).texts(), before[jumps], strict=True):
+        message = f"continuation {line[5:8]} of {_code(line)} follows {previous:03d}"
+        place = (number, _KINDS[line[10]], _code(line), "sequence", line[5:10])
+        findings.append(Finding.of("sequence_out_of_order", message, member, *place))
     late = lines.where(lines.is_first & (lines.sequences != 1))
     if len(late):
         findings.append(
-            Finding(
+            Finding.of(
                 "late_sequence_start",
-                "info",
                 f"{len(late)} records start with a sequence other than 001",
-                "read as they are: a record starts at record id 3 or 7",
                 member,
                 field="sequence",
                 occurrences=len(late),
@@ -359,16 +336,15 @@ def _without_stray_first_character(line: str, member: str, number: int, findings
     for action, mended in (("replaced by a blank", " " + line[1:]), ("dropped", line[1:])):
         if _RECORD_LINE.match(mended):
             findings.append(
-                Finding(
+                Finding.of(
                     "stray_first_character",
-                    "info",
                     f"the line begins with {line[0]!r}, which belongs to no field",
-                    action,
                     member,
                     number,
                     code=mended[:5].strip(),
                     field="code",
                     raw_value=line[:11],
+                    action=action,
                 )
             )
             return mended
@@ -380,15 +356,14 @@ def _without_tabs(line: str, usual: int, member: str, number: int, findings: lis
     blanks = max(1, usual - len(line) + 1)
     mended = line.replace("\t", " " * blanks, 1).replace("\t", " ")
     findings.append(
-        Finding(
+        Finding.of(
             "tab_in_line",
-            "info",
             "the line has a tab" + (", which moves every later field" if blanks > 1 else ""),
-            f"replaced by {blanks} blank{'s' if blanks > 1 else ''}",
             member,
             number,
             code=line[:5].strip(),
             raw_value=line[:119].strip(),
+            action=f"replaced by {blanks} blank{'s' if blanks > 1 else ''}",
         )
     )
     return mended
@@ -402,32 +377,17 @@ def _not_a_record(member: str, number: int, line: str) -> Finding:
         message, field, value = f"{line[:5]!r} is no code and no modifier", "code", line[:5]
     else:
         message, field, value = "a line between the records is no record", "record", line[:40]
-    return Finding(
-        "not_a_record", "error", message, "refused", member, number, code=line[:5].strip(), field=field, raw_value=value
-    )
+    return Finding.of("not_a_record", message, member, number, code=line[:5].strip(), field=field, raw_value=value)
 
 
 def _preamble(member: str, lines: list[tuple[int, str]]) -> Finding:
-    return Finding(
-        "preamble",
-        "info",
-        f"{len(lines)} lines of text are before the first record",
-        "left out",
-        member,
-        lines[0][0],
-        occurrences=len(lines),
-    )
+    message = f"{len(lines)} lines of text are before the first record"
+    return Finding.of("preamble", message, member, lines[0][0], occurrences=len(lines))
 
 
 def _trailer(member: str, lines: list[tuple[int, str]]) -> Finding:
-    return Finding(
-        "trailer",
-        "info",
-        f"{len(lines)} lines of text are after the last record",
-        "left out",
-        member,
-        lines[0][0],
-        occurrences=len(lines),
+    return Finding.of(
+        "trailer", f"{len(lines)} lines of text are after the last record", member, lines[0][0], occurrences=len(lines)
     )
 
 
@@ -442,15 +402,19 @@ def _length_findings(member: str, lines: _Lines, usual: dict[str, int]) -> list[
         beyond = line[RECORD_LENGTH:].strip() if expected < RECORD_LENGTH + 1 else ""
         cut = record_id in FIRST_LINE_KINDS and len(line) < LAST_FIELD_POSITION
         findings.append(
-            Finding(
+            Finding.of(
                 "line_length",
-                "warning" if beyond or cut else "info",
                 f"the line has {len(line)} characters, lines of its kind have {expected}",
-                "text beyond the record is ignored" if beyond else "padded" if len(line) < expected else "blanks cut",
                 member,
                 number,
                 code=_code(line),
                 raw_value=beyond or None,
+                severity="warning" if beyond or cut else "info",
+                action="text beyond the record is ignored"
+                if beyond
+                else "padded"
+                if len(line) < expected
+                else "blanks cut",
             )
         )
     return findings

@@ -100,28 +100,13 @@ def _header_findings(member: str, row: tuple[str | None, ...], header: int, colu
     known = set(columns.values())
     for position, cell in enumerate(row):
         if position not in known and (heading := normalized_heading(cell)) and heading not in IGNORED_HEADINGS:
-            findings.append(
-                Finding(
-                    "unknown_column",
-                    "warning",
-                    f"the heading {cell!r} is none of the record layout's",
-                    "the column is left out",
-                    member,
-                    header + 1,
-                    raw_value=cell,
-                )
-            )
+            message = f"the heading {cell!r} is none of the record layout's"
+            findings.append(Finding.of("unknown_column", message, member, header + 1, raw_value=cell))
     absent = [part for f in RECORD_FIELDS for part in f.parts if part not in columns]
     if absent:
         findings.append(
-            Finding(
-                "absent_column",
-                "warning",
-                f"no column for {', '.join(absent)}",
-                "left null",
-                member,
-                header + 1,
-                occurrences=len(absent),
+            Finding.of(
+                "absent_column", f"no column for {', '.join(absent)}", member, header + 1, occurrences=len(absent)
             )
         )
     return findings
@@ -144,16 +129,16 @@ def _record_rows(member: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Fi
             else f"record id {record_id} is none of 3, 4, 7, 8"
         )
         findings.append(
-            Finding(
+            Finding.of(
                 "not_a_record",
-                "error" if looks else "warning",
                 message,
-                "refused" if looks else "left out",
                 member,
                 row["source_line"],
                 code=code,
                 field="record_id" if looks else "record",
                 raw_value=value[:60] if value else None,
+                severity="error" if looks else "warning",
+                action="refused" if looks else "left out",
             )
         )
     return rows.filter(is_record), findings
@@ -169,22 +154,11 @@ def _joined_continuations(member: str, rows: pl.DataFrame, findings: list[Findin
     tails = rows.filter(~first)
     owners = tails.join(heads.select("record", "code", "kind"), on=["record", "code", "kind"], how="anti")
     for row in owners.iter_rows(named=True):
-        findings.append(
-            Finding(
-                "continuation_without_record",
-                "error",
-                f"continuation (record id {row['record_id']}) of {row['code']} follows no record of that code",
-                "refused",
-                member,
-                row["source_line"],
-                row["kind"],
-                row["code"],
-                "record_id",
-                row["record_id"],
-            )
-        )
+        message = f"continuation (record id {row['record_id']}) of {row['code']} follows no record of that code"
+        place = (row["source_line"], row["kind"], row["code"], "record_id", row["record_id"])
+        findings.append(Finding.of("continuation_without_record", message, member, *place))
     if not heads.height:
-        findings.append(Finding("no_records", "error", "holds no row of a record", "refused", member))
+        findings.append(Finding.of("no_records", "holds no row of a record", member))
     texts = (
         rows.group_by("record", maintain_order=True)
         .agg(pl.col("long_description").drop_nulls().str.strip_chars_end().str.join(" "))

@@ -45,6 +45,8 @@ REVISION_SCHEMA = schema_of(HcpcsReleases)
 _Contents = dict[str, dict[str, bytes]]
 
 _codebook = cache(load_codebook)
+#: What a finding calls members that are known and not read.
+_UNREAD_ROLES = {"record_layout": "the record layout, ", "readme": "a read-me, "}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +190,11 @@ def _not_read(contents: _Contents, zips: list[ArchivedZip]) -> list[Finding]:
         if m.role not in (*CODE_ROLES, *SIDE_SCHEMAS, *UNREADABLE_ROLES)
     }
     return [
-        Finding(
+        Finding.of(
             "member_not_read",
-            "warning" if m.role == "other" else "info",
-            {"record_layout": "the record layout, ", "readme": "a read-me, "}.get(m.role, "")
-            + description_of(m.name, data),
-            "kept in the archive: no table is made of it",
+            _UNREAD_ROLES.get(m.role, "") + description_of(m.name, data),
             m.name,
+            severity="warning" if m.role == "other" else "info",
         )
         for _, (m, data) in sorted(members.items())
     ]
@@ -219,13 +219,11 @@ def unknown_values(member: str, records: pl.DataFrame, codebook: pl.DataFrame) -
         for (value,), rows in sorted(unknown.group_by("value"), key=lambda group: str(group[0][0])):
             one = rows.height == 1
             findings.append(
-                Finding(
+                Finding.of(
                     "unknown_value",
-                    "warning",
                     f"{field} {value!r} of {rows.height} record{'' if one else 's'} is not in CMS's record layout",
-                    "kept",
                     member,
-                    line=rows["source_line"].min(),  # type: ignore[arg-type]
+                    rows["source_line"].min(),  # type: ignore[arg-type]
                     code=rows["code"][0] if one else None,
                     field=field,
                     raw_value=str(value),
@@ -246,18 +244,13 @@ def _read_posting(data: dict[str, bytes], release_id: str, archived: ArchivedZip
         try:
             workbooks.append(_read_code_file(m, data[m.name]))
         except MemberError as error:  # the look inside succeeded, the reading did not
-            findings.append(Finding("unreadable_member", "error", str(error), "refused", m.name))
+            findings.append(Finding.of("unreadable_member", str(error), m.name, severity="error", action="refused"))
     workbook = _only_one(workbooks, findings)
     for m in archived.members:
         if m.role in UNREADABLE_ROLES:
+            message = "is named like a code file and cannot be read as one"
             findings.append(
-                Finding(
-                    "unreadable_member",
-                    "warning",
-                    "is named like a code file and cannot be read as one",
-                    "left out: another member is the code file",
-                    m.name,
-                )
+                Finding.of("unreadable_member", message, m.name, action="left out: another member is the code file")
             )
     chosen = text or workbook
     if chosen is None:
@@ -295,15 +288,8 @@ def _only_one(files: list[_CodeFile], findings: list[Finding]) -> _CodeFile | No
     first, *others = files
     for other in others:
         if not _stated(first.records).equals(_stated(other.records)):
-            findings.append(
-                Finding(
-                    "two_code_files",
-                    "error",
-                    f"the zip holds two different code files, this one and {first.member.name}",
-                    "refused: which of them is the release cannot be known",
-                    other.member.name,
-                )
-            )
+            message = f"the zip holds two different code files, this one and {first.member.name}"
+            findings.append(Finding.of("two_code_files", message, other.member.name))
     return first
 
 
@@ -315,11 +301,9 @@ def _stated(records: pl.DataFrame) -> pl.DataFrame:
 def _copies(revision: Revision) -> list[Finding]:
     """A finding of every posting that states what this revision states."""
     return [
-        Finding(
+        Finding.of(
             "posted_in_other_bytes",
-            "info",
             f"states the records of {', '.join(m.name for m in revision.members)} in other bytes",
-            "no revision of its own: the posting with more of CMS's files is read",
             copy.code_members[0].name,
         )
         for copy in revision.copies
@@ -333,13 +317,11 @@ def _later_dates(release_id: str, file: _CodeFile) -> list[Finding]:
         later = file.records.filter(pl.col(field) >= limit)
         if later.height:
             return [
-                Finding(
+                Finding.of(
                     "date_after_release",
-                    "warning",
                     f"{field} of {later.height} records lies after the quarter of {release_id}",
-                    "kept; is the release named right?",
                     file.member.name,
-                    line=later["source_line"][0],
+                    later["source_line"][0],
                     code=later["code"][0],
                     field=field,
                     raw_value=str(later[field][0]),
@@ -355,11 +337,9 @@ def _no_code_file(archive: Archive, zips: list[ArchivedZip]) -> Finding:
     for archived in zips:
         for member in archived.members:
             if member.role in UNREADABLE_ROLES:
-                return Finding(
-                    "no_code_file", "error", _why_unreadable(archive, archived, member), "refused", member.name
-                )
+                return Finding.of("no_code_file", _why_unreadable(archive, archived, member), member.name)
     names = ", ".join(m.name for m in members[:6])
-    return Finding("no_code_file", "error", f"no member is a code file (members: {names})", "refused")
+    return Finding.of("no_code_file", f"no member is a code file (members: {names})")
 
 
 def _why_unreadable(archive: Archive, archived: ArchivedZip, member: ArchivedMember) -> str:

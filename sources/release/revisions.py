@@ -83,11 +83,9 @@ def revisions_of(
         for n, (posting, group) in enumerate(sorted(read, key=lambda item: _order(item[0])), 1)
     ]
     findings = [
-        Finding(
+        Finding.of(
             "revision_order_unknown",
-            "warning",
             f"nothing in the members states which of {a.members[0].name} and {b.members[0].name} was posted first",
-            "ordered by their hashes",
             b.members[0].name,
         )
         for a, b in pairwise(revisions)

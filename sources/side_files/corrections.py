@@ -216,44 +216,17 @@ def _stated_value(member: str, row: CodedRow, name: str, findings: list[Finding]
 
 
 def _two_values(member: str, row: CodedRow, change: Change, column: str | None) -> Finding:
-    return Finding(
-        "prose_and_column_differ",
-        "warning",
-        f"the words say {change.new_value}, the column for {change.field} says otherwise",
-        "the text is used",
-        member,
-        row.line,
-        row.kind,
-        row.code,
-        change.field,
-        column[:20] if column and change.field not in ("short_description", "long_description") else None,
-    )
+    message = f"the words say {change.new_value}, the column for {change.field} says otherwise"
+    raw = column[:20] if column and change.field not in ("short_description", "long_description") else None
+    return Finding.of("prose_and_column_differ", message, member, row.line, row.kind, row.code, change.field, raw)
 
 
 def _not_understood(member: str, row: CodedRow, prose: str | None) -> Finding:
-    return Finding(
-        "action_not_understood",
-        "info",
-        "the text of the correction states no known change" if prose else "the correction has no words",
-        "the words are kept, the action is 'other'",
-        member,
-        row.line,
-        row.kind,
-        row.code,
-        "action_text",
-        prose[:60] if prose else None,
-    )
+    message = "the text of the correction states no known change" if prose else "the correction has no words"
+    raw = prose[:60] if prose else None
+    return Finding.of("action_not_understood", message, member, row.line, row.kind, row.code, "action_text", raw)
 
 
 def _no_value(member: str, row: CodedRow, change: Change) -> Finding:
-    return Finding(
-        "correction_without_value",
-        "info",
-        f"a change of {change.field}, and neither the words nor a column give the value",
-        "left null",
-        member,
-        row.line,
-        row.kind,
-        row.code,
-        change.field,
-    )
+    message = f"a change of {change.field}, and neither the words nor a column give the value"
+    return Finding.of("correction_without_value", message, member, row.line, row.kind, row.code, change.field)

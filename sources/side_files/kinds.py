@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -164,7 +164,7 @@ def read_side_files(role: str, members: Iterable[tuple[str, bytes]]) -> tuple[pl
         try:
             frame, found = kind.read(name, data)
         except MemberError as error:
-            findings.append(Finding("side_file_unreadable", "warning", str(error), "the member is left out", name))
+            findings.append(Finding.of("side_file_unreadable", str(error), name))
             continue
         if not is_workbook(data) and (twin := _twin_of(frame, [f for _, f, _ in read], kind)) is not None:
             findings.extend(_compared(twin, frame, name, any(f.finding == "print_file_cut" for f in found), kind))
@@ -209,13 +209,8 @@ def _compared(read: pl.DataFrame, twin: pl.DataFrame, name: str, is_cut: bool, k
     differing = disagreements(_lines(read, kind), _lines(twin, kind), key, kind.twin_fields, name, member, is_cut)
     stated = "and agrees with it" if not differing else f"and differs from it in {len(differing)} ways"
     cut = " as far as its columns go" if is_cut else ""
-    twin_finding = Finding(
-        "twin_not_read",
-        "info",
-        f"states what {member} states, {stated}{cut}",
-        "compared and left out",
-        name,
-        occurrences=twin.height,
+    twin_finding = Finding.of(
+        "twin_not_read", f"states what {member} states, {stated}{cut}", name, occurrences=twin.height
     )
     return [twin_finding, *differing]
 
@@ -232,18 +227,9 @@ def _stated_again(together: pl.DataFrame, kind: _Kind) -> list[Finding]:
     found = []
     for key, rows in differing.group_by(kind.item, maintain_order=True):
         last = rows.row(-1, named=True)
-        found.append(
-            Finding(
-                "stated_by_several_members",
-                "warning",
-                f"{key[-1]} has other content in {rows['source_member'][0]}",
-                "the newest member's is used",
-                last["source_member"],
-                last["source_line"],
-                last.get("kind"),
-                last.get("code"),
-            )
-        )
+        message = f"{key[-1]} has other content in {rows['source_member'][0]}"
+        place = (last["source_member"], last["source_line"], last.get("kind"), last.get("code"))
+        found.append(Finding.of("stated_by_several_members", message, *place))
     return found
 
 
@@ -259,14 +245,12 @@ def summarized(findings: Sequence[Finding], most: int = 20) -> list[Finding]:
             out.extend(group)
             continue
         out.append(
-            Finding(
-                first.finding,
-                first.severity,
-                f"{first.message}; and {len(group) - 1} more like it",
-                first.action,
-                first.member,
-                first.line,
-                field=first.field,
+            replace(
+                first,
+                message=f"{first.message}; and {len(group) - 1} more like it",
+                kind=None,
+                code=None,
+                raw_value=None,
                 occurrences=sum(f.occurrences for f in group),
                 examples=tuple(f.code for f in group if f.code)[:5],
             )

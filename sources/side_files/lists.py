@@ -74,33 +74,18 @@ def read_unlisted_codes(member: str, data: bytes) -> tuple[pl.DataFrame, list[Fi
             first = rows[row.code]
             if row.code == last and _continues(first, values):
                 first["long_description"] = f"{first['long_description']} {values['long_description']}"
+                message = f"goes on with the text of {row.code}, without a date of its own"
                 findings.append(
-                    Finding(
-                        "continued_line",
-                        "info",
-                        f"goes on with the text of {row.code}, without a date of its own",
-                        "joined",
-                        member,
-                        row.line,
-                        row.kind,
-                        row.code,
-                        "long_description",
-                    )
+                    Finding.of("continued_line", message, member, row.line, row.kind, row.code, "long_description")
                 )
                 continue
             same = all(first[f] == values[f] for f in UNLISTED_TWIN_FIELDS)
-            findings.append(
-                Finding(
-                    "listed_twice",
-                    "info" if same else "warning",
-                    f"{row.code} is already on line {first['source_line']}" + ("" if same else ", with other content"),
-                    "merged" if same else "the first line is used",
-                    member,
-                    row.line,
-                    row.kind,
-                    row.code,
-                )
-            )
+            message = f"{row.code} is already on line {first['source_line']}"
+            place = (member, row.line, row.kind, row.code)
+            if same:
+                findings.append(Finding.of("listed_twice", message, *place, severity="info", action="merged"))
+            else:
+                findings.append(Finding.of("listed_twice", f"{message}, with other content", *place))
             continue
         rows[row.code] = values
         last = row.code
@@ -108,17 +93,8 @@ def read_unlisted_codes(member: str, data: bytes) -> tuple[pl.DataFrame, list[Fi
         none = "every code is of another system" if foreign else "no line below its header begins with a code"
         raise MemberError(f"{member} lists no unlisted codes: {none}")
     if foreign:
-        findings.append(
-            Finding(
-                "codes_of_other_systems",
-                "warning",
-                f"{len(foreign)} codes are none of HCPCS Level II: their texts may be the ADA's or AMA's",
-                "left out",
-                member,
-                foreign[0],
-                occurrences=len(foreign),
-            )
-        )
+        message = f"{len(foreign)} codes are none of HCPCS Level II: their texts may be the ADA's or AMA's"
+        findings.append(Finding.of("codes_of_other_systems", message, member, foreign[0], occurrences=len(foreign)))
     return pl.DataFrame(list(rows.values()), schema=UNLISTED_SCHEMA), findings
 
 
@@ -159,48 +135,25 @@ def read_notes(member: str, data: bytes) -> tuple[pl.DataFrame, list[Finding]]:
         raise MemberError(f"{member} holds no processing notes: no line begins with a four-digit number and two dashes")
     for note_number, line_number, lines in again:
         same = _joined(lines) == _joined(notes[note_number][1])
-        findings.append(
-            Finding(
-                "note_twice",
-                "info" if same else "warning",
-                f"note {note_number} is already on line {notes[note_number][0]}"
-                + ("" if same else ", with other text"),
-                "merged" if same else "the first is used",
-                member,
-                line_number,
-                field="note_number",
-                raw_value=note_number,
-            )
-        )
+        message = f"note {note_number} is already on line {notes[note_number][0]}"
+        place = (member, line_number, None, None, "note_number", note_number)
+        if same:
+            findings.append(Finding.of("note_twice", message, *place, severity="info", action="merged"))
+        else:
+            findings.append(Finding.of("note_twice", f"{message}, with other text", *place))
     sha256 = sha256_of(data)
     rows = []
     for note_number, (line_number, lines) in notes.items():
         joined = _joined(lines)
         if not joined:
+            message = f"note {note_number} has no text"
             findings.append(
-                Finding(
-                    "note_without_text",
-                    "info",
-                    f"note {note_number} has no text",
-                    "left null",
-                    member,
-                    line_number,
-                    field="note_text",
-                    raw_value=note_number,
-                )
+                Finding.of("note_without_text", message, member, line_number, field="note_text", raw_value=note_number)
             )
         if len(joined) > MOST_LETTERS:
+            message = f"the text of note {note_number} has {len(joined):,} characters, more than {MOST_LETTERS:,}"
             findings.append(
-                Finding(
-                    "text_too_long",
-                    "warning",
-                    f"the text of note {note_number} has {len(joined):,} characters, more than {MOST_LETTERS:,}",
-                    "left null",
-                    member,
-                    line_number,
-                    field="note_text",
-                    raw_value=note_number,
-                )
+                Finding.of("text_too_long", message, member, line_number, field="note_text", raw_value=note_number)
             )
             joined = ""
         rows.append((note_number, joined or None, member, sha256, line_number))

@@ -363,17 +363,8 @@ def coded_cells(member: str, table: Table, findings: list[Finding]) -> pl.DataFr
     for row in rows.filter(~pl.col("has_code") | is_lower | pl.col("is_too_long")).iter_rows(named=True):
         findings.extend(_row_findings(member, row))
     if not artifacts.is_empty():
-        findings.append(
-            Finding(
-                "artifact_removed",
-                "info",
-                f"control characters, or what Excel writes for them, are on {len(artifacts)} lines",
-                "removed",
-                member,
-                artifacts[0],
-                occurrences=len(artifacts),
-            )
-        )
+        message = f"control characters, or what Excel writes for them, are on {len(artifacts)} lines"
+        findings.append(Finding.of("artifact_removed", message, member, artifacts[0], occurrences=len(artifacts)))
     return rows.filter("has_code").select(
         "line", "kind", "code", pl.when(pl.col(others).str.len_chars() <= MOST_LETTERS).then(pl.col(others))
     )
@@ -384,38 +375,20 @@ def _row_findings(member: str, row: dict[str, Any]) -> Iterator[Finding]:
     line, kind, code, raw = row["line"], row["kind"], row["code"], row["raw_code"]
     if not row["has_code"]:
         # The text of such a row may be anyone's: the finding says where it is, not what it says.
-        yield Finding(
+        yield Finding.of(
             "line_without_code",
-            "info" if row["filled"] == 1 else "warning",
             "the line does not begin with a code",
-            "left out",
             member,
             line,
             raw_value=raw if raw is not None and len(raw) <= 12 else None,
+            severity="info" if row["filled"] == 1 else "warning",
         )
         return
     if code != raw:
-        yield Finding(
-            "lower_case_code",
-            "info",
-            f"the code is written {raw}",
-            "upper-cased",
-            member,
-            line,
-            kind,
-            code,
-            raw_value=raw,
-        )
+        yield Finding.of("lower_case_code", f"the code is written {raw}", member, line, kind, code, raw_value=raw)
     if row["is_too_long"]:
-        yield Finding(
-            "text_too_long",
-            "warning",
-            f"a cell of {code} has more than {MOST_LETTERS:,} characters",
-            "left null",
-            member,
-            line,
-            kind,
-            code,
+        yield Finding.of(
+            "text_too_long", f"a cell of {code} has more than {MOST_LETTERS:,} characters", member, line, kind, code
         )
 
 
@@ -460,20 +433,7 @@ def day_of_row(member: str, row: CodedRow, name: str, findings: list[Finding]) -
     if cell is not None and day is None:
         # In a print file the next cell's text may follow at once; that text may be anyone's.
         raw = re.split(r"[A-Za-z]", cell)[0][:20]
-        findings.append(
-            Finding(
-                "odd_date",
-                "warning",
-                f"{raw!r} is no day",
-                "left null",
-                member,
-                row.line,
-                row.kind,
-                row.code,
-                name,
-                raw,
-            )
-        )
+        findings.append(Finding.of("odd_date", f"{raw!r} is no day", member, row.line, row.kind, row.code, name, raw))
     return day
 
 
@@ -484,27 +444,9 @@ def header_findings(member: str, table: Table, unread: Iterable[str] = ()) -> li
         message = "a print file: cells end where their column did"
         if table.unknown_headings or unread:
             message += ", and the columns behind the last one read cannot be distinguished"
-        findings.append(
-            Finding(
-                "print_file_cut",
-                "warning",
-                message,
-                "cells kept unchanged, unread columns left null",
-                member,
-                table.header_line,
-            )
-        )
+        findings.append(Finding.of("print_file_cut", message, member, table.header_line))
         return findings
     for heading in table.unknown_headings:
-        findings.append(
-            Finding(
-                "unknown_column",
-                "warning",
-                f"the heading {heading[:40]!r} is not known in this kind of file",
-                "the column is left out",
-                member,
-                table.header_line,
-                raw_value=heading[:40],
-            )
-        )
+        message = f"the heading {heading[:40]!r} is not known in this kind of file"
+        findings.append(Finding.of("unknown_column", message, member, table.header_line, raw_value=heading[:40]))
     return findings

@@ -168,39 +168,16 @@ def _line_findings(member: str, line: dict[str, Any]) -> Iterator[Finding]:
     """What is odd in a line whose action is not known, or whose code is on a line before it."""
     code, words = line["code"], line["action_text"]
     if line["action_code"] is None:
-        yield Finding(
-            "unknown_action",
-            "warning",
-            f"{words[:60]!r} is not an action code" if words else "no action is given",
-            "left null",
-            member,
-            line["line"],
-            line["kind"],
-            code,
-            "action_code",
-            words[:60] or None,
+        message = f"{words[:60]!r} is not an action code" if words else "no action is given"
+        yield Finding.of(
+            "unknown_action", message, member, line["line"], line["kind"], code, "action_code", words[:60] or None
         )
     if not line["is_new"]:
-        yield Finding(
-            "repeated_line",
-            "info",
-            f"says the same of {code} as line {line['stated_on']}",
-            "left out",
-            member,
-            line["line"],
-            line["kind"],
-            code,
-        )
+        message = f"says the same of {code} as line {line['stated_on']}"
+        yield Finding.of("repeated_line", message, member, line["line"], line["kind"], code)
     elif line["number"] > 1:
-        yield Finding(
-            "contradicting_line",
-            "warning",
-            f"says of {code} other than an earlier line",
-            "both kept, numbered",
-            member,
-            line["line"],
-            line["kind"],
-            code,
+        yield Finding.of(
+            "contradicting_line", f"says of {code} other than an earlier line", member, line["line"], line["kind"], code
         )
 
 
@@ -225,11 +202,9 @@ def _key_findings(member: str, key: dict[frozenset[str], str]) -> list[Finding]:
     if not odd:
         return []
     return [
-        Finding(
+        Finding.of(
             "action_key_differs",
-            "warning",
             f"the report's own key gives {', '.join(sorted(odd))} to words for another action code",
-            "the known meaning is kept",
             member,
             field="action_code",
             occurrences=len(odd),

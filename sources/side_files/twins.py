@@ -51,11 +51,9 @@ def _comparable(column: pl.Expr) -> pl.Expr:
 
 def _finding(rows: pl.DataFrame, key: list[str], field: str | None, message: str, member: str) -> Finding:
     named = "code" if "code" in key else key[0]
-    return Finding(
+    return Finding.of(
         "twins_differ",
-        "warning",
         message,
-        "what was read first is used",
         member,
         field=field,
         occurrences=rows.height,
