@@ -273,10 +273,11 @@ def _plain_character(character: str) -> str:
     return "".join(c for c in folded if not unicodedata.combining(c))
 
 
-def _read_forms(texts: pl.Series) -> pl.Series:
-    """Each text as a person reads it; ``texts`` itself where all of them are plain."""
-    odd = texts.filter(texts.str.contains(_NOT_PLAIN)).unique()
-    return texts.replace(odd, pl.Series([_as_read(t) for t in odd], dtype=pl.String)) if odd.len() else texts
+def _with_read_forms(texts: pl.Series) -> pl.DataFrame:
+    """``text`` and ``read``: each text as it is, and once more where a person reads it otherwise."""
+    odd = texts.filter(texts.str.contains(_NOT_PLAIN))
+    as_read = pl.Series([_as_read(text) for text in odd], dtype=pl.String)
+    return pl.DataFrame({"text": pl.concat([texts, odd]), "read": pl.concat([texts, as_read])})
 
 
 def _plain(text: str) -> str:
@@ -376,12 +377,21 @@ class _Policy:
 
 @dataclass(frozen=True)
 class _Table:
-    """A table to look at: its columns' types, its key, and a way to read some columns."""
+    """A table to look at: its columns' types, its key, and a way to read some columns.
+
+    A large one is read a column at a time, for the sake of memory; a small one at once, for that of time.
+    """
 
     name: str
     schema: Mapping[str, pl.DataType]
     key: tuple[str, ...]
     read: Callable[[list[str]], pl.DataFrame]
+    is_large: bool = False
+
+    def each(self, columns: list[str]) -> Iterator[pl.Series]:
+        """Columns, one after the other."""
+        for some in [[c] for c in columns] if self.is_large else [columns] if columns else []:
+            yield from self.read(some)
 
     @cached_property
     def flags(self) -> pl.DataFrame:
@@ -609,15 +619,16 @@ class _Gate:
         if not self.forbidden:
             return
         distinct = texts if isinstance(texts, pl.Series) else pl.Series("text", list(texts), dtype=pl.String)
-        holds = pl.Series([False]).new_from_index(0, distinct.len())
-        for texts_read in (distinct, _read_forms(distinct)):
-            plain = texts_read.str.to_lowercase().str.replace_all(r"[^a-z0-9]", "")
-            holds |= plain.str.contains_any(self.forbidden)
-        for text in distinct.filter(holds):
+        for text in _with_read_forms(distinct).filter(self._holds_withheld())["text"].unique(maintain_order=True):
             squeezed = f"{_plain(text)}\0{_plain(_as_read(text))}"
             words = next(t for t in self.forbidden if t in squeezed)
             for place in places(text):
                 self.leak(table, column, place, words[:_SHOWN_TEXT], _WITHHELD_TEXT, text)
+
+    def _holds_withheld(self) -> pl.Expr:
+        """Whether ``read`` holds a withheld text."""
+        plain = pl.col("read").str.to_lowercase().str.replace_all(r"[^a-z0-9]", "")
+        return plain.str.contains_any(self.forbidden) if self.forbidden else pl.lit(False)
 
     # Tables.
 
@@ -627,10 +638,9 @@ class _Gate:
         schema = dict(pl.read_parquet_schema(path))
         key = json.loads((arrow.metadata or {}).get(b"hcpcs.primary_key", b"[]"))
         key = tuple(k for k in key if k in schema)
-        # A large table is read a column at a time, for the sake of memory; a small one at once, for that of time.
         is_large = path.stat().st_size > _SMALL_BYTES
         read = partial(_columns_of, pl.scan_parquet(path)) if is_large else pl.read_parquet(path).select
-        table = _Table(path.stem, schema, key, read)
+        table = _Table(path.stem, schema, key, read, is_large)
         self._look_at_metadata(table.name, "metadata", raw)
         # The writer's own copy of the schema is in base64: looked at decoded.
         stored = raw.get(b"ARROW:schema")
@@ -664,35 +674,30 @@ class _Gate:
 
     def look_at_table(self, table: _Table) -> None:
         """Look at all text values of a table, each distinct one once."""
-        for column, dtype in table.schema.items():
-            if not _may_hold_text(dtype):
-                continue
-            values = table.read([column]).to_series()
-            for name, texts in _texts_of_column(column, values):
-                self._look_at_column(table, name, texts)
+        columns = [column for column, dtype in table.schema.items() if _may_hold_text(dtype)]
+        unclear = self._unclear_texts(table, columns)
+        others = table.rows_of_others
+        for values in table.each(columns):
+            for column, texts in _texts_of_column(values) if _holds_any(values, unclear) else ():
+                self._look_at_holding(table, column, texts.filter(pl.col("text").is_in(unclear.implode())))
+            for column, texts in _texts_of_column(values.gather(others)) if others.len() else ():
+                if "row_of_ama_or_ada" not in self.policy.conditions(table.name, column):
+                    self._look_at_rows_of_others(table, column, others.gather(texts["row"]), texts["text"])
         self._look_at_flags(table)
 
-    def _look_at_column(self, table: _Table, column: str, texts: pl.DataFrame) -> None:
-        """``texts``: ``row`` and ``text``, a row for each value, several for a list."""
-        distinct = texts["text"].unique()
+    def _unclear_texts(self, table: _Table, columns: list[str]) -> pl.Series:
+        """The distinct texts of a table that hold a token or a withheld text, whatever their columns may keep."""
+        found = []
+        for values in table.each(columns):
+            parts = [values] if values.dtype == pl.String else [texts["text"] for _, texts in _texts_of_column(values)]
+            found += [part.unique() for part in parts] if table.is_large else parts
+        distinct = pl.concat([pl.Series(dtype=pl.String), *(part.alias("") for part in found)]).unique().drop_nulls()
         self.values += distinct.len()
-        holding = distinct.filter(
-            distinct.str.contains(_HOLDS_TOKEN) | _read_forms(distinct).str.contains(_HOLDS_TOKEN)
-        )
-        if holding.len():
-            self._look_at_holding(table, column, texts.filter(pl.col("text").is_in(holding.implode())))
-        if table.rows_of_others.len() and "row_of_ama_or_ada" not in self.policy.conditions(table.name, column):
-            of_others = texts.filter(pl.col("row").is_in(table.rows_of_others.implode()))
-            self._look_at_rows_of_others(table, column, of_others.with_columns(table.flags[of_others["row"]]))
-        self._look_for_withheld(
-            table.name,
-            column,
-            distinct,
-            lambda text: table.row_keys(texts.filter(pl.col("text") == text)["row"].to_list()),
-        )
+        unclear = _with_read_forms(distinct).filter(pl.col("read").str.contains(_HOLDS_TOKEN) | self._holds_withheld())
+        return unclear["text"].unique()
 
     def _look_at_holding(self, table: _Table, column: str, texts: pl.DataFrame) -> None:
-        """Texts that hold a token: once for each distinct text and set of flags, then back to the rows."""
+        """Texts that hold something: each distinct one once for each set of flags, then back to its rows."""
         flagged = texts.with_columns(table.flags[texts["row"]])
         for group in (
             flagged.group_by("text", "is_foreign", "cites_cpt", "field", maintain_order=True).agg("row").to_dicts()
@@ -705,10 +710,16 @@ class _Gate:
                     continue
                 for key in table.row_keys(group["row"]):
                     self.leak(table.name, column, key, token, _FOREIGN_TOKEN, group["text"])
+        self._look_for_withheld(
+            table.name,
+            column,
+            texts["text"].unique(),
+            lambda text: table.row_keys(texts.filter(pl.col("text") == text)["row"].to_list()),
+        )
 
-    def _look_at_rows_of_others(self, table: _Table, column: str, of_others: pl.DataFrame) -> None:
+    def _look_at_rows_of_others(self, table: _Table, column: str, rows: pl.Series, texts: pl.Series) -> None:
         """In a row about another owner's code no words may stand, whoever wrote them."""
-        for row, text, quoted in of_others.select("row", "text", "field").iter_rows():
+        for row, text, quoted in zip(rows, texts, table.flags["field"].gather(rows), strict=True):
             stated = f"{column} {quoted}" if quoted and _QUOTING_NAME.search(column) else column
             if (_TEXT_NAME.search(stated) and _LETTER.search(text)) or _PROSE.search(text):
                 self.leak(table.name, column, table.row_keys([row])[0], text[:_SHOWN_TEXT], _FOREIGN_TEXT, text)
@@ -841,10 +852,15 @@ def _may_hold_text(dtype: pl.DataType) -> bool:
     return isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Binary) or dtype == pl.String
 
 
-def _texts_of_column(name: str, values: pl.Series) -> Iterator[tuple[str, pl.DataFrame]]:
+def _holds_any(values: pl.Series, texts: pl.Series) -> bool:
+    """Whether any of ``texts`` may be in a column; of one that is not of texts alone nothing is known."""
+    return texts.len() > 0 and (values.dtype != pl.String or values.is_in(texts.implode()).any())
+
+
+def _texts_of_column(values: pl.Series) -> Iterator[tuple[str, pl.DataFrame]]:
     """The texts of a column with their rows, down through lists and structs."""
     yield from _unpacked(
-        name, pl.DataFrame({"row": pl.int_range(values.len(), dtype=pl.UInt32, eager=True), "text": values})
+        values.name, pl.DataFrame({"row": pl.int_range(values.len(), dtype=pl.UInt32, eager=True), "text": values})
     )
 
 
