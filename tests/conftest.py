@@ -22,6 +22,7 @@ import sqlalchemy
 from chromium import CHROMIUM_NAMES, chromium, chromium_path
 from filelock import FileLock
 from made_up import Posting
+from memory_instance import forget_events
 from playwright.sync_api import Browser
 from same_work import do_once
 from warm_process import REPOSITORY, WarmProcess, warm_process
@@ -58,10 +59,6 @@ def missing(what: str) -> None:
 persistent_instance = dg.DagsterInstance.from_config
 
 
-def _instance_in_memory(_: str) -> dg.DagsterInstance:
-    return dg.DagsterInstance.ephemeral()
-
-
 @pytest.fixture(scope="session", autouse=True)
 def no_waiting_for_the_disk() -> Iterator[None]:
     """Tests build many versions: files need not survive a loss of power, nor Dagster's runs the process.
@@ -70,7 +67,7 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
-        patch.setattr(dg.DagsterInstance, "from_config", staticmethod(_instance_in_memory))
+        forget_events(patch)
         do_once(patch)
         yield
 
