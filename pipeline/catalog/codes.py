@@ -16,10 +16,12 @@ import polars as pl
 from pipeline.catalog.releases import days_due, section_names, uncertain_days
 from pipeline.catalog.site import Site
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
+from pipeline.lineage.raw_records import with_raw_records
 from pipeline.transforms.history import SPAN_COLUMNS
 from pipeline.transforms.license_flags import CITATION
 from schemas.columns import CONTENT_COLUMNS
 from schemas.hcpcs_validity import LAST_DAY
+from sources.code_file.record_layout import RECORD_FIELDS
 
 #: What counts as a word: a number with its points and commas, else letters and digits. As in static/codes.js.
 _WORD = r"[0-9]+(?:[.,][0-9]+)+|[a-z0-9]+"
@@ -54,7 +56,7 @@ LIFE: dict[str, tuple[str, ...]] = {
         *(c for c in SPAN_COLUMNS if c not in ("kind", "code", "span_number")),
         *CONTENT_COLUMNS,
         # Where the first release that states the span has it.
-        *("source_member", "source_line"),
+        *("source_member", "source_line", "record"),
     ),
     "targets": (
         "episode",
@@ -153,7 +155,7 @@ def write(site: Site, held: PublishedVersions) -> None:
         labels(version),
         shows=("hcpcs_codebook.label", "code_sections.name", "licenses.name", "hcpcs_releases.release_id"),
     )
-    for shard, histories in code_histories(version).items():
+    for shard, histories in code_histories(held).items():
         site.data(f"data/codes/{shard}.js", f"codes/{shard}", histories, shows=_SHOWN)
 
 
@@ -211,8 +213,9 @@ def search_index(version: PublishedVersion) -> dict[str, Any]:
     }
 
 
-def code_histories(version: PublishedVersion) -> dict[str, dict[str, Any]]:
+def code_histories(held: PublishedVersions) -> dict[str, dict[str, Any]]:
     """The life of every code, by the file that holds it: code, part (``LIFE``), rows."""
+    version = held.latest
     changes = version.frame("hcpcs_changes").with_columns(
         # The spans tell wordings.
         pl.when(pl.col("field").is_in(_DESCRIPTIONS)).then(None).otherwise(pl.col(c)).alias(c)
@@ -227,7 +230,7 @@ def code_histories(version: PublishedVersion) -> dict[str, dict[str, Any]]:
     )
     parts = {
         "meanings": _by_code(latest_states(version), "meanings"),
-        "spans": _by_code(spans_with_places(version), "spans"),
+        "spans": _by_code(spans_with_records(held), "spans"),
         "targets": _by_code(crosswalk, "targets"),
         "sources": _by_code(known, "sources", kind="target_kind", code="target"),
         "changes": _by_code(changes, "changes"),
@@ -240,13 +243,15 @@ def code_histories(version: PublishedVersion) -> dict[str, dict[str, Any]]:
     return dict(shards)
 
 
-def spans_with_places(version: PublishedVersion) -> pl.DataFrame:
-    """``hcpcs_history``, each span with member and line of the record by which its first release states it."""
-    keys = ["first_release", "kind", "code"]
-    records = version.frame("hcpcs_release_records").rename({"release_id": "first_release"})
-    records = records.select(*keys, "source_member", "source_line")
-    spans = version.frame("hcpcs_history").join(records, on=keys, how="left")
-    return spans.sort("kind", "code", "episode", "span_number")
+def spans_with_records(held: PublishedVersions) -> pl.DataFrame:
+    """``hcpcs_history``, each span with member, line and CMS's own ``record`` by which its first release states it."""
+    keys = ["release_id", "kind", "code"]
+    spans = held.latest.frame("hcpcs_history").rename({"first_release": "release_id"})
+    places = ["source_member", "source_member_sha256", "source_line"]
+    records = held.latest.frame("hcpcs_release_records").select(*keys, *places, "redistribution", "withheld_fields")
+    stated = with_raw_records(held.outputs, records.join(spans, on=keys, how="semi")).select(*keys, *places, "record")
+    joined = spans.join(stated, on=keys, how="left").rename({"release_id": "first_release"})
+    return joined.sort("kind", "code", "episode", "span_number")
 
 
 def days_of_codes(version: PublishedVersion) -> pl.DataFrame:
@@ -337,6 +342,8 @@ def labels(version: PublishedVersion) -> dict[str, Any]:
         "due": days_due(version.content.newest_release),
         "life": LIFE,
         "content": CONTENT_COLUMNS,
+        # The fields of CMS's record: name, position and characters.
+        "record": [[f.name, f.start, f.width * f.times] for f in RECORD_FIELDS],
         "shard": _SHARD,
     }
 

@@ -15,11 +15,12 @@ import pyarrow.parquet
 from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
 from hcpcs.version_files import read_rows
-from sources.archive.archive import ArchivedZip
+from sources.archive.archive import ArchivedZip, ArchiveIndex
 from sources.code_file.record_layout import (
     CODE_HEADINGS,
     CONTINUATION_KINDS,
     RECORD_FIELDS,
+    RECORD_ID_POSITION,
     TEXT_FIELDS,
     RecordField,
     normalized_heading,
@@ -30,8 +31,6 @@ from sources.release.inspect import open_archive
 from sources.side_files.tables import decoded, is_workbook, lines_of, sheets
 
 _PLACE = ("source_member", "source_member_sha256", "source_line")
-#: Position of the record id in a line of CMS's text, from 1.
-_RECORD_ID = 11
 _RECORDS = "hcpcs_release_records"
 
 
@@ -72,9 +71,7 @@ def raw_lines(outputs: Outputs, code: str, version: str | None = None, *, field:
     if not places:
         raise SourceError(f"no loaded release has {code!r}; `hcpcs releases` lists the loaded releases")
     archive = open_archive(outputs.archive)
-    holders: dict[tuple[str, str], ArchivedZip] = {}
-    for loaded in archive.index().zips.values():
-        holders |= {(loaded.release_id, m.sha256): loaded for m in loaded.members}
+    holders = holders_of_members(archive.index())
     members: dict[str, bytes] = {}
     found = []
     for place in places:
@@ -104,6 +101,11 @@ def raw_lines(outputs: Outputs, code: str, version: str | None = None, *, field:
     return found
 
 
+def holders_of_members(index: ArchiveIndex) -> dict[tuple[str, str], ArchivedZip]:
+    """The zip that has a member, by release and by the member's sha256."""
+    return {(z.release_id, member.sha256): z for z in index.zips.values() for member in z.members}
+
+
 def record_field(name: str) -> RecordField:
     """A field of CMS's record by the name of its column; raises ``SourceError``."""
     found = next((f for f in RECORD_FIELDS if f.name == name), None)
@@ -131,7 +133,7 @@ def _lines_at(
             rows = [(n, cells) for n, cells in sheet.rows if n >= number]
             if rows and rows[0][0] == number and code in (c.strip() for c in rows[0][1]):
                 heads = [cells for n, cells in sheet.rows if n < number] if marked else []
-                names = next((found for cells in heads if (found := _fields_of(cells))), {})
+                names = next((found for cells in heads if (found := fields_of(cells))), {})
                 return sheet.name, [
                     (
                         n,
@@ -139,13 +141,13 @@ def _lines_at(
                             f"[{c}]" if marked and names.get(i) == marked.name else c for i, c in enumerate(cells)
                         ),
                     )
-                    for n, cells in _with_continuations(rows, code)
+                    for n, cells in with_continuations(rows, code)
                 ]
         return None, []
     lines = lines_of(decoded(data) or data.decode("latin-1"))
     taken = [(number, lines[number - 1])]
     for n, line in enumerate(lines[number:], number + 1):
-        if line[:5].strip() != code or line[_RECORD_ID - 1 : _RECORD_ID] not in CONTINUATION_KINDS:
+        if line[:5].strip() != code or line[RECORD_ID_POSITION - 1 : RECORD_ID_POSITION] not in CONTINUATION_KINDS:
             break
         taken.append((n, line))
     if marked is not None:
@@ -160,7 +162,7 @@ def _with_brackets(line: str, field: RecordField) -> str:
     return f"{line[:start]}[{line[start:end]}]{line[end:]}"
 
 
-def _fields_of(cells: list[str]) -> dict[int, str]:
+def fields_of(cells: list[str]) -> dict[int, str]:
     """The fields that a row of headings names, by column; empty for any other row."""
     headings = [normalized_heading(cell) for cell in cells]
     if not any(heading in CODE_HEADINGS for heading in headings):
@@ -169,7 +171,7 @@ def _fields_of(cells: list[str]) -> dict[int, str]:
     return {i: names.get(name, name) for i, heading in enumerate(headings) if (name := cell_name(heading))}
 
 
-def _with_continuations(rows: list[tuple[int, list[str]]], code: str) -> Iterator[tuple[int, list[str]]]:
+def with_continuations(rows: list[tuple[int, list[str]]], code: str) -> Iterator[tuple[int, list[str]]]:
     """The first row, and those right below that have the same code and the record id of a continuation."""
     yield rows[0]
     for number, cells in rows[1:]:

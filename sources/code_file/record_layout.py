@@ -12,6 +12,8 @@ from typing import Literal
 RECORD_LENGTH = 320
 #: The last position that carries a field; a first line that ends before it is cut.
 LAST_FIELD_POSITION = 293
+#: Position of the record id, from 1.
+RECORD_ID_POSITION = 11
 
 FIRST_LINE_KINDS = {"3": "procedure", "7": "modifier"}
 CONTINUATION_KINDS = {"4": "procedure", "8": "modifier"}

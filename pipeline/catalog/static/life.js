@@ -123,18 +123,91 @@
     return parts;
   };
 
-  const settingsOf = (span) => {
-    const stated = labels.content.filter((f) => !isText(f) && span[f] != null);
-    return el("details", {}, el("summary", {}, `All that CMS says of it (${several(stated.length, "field")})`),
-      pairs(stated.map((f) => [titled(f), valueOf(f, span[f])])));
+  // CMS's own record, from which a span is: its lines with one field marked. Cells are in the order of labels.record,
+  // behind the head (sequence number and record id of each line); null is withheld. A workbook's record has no head.
+  const isInWorkbook = (span) => !span.record[0];
+  const cellOf = (span, field) => {
+    const cell = span.record[1 + labels.record.findIndex(([name]) => name === field)];
+    return cell === undefined ? "" : cell;
+  };
+  const WITHHELD = "▒";
+  const part = (text, isMarked) => (isMarked ? el("mark", {}, text) : text);
+  const recordLines = (code, span, field) => {
+    const rows = labels.record.map(([name, , width]) => [name, cellOf(span, name), width, name === field]);
+    if (isInWorkbook(span)) {
+      return rows.filter(([name, cell, , isMarked]) => isMarked || cell !== "").flatMap(([name, cell, , isMarked]) =>
+        [`${name}: `, part(cell === null ? "withheld" : cell.replaceAll("\t", " | ").replaceAll("\n", ""), isMarked), "\n"]);
+    }
+    const [first, ...others] = rows;
+    const heads = span.record[0].split("\n");
+    const texts = first[1] === null ? heads.map(() => WITHHELD.repeat(first[2])) : first[1].split("\n").map((text) => text.padEnd(first[2]));
+    const lines = heads.map((head, n) => [`${code.padEnd(5)}${head}`, part(texts[n], first[3])]);
+    let at = labels.record[0][1] + first[2];
+    others.forEach(([, cell, width, isMarked], n) => {
+      const start = labels.record[n + 1][1];
+      lines[0].push(" ".repeat(start - at), part(cell === null ? WITHHELD.repeat(width) : cell.padEnd(width), isMarked));
+      at = start + width;
+    });
+    lines[0].push(span.record[labels.record.length + 1] ?? "");
+    return lines.flatMap((line) => [...line, "\n"]);
+  };
+  const drawRecord = (code, span) => {
+    const fields = labels.record.filter(([name]) => cellOf(span, name) !== "");
+    const choice = el("select", {}, ...fields.map(([name]) => el("option", { value: name }, titled(name))));
+    const lines = el("pre", { tabindex: "0", class: "ask", "aria-label": `CMS’s record of ${code} in ${span.first_release}` });
+    const where = el("span", { class: "note" });
+    const draw = () => {
+      const [name, start, width] = labels.record.find(([one]) => one === choice.value);
+      where.textContent = isInWorkbook(span) ? "" : ` positions ${start}${width > 1 ? `-${start + width - 1}` : ""}`;
+      lines.replaceChildren(...recordLines(code, span, name));
+      const mark = lines.querySelector("mark");
+      const at = mark ? mark.offsetLeft - lines.offsetLeft : 0;
+      lines.scrollLeft = at < lines.clientWidth / 2 ? 0 : at - 40;
+    };
+    choice.addEventListener("change", draw);
+    return { choice, draw, parts: [el("p", {}, el("label", {}, "Field ", choice), where), lines] };
+  };
+  const recordOf = (code, span, meaning) => {
+    if (isWithheld(meaning) && span.source_member) return el("p", { class: "note" }, `CMS’s record is withheld: it belongs to the ${meaning.steward}.`);
+    if (!span.record) return "";
+    const box = el("details", { class: "record" }, el("summary", {},
+      `CMS’s record: ${isInWorkbook(span) ? "row" : "line"} ${number(span.source_line)} of ${span.source_member}, release ${span.first_release}`));
+    let drawn = null;
+    const open = () => {
+      if (drawn) return;
+      drawn = drawRecord(code, span);
+      box.append(...drawn.parts);
+      drawn.draw();
+    };
+    box.addEventListener("toggle", () => { if (box.open) open(); });
+    box.markField = (field) => {
+      open();
+      box.open = true;
+      drawn.choice.value = field;
+      drawn.draw();
+      drawn.choice.focus();
+    };
+    return box;
   };
 
-  const spanItem = (span, old, meaning) => el("li", {},
+  const settingsOf = (span, record) => {
+    const stated = labels.content.filter((f) => !isText(f) && span[f] != null);
+    const name = (field) => {
+      if (!record.markField) return titled(field);
+      const button = el("button", { type: "button", class: "field", title: "Mark it in CMS’s record" }, titled(field));
+      button.addEventListener("click", () => record.markField(field));
+      return button;
+    };
+    return el("details", {}, el("summary", {}, `All that CMS says of it (${several(stated.length, "field")})`),
+      pairs(stated.map((f) => [name(f), valueOf(f, span[f])])));
+  };
+
+  const spanItem = (code, span, old, meaning, record = recordOf(code, span, meaning)) => el("li", {},
     el("p", { class: "days" }, el("strong", {}, runText([span.valid_from, span.valid_to])), " ",
       span.observed_gap ? badge("days uncertain", "", "CMS posted releases in this period that are not loaded") : ""),
-    ...(old ? differences(old, span, meaning) : [wording(span, meaning), settingsOf(span)]),
+    ...(old ? differences(old, span, meaning) : [wording(span, meaning), settingsOf(span, record)]),
     el("p", { class: "note" }, `From: ${FROM[span.valid_from_basis]}. To: ${TO[span.valid_to_basis]}. Stated by `,
-      releaseLink(span.first_release), span.source_member ? ` (line ${number(span.source_line)} of ${span.source_member})` : "", ...(span.last_release === span.first_release ? [] : [" to ", releaseLink(span.last_release)]), "."));
+      releaseLink(span.first_release), span.source_member ? ` (line ${number(span.source_line)} of ${span.source_member})` : "", ...(span.last_release === span.first_release ? [] : [" to ", releaseLink(span.last_release)]), "."), record);
 
   // The time axis begins a little before the first release held: what was before, no release tells in steps.
   const timeline = (life) => {
@@ -245,7 +318,7 @@
       const spans = spansOf(meaning);
       const title = count > 1 ? `Meaning ${meaning.episode} of ${count}` : "What it meant";
       return section(`${title}: ${daysOf(life, meaning.episode)}${count > 1 ? `, ${statusName(meaning.status)}` : ""}`,
-        el("ol", { class: "spans" }, ...spans.map((span, n) => spanItem(span, spans[n - 1], meaning))));
+        el("ol", { class: "spans" }, ...spans.map((span, n) => spanItem(code, span, spans[n - 1], meaning))));
     });
     const ambulance = ambulanceOf(code);
     const parts = [heading, badges, day ? answerOn(code, life, day) : "", wording(latest, current), facts];

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from conftest import Version
 from playwright.sync_api import Browser, Page, expect
 
 from hcpcs.check import check_codes
+from hcpcs.paths import Outputs
+from pipeline.catalog.build import write_catalog
+from pipeline.lineage.provenance import raw_lines
 
 Open = Callable[..., Page]
 
@@ -241,3 +245,53 @@ def test_no_page_runs_or_asks_for_what_is_not_of_the_catalog(at: Open) -> None:
         }"""
     )
     assert ran == [False, True]
+
+
+def test_a_span_displays_cms_own_record_with_a_field_marked_as_lookup_does(at: Open, sample: Version) -> None:
+    records = sample.open("hcpcs_release_records").filter(redistribution="open")
+    spans = sample.open("hcpcs_history").select("kind", "code", release_id="first_release")
+    stated = records.join(spans, on=["kind", "code", "release_id"], how="semi").sort("code", "release_id")
+    long = stated.filter(pl.col("source_member").str.ends_with(".txt"), pl.col("long_description").str.len_chars() > 80)
+    in_workbook = stated.filter(pl.col("source_member").str.ends_with(".xlsx"))
+    for rows, field in ((long, "long_description"), (long, "added_date"), (in_workbook, "added_date")):
+        row = rows.row(0, named=True)
+        places = raw_lines(sample.outputs, row["code"], field=field)
+        place = next(p for p in places if p.release_id == row["release_id"])
+        page = at(f"codes.html#{row['code']}")
+        title = f"{row['source_line']:,} of {row['source_member']}, release {row['release_id']}"
+        box = page.locator("details.record", has_text=title).first
+        box.locator("summary").click()
+        box.get_by_label("Field").select_option(field)
+        lines = [line for line in box.locator("pre").inner_text().splitlines() if line]
+        marks = box.locator("mark").all_inner_texts()
+        if field == "added_date" and rows is in_workbook:
+            assert [f"[{mark}]" for mark in marks] == re.findall(r"\[.*?\]", place.lines[0][1])
+            continue
+        assert [line.rstrip() for line in lines] == [re.sub(r"[\[\]]", "", text).rstrip() for _, text in place.lines]
+        assert [mark.rstrip() for mark in marks] == [
+            re.search(r"\[(.*)\]", t)[1].rstrip() for _, t in place.lines if "[" in t
+        ]
+
+
+def test_the_name_of_a_setting_marks_its_field_by_keyboard(at: Open, sample: Version) -> None:
+    code = sample.open("hcpcs_history").filter(pl.col("coverage_code").is_not_null(), kind="procedure")["code"][0]
+    page = at(f"codes.html#{code}")
+    page.locator("summary", has_text="All that CMS says").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("button.field", has_text="Coverage code").first.focus()
+    page.keyboard.press("Enter")
+    box = page.locator("details.record").first
+    expect(box).to_have_attribute("open", "")
+    expect(box.get_by_label("Field")).to_be_focused()
+    expect(box.get_by_label("Field")).to_have_value("coverage_code")
+    expect(box.locator("mark")).to_have_text(re.compile("^[A-Z]$"))
+
+
+def test_without_its_archive_a_catalog_names_no_record(own_sample: Outputs, browser: Browser) -> None:
+    shutil.rmtree(own_sample.archive)
+    folder = write_catalog(own_sample).folder
+    page = browser.new_page()
+    page.goto(f"{folder.as_uri()}/codes.html#J0570")
+    page.locator("h2.code").wait_for()
+    assert page.locator("details.record").count() == 0
+    page.close()
