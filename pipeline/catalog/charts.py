@@ -1,56 +1,56 @@
-"""Charts: drawn by matplotlib as SVG that stands in the page, takes its colors and fonts, and comes with its numbers.
-
-How a chart looks is decided here; what it shows, by the page that draws it on the axes of ``new_figure``.
-"""
+"""Charts of bars and lines: where each mark and label is. The macro `chart` draws them and adds their numbers."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import date
+from itertools import pairwise
+from typing import Any, NamedTuple
 
-import matplotlib
-from cycler import cycler
-from markupsafe import Markup, escape
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+#: Colors of the page, ``--series-1`` and so on.
+MOST_SERIES = 8
 
-#: Colors to draw with. Each stands for a CSS variable, so that a chart follows the page into the dark.
-TEXT, MUTED, GRID = "#010203", "#010204", "#010205"
-SERIES = ("#010211", "#010212", "#010213", "#010214", "#010215", "#010216", "#010217", "#010218")
-_VARIABLES = {TEXT: "currentColor", MUTED: "var(--muted)", GRID: "var(--line)"}
-_VARIABLES |= {color: f"var(--series-{n})" for n, color in enumerate(SERIES, 1)}
+WIDTH = 720
+LEFT, RIGHT, _TOP, _BOTTOM = 56, WIDTH - 16, 12, 28
+_LABEL_HEIGHT, _CHARACTER = 15, 8
+_MOST_STEPS, _MOST_LABELS = 6, 10
+_BAR_SHARE = 0.7
 
-_POINTS_PER_PIXEL = 0.75
-_STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: it can be searched, read aloud, and takes the page's font
-    "font.size": 9,
-    "text.color": TEXT,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": GRID,
-    "axes.prop_cycle": cycler(color=SERIES),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": GRID,
-    "ytick.color": GRID,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
+
+class Label(NamedTuple):
+    """A text and where it is; ``series`` is the number of its color, 0 for the color of labels."""
+
+    x: float
+    y: float
+    text: str
+    series: int = 0
+
+
+class Bar(NamedTuple):
+    """A rectangle; ``series`` is the number of its color, 0 for a gray band."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    series: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Marks and labels: ``steps`` of the grid, ``places`` below it, ``legend`` and ``ends`` (of curves) within it.
+
+    A curve is the points (x, y) of the series of its number.
+    """
+
+    height: int
+    steps: Sequence[Label]
+    places: Sequence[Label]
+    bars: Sequence[Bar]
+    curves: Sequence[Sequence[tuple[float, float]]] = ()
+    ends: Sequence[Label] = ()
+    legend: Sequence[Label] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,56 +59,74 @@ class Chart:
 
     title: str
     description: str
-    svg: Markup
-    headings: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    drawing: Drawing
 
 
-def new_figure(width: int = 720, height: int = 280) -> tuple[Figure, Axes]:
-    """A figure of that many pixels and its axes, in the catalog's style; numbers on the left get commas."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width * _POINTS_PER_PIXEL / 72, height * _POINTS_PER_PIXEL / 72), layout="constrained")
-        axes = figure.add_subplot()
-    axes.yaxis.set_major_formatter(with_commas())
-    axes.tick_params(length=0)
-    return figure, axes
+class _Scale:
+    """Values from 0 to ``most`` on the height of a chart, in steps of 1, 2 or 5 times a power of ten."""
+
+    def __init__(self, most: int, height: int) -> None:
+        sizes = (digit * 10**power for power in range(12) for digit in (1, 2, 5))
+        step = next(size for size in sizes if size * _MOST_STEPS >= most)
+        values = [n * step for n in range(max(-(-most // step), 1) + 1)]
+        self._bottom = height - _BOTTOM
+        self.pixels = (self._bottom - _TOP) / values[-1]
+        self.steps = [Label(LEFT - 8, self.y(value), f"{value:,}") for value in values]
+        self.below = self._bottom + 18
+
+    def y(self, value: int) -> float:
+        return self._bottom - value * self.pixels
 
 
-def with_commas() -> FuncFormatter:
-    """A formatter of ticks: whole numbers with commas."""
-    return FuncFormatter(lambda value, _: f"{value:,.0f}")
+def bar_chart(places: Sequence[str], series: Mapping[str, Sequence[int]], *, height: int) -> Drawing:
+    """A bar for each of ``places``, the values of the series stacked; a legend where there are several series."""
+    stacks = list(zip(*series.values(), strict=True))
+    scale = _Scale(max(map(sum, stacks), default=0), height)
+    slot = (RIGHT - LEFT) / max(len(places), 1)
+    found = []
+    for n, stack in enumerate(stacks):
+        top = 0
+        for color, value in enumerate(stack, 1):
+            top += value
+            x = LEFT + slot * (n + (1 - _BAR_SHARE) / 2)
+            found.append(Bar(x, scale.y(top), slot * _BAR_SHARE, value * scale.pixels, color))
+    every = -(-len(places) // _MOST_LABELS)
+    below = [Label(LEFT + slot * (n + 0.5), scale.below, place) for n, place in enumerate(places) if n % every == 0]
+    legend = [Label(RIGHT, _TOP + _LABEL_HEIGHT * n, name, n) for n, name in enumerate(series, 1)]
+    return Drawing(height, scale.steps, below, found, legend=legend if len(series) > 1 else [])
 
 
-def chart(
-    figure: Figure,
-    title: str,
-    description: str,
-    headings: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-) -> Chart:
-    """The finished figure as a chart; ``description`` says in a sentence what one sees."""
-    buffer = io.StringIO()
-    # Ids depend on the chart, so that two of them can stand on one page, and on nothing else.
-    salt = hashlib.sha256(title.encode()).hexdigest()[:8]
-    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": salt}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = _for_the_page(buffer.getvalue(), f"c{salt}", title, description)
-    return Chart(title, description, Markup(svg), tuple(headings), tuple(tuple(row) for row in rows))
+def line_chart(
+    days: Sequence[date],
+    series: Mapping[str, Sequence[int]],
+    *,
+    bands: Sequence[tuple[date, date]],
+    height: int,
+) -> Drawing:
+    """A line for each of the series through its values on ``days``, named at its end; ``bands`` of days are gray."""
+    scale = _Scale(max(max(values) for values in series.values()), height)
+    room = RIGHT - LEFT - _CHARACTER * (1 + max(map(len, series)))
+    pixels = room / max((days[-1] - days[0]).days, 1)
+
+    def x(day: date) -> float:
+        return LEFT + (day - days[0]).days * pixels
+
+    lines = [[(x(day), scale.y(n)) for day, n in zip(days, values, strict=True)] for values in series.values()]
+    heights = _apart([points[-1][1] for points in lines])
+    names = enumerate(zip(series, heights, strict=True), 1)
+    ends = [Label(x(days[-1]) + _CHARACTER, y, name, n) for n, (name, y) in names]
+    years = [date(year, 1, 1) for year in range(days[0].year, days[-1].year + 1) if date(year, 1, 1) >= days[0]]
+    below = [Label(x(day), scale.below, str(day.year)) for day in years[:: -(-len(years) // _MOST_LABELS) or 1]]
+    gray = [Bar(x(a), _TOP, x(b) - x(a), height - _TOP - _BOTTOM, 0) for a, b in bands]
+    return Drawing(height, scale.steps, below, gray, lines, ends)
 
 
-def _for_the_page(svg: str, name: str, title: str, description: str) -> str:
-    body = svg[svg.index("<svg") :]
-    width, height = (float(n) for n in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', body).groups())  # type: ignore[union-attr]
-    # The style element would need a weaker content security policy; its one rule is in catalog.css.
-    body = re.sub(r"<(metadata|style)\b.*?</\1>\s*", "", body[body.index(">") + 1 :], flags=re.DOTALL)
-    used = set(re.findall(r"#([\w-]+)", body))
-    body = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", body)
-    body = re.sub(r"font: ([\d.]+)px[^;\"]*", r"font-size: \1px", body)
-    body = re.sub("|".join(_VARIABLES), lambda m: _VARIABLES[m[0]], body)
-    # Coordinates to a tenth of a point are as fine as any screen.
-    body = re.sub(r"(?<=[\s\"(,MLQC-])(\d+\.\d{2,})", lambda m: f"{float(m[1]):.1f}", body)
-    return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-labelledby="{name}-t {name}-d"'
-        f' xmlns:xlink="http://www.w3.org/1999/xlink">'
-        f'<title id="{name}-t">{escape(title)}</title><desc id="{name}-d">{escape(description)}</desc>{body}'
-    )
+def _apart(heights: list[float]) -> list[float]:
+    """The heights of labels, moved up where two would be closer than a label is high."""
+    moved = list(heights)
+    order = sorted(range(len(heights)), key=heights.__getitem__, reverse=True)
+    for below, above in pairwise(order):
+        moved[above] = min(moved[above], moved[below] - _LABEL_HEIGHT)
+    return moved

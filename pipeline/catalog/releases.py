@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.catalog.charts import MUTED, SERIES, TEXT, Chart, chart, new_figure
+from pipeline.catalog.charts import MOST_SERIES, Chart, bar_chart, line_chart
 from pipeline.catalog.site import Site
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from pipeline.transforms.history import expected_releases
@@ -57,11 +57,7 @@ _OVERVIEW = (
 )
 _CHURN = (*_OVERVIEW[:4], ("Purged or vanished", ("purged", "vanished")))
 #: Sections with a line of their own; the others are one line together.
-_LINES = len(SERIES) - 1
-#: A label is 50 pixels wide and a chart 720.
-_MOST_LABELS = 10
-#: Of a label at the end of a line, as a share of the highest line.
-_LABEL_HEIGHT = 0.05
+_LINES = MOST_SERIES - 1
 #: A page that is opened years after it was made still counts the days since the first release that it lacks.
 _RELEASES_AHEAD = 20
 
@@ -320,25 +316,7 @@ def codes_by_section(version: PublishedVersion) -> Chart:
     lines = {letter: [number.get((r, letter), 0) for r in releases] for letter in letters}
     if others:
         lines["others"] = [sum(number.get((r, o), 0) for o in others) for r in releases]
-    figure, axes = new_figure(height=360)
-    for n, values in enumerate(lines.values()):
-        axes.plot(days, values, color=SERIES[n], marker="o", markersize=4, linewidth=1.6)  # type: ignore[arg-type]
-    ends = {name: float(values[-1]) for name, values in lines.items()}
-    for n, (name, height) in enumerate(zip(lines, _apart(list(ends.values())), strict=True)):
-        axes.annotate(
-            name,
-            (days[-1], height),
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            color=SERIES[n],
-            fontsize=9,
-        )
-    for a, b in uncertain_days(version):
-        axes.axvspan(a, b, color=MUTED, alpha=0.12, linewidth=0)  # type: ignore[arg-type]
-    axes.set_ylim(bottom=0)
-    return chart(
-        figure,
+    return Chart(
         "Codes valid on the day of each release, by section",
         "One line for each of the large sections of HCPCS, by letter, and one for the others together. Gray: releases"
         " that CMS posted then are not loaded.",
@@ -347,6 +325,7 @@ def codes_by_section(version: PublishedVersion) -> Chart:
             (r, *(values[n] for values in lines.values()), sum(values[n] for values in lines.values()))
             for n, r in enumerate(releases)
         ],
+        line_chart(days, lines, bands=uncertain_days(version), height=360),
     )
 
 
@@ -373,17 +352,8 @@ def churn(releases: Sequence[ReleaseFacts]) -> Chart:
         heading: [sum(n for _, one, n in r.overview if set(one) <= set(classes)) for r in compared]
         for heading, classes in _CHURN
     }
-    figure, axes = new_figure(height=320)
-    places = list(range(len(compared)))
-    floor = [0] * len(compared)
-    for n, (heading, values) in enumerate(series.items()):
-        axes.bar(places, values, bottom=floor, color=SERIES[n], label=heading, width=0.7)
-        floor = [a + b for a, b in zip(floor, values, strict=True)]
-    every = -(-len(compared) // _MOST_LABELS)
-    axes.set_xticks(places[::every], [r.release_id + ("\n*" if r.missing else "") for r in compared[::every]])
-    axes.legend(loc="upper right", ncols=2, frameon=False, fontsize=9, labelcolor=TEXT)
-    return chart(
-        figure,
+    places = [r.release_id + (" *" if r.missing else "") for r in compared]
+    return Chart(
         "What each release changed, in codes and modifiers",
         "A bar for each release, compared with the loaded release before it. A star: releases that CMS"
         " posted between the two are not loaded, so the bar covers several steps.",
@@ -392,17 +362,8 @@ def churn(releases: Sequence[ReleaseFacts]) -> Chart:
             (r.release_id, *(values[n] for values in series.values()), ", ".join(r.missing) or "none")
             for n, r in enumerate(compared)
         ],
+        bar_chart(places, series, height=320),
     )
-
-
-def _apart(heights: list[float]) -> list[float]:
-    """The heights, moved up where two would be closer than a label is high."""
-    least = max(heights, default=0.0) * _LABEL_HEIGHT
-    moved = list(heights)
-    order = sorted(range(len(heights)), key=heights.__getitem__)
-    for below, above in pairwise(order):
-        moved[above] = max(moved[above], moved[below] + least)
-    return moved
 
 
 def _steps(version: PublishedVersion) -> pl.DataFrame:

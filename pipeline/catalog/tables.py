@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.catalog.charts import Chart, chart, new_figure
+from pipeline.catalog.charts import Chart, bar_chart
 from pipeline.catalog.drawing import Drawing, draw_neighbors
 from pipeline.catalog.profile import Profile, bars, profiles
 from pipeline.catalog.releases import QUOTED_BY_CHANGES
@@ -19,7 +19,6 @@ from pipeline.lineage.columns import ColumnRef, SourceField
 _SPARK = (132, 26)
 #: So many places a column may come from are named on its table's page; the lineage page has all.
 _NAMED_PLACES = 3
-_LABELED_RELEASES = 10
 #: Groups of tables in the order of the index, and what they are called.
 GROUP_TITLES = {
     "codes": "Codes in their latest state",
@@ -176,18 +175,13 @@ def _rows_by_release(version: PublishedVersion, table: TableFacts) -> Chart | No
     releases = sorted({*version.releases, *counted["release_id"].to_list()})
     rows = dict(counted.iter_rows())
     counts = [rows.get(r, 0) for r in releases]
-    figure, axes = new_figure(720, 200)
-    axes.bar(range(len(releases)), counts, width=0.7)
-    every = -(-len(releases) // _LABELED_RELEASES)
-    axes.set_xticks(range(0, len(releases), every), releases[::every])
-    axes.margins(x=0.01)
     most = releases[counts.index(max(counts))]
-    return chart(
-        figure,
+    return Chart(
         "Rows by release",
         f"Bars, one for each of {len(releases)} releases; the most rows, {max(counts):,}, are of {most}.",
         ("Release", "Rows"),
         list(zip(releases, counts, strict=True)),
+        bar_chart(releases, {"Rows": counts}, height=200),
     )
 
 
