@@ -68,6 +68,33 @@ def test_messages_help_and_table_descriptions_use_plain_words():
     assert found == []
 
 
+CATALOG = REPOSITORY / "pipeline" / "catalog"
+
+
+def words_of_template(text: str) -> str:
+    """What a template prints: its text, titles and labels, without Jinja's code and names in ``code``; lines kept."""
+    code = r"{#.*?#}|{%.*?%}|{{.*?}}|<code\b.*?</code>"
+    text = re.sub(code, lambda found: " " + "\n" * found[0].count("\n"), text, flags=re.S)
+    stated = r'\b(?:aria-label|title|placeholder)="([^"]*)"'
+    return re.sub(r"<[^>]*>", lambda tag: " ".join(["", *re.findall(stated, tag[0])]) + " ", text)
+
+
+def words_of_script(text: str) -> str:
+    """The texts of a script: strings with a blank; lines kept."""
+    strings = r"\"[^\"\n]*\"|`[^`]*`"
+    return "\n".join(
+        " ".join(re.sub(r"\${.*?}", " ", s) for s in re.findall(strings, line.partition("// ")[0]) if " " in s)
+        for line in text.splitlines()
+    )
+
+
+@pytest.mark.parametrize("path", sorted(CATALOG.rglob("*.html")) + sorted(CATALOG.rglob("*.js")), ids=lambda p: p.name)
+def test_the_catalog_uses_plain_words(path: Path):
+    read = words_of_template if path.suffix == ".html" else words_of_script
+    lines = enumerate(read(path.read_text("utf-8")).splitlines(), 1)
+    assert [f"line {n}: {' '.join(line.split())}" for n, line in lines if is_avoided(line)] == []
+
+
 def is_avoided(text: str) -> bool:
     """Whether a word to avoid is in the text."""
     return AVOIDED.search(ALLOWED.sub("", text)) is not None

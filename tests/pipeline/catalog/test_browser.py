@@ -18,7 +18,7 @@ from conftest import REPOSITORY, Version
 from playwright.sync_api import Browser, Locator, Page, expect
 from screenshots import IMAGES, MOST_BYTES, take_pictures
 
-DESKTOP, PHONE = (1200, 850), (375, 800)
+DESKTOP, PHONE = (1280, 850), (390, 844)
 SERIOUS = {"serious", "critical"}
 #: Where pictures of all pages go, for a person to look at; git ignores it.
 PICTURES = Path(os.environ.get("HCPCS_SCREENSHOTS", REPOSITORY / "outputs" / "screenshots"))
