@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hcpcs.annotate.parsing import CodeRead, read_code
+from hcpcs.annotate.typed_code import CodeRead, read_code
 from hcpcs.lookup import answers_on_day, caution_on_day, code_systems, require_loaded
 from hcpcs.version_files import Rows, read_rows
 

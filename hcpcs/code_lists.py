@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hcpcs.annotate.parsing import CodeRead, read_code
+from hcpcs.annotate.typed_code import CodeRead, read_code
 from hcpcs.errors import HcpcsError, in_one_line
 
 _EXCEL = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow
-import pyarrow.compute
-import pyarrow.parquet
 
-from hcpcs.annotate.parsing import read_code
+from hcpcs.annotate.typed_code import read_code
 from hcpcs.errors import HcpcsError
-from hcpcs.manifest import tier_of
 from hcpcs.version_files import VERSION_ID, Rows, read_rows, read_table
 
 _SPAN_KEY = ["kind", "code", "episode", "span_number"]
@@ -34,6 +32,8 @@ _SPAN = [
     "redistribution",
 ]
 
+#: Letters and digits are words apart: 5MG is 5 and mg.
+_WORD = re.compile("[a-z]+|[0-9]+")
 #: Classes of change by which a code ends.
 _ENDS = ("discontinued", "purged", "vanished")
 _ANSWER = [
@@ -162,18 +162,13 @@ def code_on_day(folder: Path, code: str, day: date) -> dict[str, Any]:
 
 def spans_on_day(folder: Path, day: date) -> pyarrow.Table:
     """The rows of ``hcpcs_history`` that ``hcpcs_validity`` names as valid on a day."""
-    is_valid = [("status", "=", "valid"), ("kind", "in", ["procedure", "modifier"])]
-    of_day = [("from_day", "<=", day), ("to_day", ">=", day)]
-    names = ["kind", "first_code", "episode", "span_number"]
-    valid = read_table(folder, "hcpcs_validity", [*is_valid, *of_day], columns=names)
+    where = [("to_day", ">=", day), ("from_day", "<=", day), ("status", "=", "valid")]
+    where += [("kind", "in", ["procedure", "modifier"])]
+    rows = read_rows(folder, "hcpcs_validity", where, ["kind", "first_code", "episode", "span_number"])
+    valid = {tuple(row.values()) for row in rows}
     spans = read_table(folder, "hcpcs_history")
-    keys = [_joined(table, names) for table, names in ((spans, _SPAN_KEY), (valid, names))]
-    return spans.filter(pyarrow.compute.is_in(keys[0], keys[1]))
-
-
-def _joined(table: pyarrow.Table, names: Sequence[str]) -> pyarrow.Array:
-    texts = [table[name].cast(pyarrow.string()) for name in names]
-    return pyarrow.compute.binary_join_element_wise(*texts, " ").combine_chunks()
+    keys = zip(*(spans[name].to_pylist() for name in _SPAN_KEY), strict=True)
+    return spans.filter(pyarrow.array([key in valid for key in keys], pyarrow.bool_()))
 
 
 def caution_on_day(folder: Path, day: date) -> str | None:
@@ -233,73 +228,62 @@ def search(folder: Path, words: str) -> Rows:
     the episode, the words ``given``, and those ``searched``, which differ where the former had typos. Texts are
     compared without case, accents, punctuation, and spaces between numbers and units.
     """
-    table = pyarrow.parquet.read_table(folder / tier_of(folder) / "hcpcs_history.parquet", columns=_SPAN)
+    table = read_table(folder, "hcpcs_history", _SPAN)
+    columns = {name: table[name].to_pylist() for name in (*_SPAN_KEY, "valid_from", "valid_to")}
+    texts = list(zip(*(table[name].to_pylist() for name in ("short_description", "long_description")), strict=True))
     typed = read_code(words).code
-    texts = [_normal_form(table[c]) for c in ("short_description", "long_description")]
-    given = _normal_form(pyarrow.array([words], pyarrow.string()))[0].as_py().split()
+    given = _normal_form(words).split()
     wanted = given
     found = _containing(texts, wanted)
-    if wanted and not pyarrow.compute.any(found).as_py() and typed is None:
+    if wanted and not found and typed is None:
         wanted = _spelled(texts, wanted)
         found = _containing(texts, wanted)
     if typed is not None:
-        found = pyarrow.compute.or_(found, pyarrow.compute.equal(table["code"], typed))
-    whole = _containing(texts, wanted, whole=True)
-    places = pyarrow.compute.indices_nonzero(found)
-    newest: dict[tuple[str, str, int], dict[str, Any]] = {}
-    for row, is_whole in zip(table.take(places).to_pylist(), whole.take(places).to_pylist(), strict=True):
-        newest[row["kind"], row["code"], row["episode"]] = row | {"is_whole": is_whole}
-    _add_episode_days(table, newest)
-    ranked = sorted(
-        newest.values(), key=lambda r: (r["code"] != typed, not r["is_active"], not r.pop("is_whole"), r["code"])
-    )
-    return [row | {"given": " ".join(given), "searched": " ".join(wanted)} for row in ranked]
-
-
-def _add_episode_days(table: pyarrow.Table, episodes: dict[tuple[str, str, int], dict[str, Any]]) -> None:
-    """Add the first and last day of each episode, whatever its wordings."""
-    keys = ["kind", "code", "episode"]
-    some = table.filter(
-        pyarrow.compute.is_in(table["code"], pyarrow.array([c for _, c, _ in episodes], pyarrow.string()))
-    )
-    days: dict[tuple[str, str, int], list[tuple[date, date | None]]] = {}
-    for row in some.select([*keys, "valid_from", "valid_to"]).to_pylist():
-        days.setdefault((row["kind"], row["code"], row["episode"]), []).append((row["valid_from"], row["valid_to"]))
-    for key, row in episodes.items():
+        found |= {place: found.get(place, False) for place, code in enumerate(columns["code"]) if code == typed}
+    keys = list(zip(*(columns[name] for name in ("kind", "code", "episode")), strict=True))
+    newest = {keys[place]: (place, is_whole) for place, is_whole in sorted(found.items())}
+    days: dict[tuple[str, str, int], list[tuple[date, date | None]]] = {key: [] for key in newest}
+    for key, first, last in zip(keys, columns["valid_from"], columns["valid_to"], strict=True):
+        if key in days:
+            days[key].append((first, last))
+    ranked = []
+    for key, (place, is_whole) in newest.items():
         spans = sorted(days[key], key=lambda d: d[0])
+        row: dict[str, Any] = table.slice(place, 1).to_pylist()[0]
         row |= {"episode_from": spans[0][0], "episode_to": spans[-1][1], "is_active": spans[-1][1] is None}
+        row |= {"given": " ".join(given), "searched": " ".join(wanted)}
+        ranked.append(((row["code"] != typed, not row["is_active"], not is_whole, row["code"]), row))
+    return [row for _, row in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _normal_form(texts: Any) -> Any:
-    """Texts in lower case without accents and punctuation, a space between words, numbers and units, and around."""
-    pc = pyarrow.compute
-    plain = pc.utf8_lower(pc.utf8_normalize(texts, "NFKD"))
-    for pattern, put in (
-        (r"\p{M}", ""),
-        ("[^a-z0-9]+", " "),
-        ("([a-z])([0-9])", r"\1 \2"),
-        ("([0-9])([a-z])", r"\1 \2"),
-    ):
-        plain = pc.replace_substring_regex(plain, pattern, put)
-    return pc.binary_join_element_wise("", plain, "", " ")
+def _normal_form(text: str) -> str:
+    """A text in lower case without accents and punctuation, a blank between words, numbers and units, and around."""
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in decomposed if not unicodedata.category(c).startswith("M"))
+    return f" {' '.join(_WORD.findall(text.lower()))} "
 
 
-def _containing(texts: list[Any], words: list[str], *, whole: bool = False) -> Any:
-    """Which rows have all the words in either text; numbers, and ``whole`` all words, only as whole words."""
-    pc = pyarrow.compute
-    found = pyarrow.array([bool(words)] * len(texts[0]))
-    for word in words:
-        pattern = f" {word} " if whole or word.isdigit() else word
-        either = [pc.fill_null(pc.match_substring(text, pattern), False) for text in texts]
-        found = pc.and_(found, pc.or_(*either))
+def _containing(texts: Sequence[tuple[str | None, ...]], words: list[str]) -> dict[int, bool]:
+    """The places that have all the words in any of their texts, numbers only as whole words; whether all are whole."""
+    found: dict[int, bool] = {}
+    for place, several in enumerate(texts if words else ()):
+        plain = "\n".join(text for text in several if text)
+        # A word is a run of letters or of digits, which the normal form of ASCII neither joins nor parts.
+        if plain.isascii() and not all(map(plain.lower().__contains__, words)):
+            continue
+        normal = "\n".join(map(_normal_form, plain.split("\n")))
+        if all((f" {word} " if word.isdigit() else word) in normal for word in words):
+            found[place] = all(f" {word} " in normal for word in words)
     return found
 
 
-def _spelled(texts: list[Any], words: list[str]) -> list[str]:
+def _spelled(texts: Sequence[tuple[str | None, ...]], words: list[str]) -> list[str]:
     """The words, each that no text has replaced by the most similar one that some text has."""
     from difflib import get_close_matches
 
-    known = {word for text in texts for row in text.unique().to_pylist() if row for word in row.split()}
+    distinct = {text for several in texts for text in several if text}
+    known = {word for text in distinct for word in _normal_form(text).split()}
     return [
         word if word.isdigit() or word in known else next(iter(get_close_matches(word, known, n=1, cutoff=0.75)), word)
         for word in words
@@ -349,15 +333,15 @@ def changes_of(
     if disagreeing:
         where.append(("agrees_with_cms", "=", False))
     if codes is not None:
-        where.append(("code", "in", pyarrow.array(sorted(codes), pyarrow.string())))
+        where.append(("code", "in", set(codes)))
     if classes := set(change):
-        there = set(read_table(folder, "hcpcs_changes", columns=["change"])["change"].unique().to_pylist())
+        there = set(read_table(folder, "hcpcs_changes", ["change"])["change"].to_pylist())
         if unknown := sorted(classes - there):
             raise HcpcsError(f"there are no changes {', '.join(unknown)}; there are: {', '.join(sorted(there))}")
         where.append(("change", "in", sorted(classes)))
     rows = read_rows(folder, "hcpcs_changes", where)
     keys = ["code", "episode", "long_description", "short_description", "replaced_by"]
-    changed = [("code", "in", pyarrow.array(sorted({r["code"] for r in rows}), pyarrow.string()))]
+    changed = [("code", "in", {r["code"] for r in rows})]
     states = {
         (r["code"], r["episode"]): r
         for table in ("hcpcs_codes", "hcpcs_modifiers")

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import pyarrow.compute
-import pyarrow.parquet
+import pyarrow
 
 from hcpcs.errors import HcpcsError
 from hcpcs.manifest import NAME, OPEN, Manifest, require_tier, tier_of
@@ -59,7 +58,7 @@ class Version:
         """
         if name not in self.paths:
             raise HcpcsError(f"version {self.id} has no table {name!r}; it has {', '.join(sorted(self.paths))}")
-        return read_parquet(self.paths[name], columns=columns)
+        return read_parquet(self.paths[name], columns)
 
     def lookup(self, code: str, on: date | str | None = None) -> Any:
         """What a code or modifier means: a dictionary for each meaning in its latest state, or its meaning on a day.
@@ -113,6 +112,8 @@ class Version:
         >>> hcpcs.open().changes(since="latest").num_rows
         0
         """
+        import pyarrow.compute
+
         from hcpcs.lookup import require_loaded
 
         changes = self.table("hcpcs_changes")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, lru_cache
@@ -65,8 +66,32 @@ def read_rows(
     """Rows of a published table that meet all conditions, in the file's order; from memory if it is kept there."""
     if folder in _KEPT:
         return _KEPT[folder].rows(table, where or (), columns)
-    rows: Rows = read_table(folder, table, where, columns).to_pylist()
-    return rows
+    return _rows_of_file(folder / tier_of(folder) / f"{table}.parquet", where or (), columns)
+
+
+def _rows_of_file(path: Path, where: Sequence[tuple[str, str, Any]], columns: list[str] | None) -> Rows:
+    """Rows of a Parquet file, chosen by values in Python: Arrow's filters take longer to import than to run."""
+    with _readable(path), pyarrow.parquet.ParquetFile(path) as file:
+        found: Rows = []
+        for group in range(file.num_row_groups):
+            places: Sequence[int] = range(file.metadata.row_group(group).num_rows)
+            for name, how, wanted in where:
+                if places:
+                    column = file.read_row_group(group, [name], use_threads=False)[name].combine_chunks()
+                    is_whole = len(places) == len(column)
+                    values = column.to_pylist() if is_whole else [column[i].as_py() for i in places]
+                    compares = _COMPARES[how]
+                    wanted = frozenset(wanted) if how == "in" else wanted
+                    pairs = zip(places, values, strict=True)
+                    places = [i for i, value in pairs if value is not None and compares(value, wanted)]
+            if places:
+                part = file.read_row_group(group, columns, use_threads=False)
+                starts = [i for n, i in enumerate(places) if n == 0 or places[n - 1] != i - 1]
+                ends = [i + 1 for n, i in enumerate(places) if n == len(places) - 1 or places[n + 1] != i + 1]
+                runs = [part.slice(start, end - start) for start, end in zip(starts, ends, strict=True)]
+                chosen = pyarrow.concat_tables(runs)
+                found += (chosen.select(columns) if columns else chosen).to_pylist()
+        return found
 
 
 class TablesInMemory:
@@ -82,14 +107,13 @@ class TablesInMemory:
 
     def rows(self, table: str, where: Sequence[tuple[str, str, Any]], columns: list[str] | None) -> Rows:
         """What ``read_rows`` answers; of several codes, code by code."""
-        where = [(n, how, v.to_pylist() if isinstance(v, pyarrow.Array) else v) for n, how, v in where]
         by_code = next((c for c in where if c[0] in _CODE_COLUMNS and c[1] in ("=", "in")), None)
         if by_code is not None:
             codes = [by_code[2]] if by_code[1] == "=" else sorted(set(by_code[2]))
             wanted = tuple(dict.fromkeys((*columns, *(name for name, _, _ in where)))) if columns else None
             found = [row for code in codes for row in self._rows_of_code(table, by_code[0], code, wanted)]
         elif self._table(table).num_rows > _MOST_KEPT:
-            return list(read_table(self._folder, table, where, columns).to_pylist())
+            return _rows_of_file(self._folder / tier_of(self._folder) / f"{table}.parquet", where, columns)
         else:
             found = self._all_rows(table)
         rest = [(name, _COMPARES[how], value) for name, how, value in where if (name, how, value) != by_code]
@@ -132,19 +156,25 @@ def keep_in_memory(folder: Path) -> None:
     _KEPT.setdefault(folder, TablesInMemory(folder))
 
 
-def read_table(
-    folder: Path, table: str, where: Sequence[tuple[str, str, Any]] | None = None, columns: list[str] | None = None
-) -> pyarrow.Table:
-    """What ``read_rows`` reads, as Arrow; raises ``FileDamaged``."""
-    path = folder / tier_of(folder) / f"{table}.parquet"
-    return read_parquet(path, filters=list(where) if where else None, columns=columns)
+def read_table(folder: Path, table: str, columns: list[str] | None = None) -> pyarrow.Table:
+    """A published table, or some of its columns, as Arrow; raises ``FileDamaged``."""
+    return read_parquet(folder / tier_of(folder) / f"{table}.parquet", columns)
 
 
-def read_parquet(path: Path, **options: Any) -> pyarrow.Table:
-    """A whole Parquet file of a version; raises ``FileDamaged``."""
+def read_parquet(path: Path, columns: list[str] | None = None) -> pyarrow.Table:
+    """A Parquet file of a version, or some of its columns in the order given; raises ``FileDamaged``."""
+    # Not by `pyarrow.parquet.read_table`, which imports what reads folders of files.
+    with _readable(path), pyarrow.parquet.ParquetFile(path) as file:
+        table = file.read(columns)
+        return table if columns is None else table.select(columns)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """State what is wrong with a file that cannot be read, or that lacks a column, as ``FileDamaged``."""
     try:
-        return pyarrow.parquet.read_table(path, **options)
-    except (pyarrow.ArrowException, OSError) as error:
+        yield
+    except (pyarrow.ArrowException, OSError, KeyError) as error:
         raise FileDamaged(
             f"{path} cannot be read: {in_one_line(error)}; `hcpcs verify` lists all damage, and"
             " `hcpcs refresh --offline` publishes the same content anew"

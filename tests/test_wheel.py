@@ -50,7 +50,7 @@ def test_installed_alone_it_answers_annotates_and_classifies(wheel: Path, sample
     subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *pins, str(wheel)], check=True)
     listed = subprocess.run([uv, "pip", "list", "--python", python], capture_output=True, text=True, check=True)
     installed = {line.split()[0] for line in listed.stdout.splitlines()[2:]}
-    assert installed == {"hcpcs", "click", "numpy", "platformdirs", "pyarrow", "tabulate"}
+    assert installed == {"hcpcs", "click", "numpy", "platformdirs", "pyarrow"}
     size = sum(p.stat().st_size for p in (tmp_path / "env").rglob("*") if p.is_file() and not p.is_symlink())
     assert size < 240_000_000
 

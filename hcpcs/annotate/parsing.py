@@ -6,7 +6,6 @@ What is read here are values of a column, most often its distinct ones. What a c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -225,31 +224,3 @@ def _are_words(values: pa.Array, words: Sequence[str], modifiers: str, width: in
     if width == 2 and found.any():
         found &= ~flags(pc.match_substring_regex(pc.ascii_upper(values), modifiers))
     return found
-
-
-_PLAIN_CODE = re.compile(r"[A-Z][0-9]{4}")
-
-
-@dataclass(frozen=True, slots=True)
-class CodeRead:
-    """One code as a person typed it: ``code`` (None: no code's shape), what was cut off, and the rules that did it."""
-
-    given: str
-    code: str | None
-    modifiers: tuple[str, ...]
-    rules: tuple[str, ...]
-
-
-def read_code(text: str, modifiers: str | None = None, *, numeric: bool = False) -> CodeRead:
-    """One text as a code or a modifier, by the rules of ``read_codes``."""
-    # What is a code already needs no rule, and a service reads many of these one by one.
-    if text is not None and _PLAIN_CODE.fullmatch(text):
-        return CodeRead(text, text, (), ())
-    values = pa.array([text], pa.string())
-    for width in (5, 2):
-        read = read_codes(values, width, numeric=numeric, modifiers=modifiers)
-        if read.keys[0] >= 0:
-            behind = read.modifiers[0].as_py()
-            rules = tuple(rule for i, rule in enumerate(RULES) if read.rules[0] >> i & 1)
-            return CodeRead(text, read.texts(width)[0].as_py(), tuple(behind.split() if behind else ()), rules)
-    return CodeRead(text, None, (), ())

@@ -6,9 +6,12 @@ import csv
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+from unicodedata import combining, east_asian_width
 
 import click
 
@@ -122,26 +125,44 @@ def print_csv(rows: Sequence[dict[str, Any]]) -> None:
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table that fits the terminal, or 80 columns: the widest columns are wrapped, the longest values cut."""
-    from tabulate import tabulate
-
     cells = [[_cell(value) for value in row] for row in rows]
-    # tabulate gives a heading two blanks more, and does not wrap it here.
+    # A heading is not wrapped, and has two blanks more.
     least = [max(_NARROWEST, len(heading) + 2) for heading in headings]
     widths = [max(len(heading) + 2, *(len(row[i]) for row in cells), 0) for i, heading in enumerate(headings)]
     room = shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns - 2 * (len(headings) - 1)
     cap = max(widths)
     while cap > _NARROWEST and sum(min(w, max(cap, n)) for w, n in zip(widths, least, strict=True)) > room:
         cap -= 1
-    caps = [max(cap, n) if w > max(cap, n) else None for w, n in zip(widths, least, strict=True)]
-    click.echo(
-        tabulate(cells, headings, tablefmt="simple", disable_numparse=True, maxcolwidths=caps if cells else None)
-    )
+    caps = [max(cap, n) for n in least]
+    wrapped = [[_lines(cell, width) for cell, width in zip(row, caps, strict=True)] for row in cells]
+    columns = list(zip(*wrapped, strict=True)) or [()] * len(headings)
+    widths = [
+        max(len(heading) + 2, *(_columns_of(line) for lines in column for line in lines), 0)
+        for heading, column in zip(headings, columns, strict=True)
+    ]
+    lines = [headings, ["-" * width for width in widths]]
+    lines += [line for row in wrapped for line in zip_longest(*row, fillvalue="")]
+    padded = ([text + " " * (w - _columns_of(text)) for text, w in zip(line, widths, strict=True)] for line in lines)
+    click.echo("\n".join("  ".join(line).rstrip() for line in padded))
+
+
+def _lines(cell: str, width: int) -> list[str]:
+    """A cell in lines that are no wider, if its words and letters allow it."""
+    lines = cell.splitlines() or [""]
+    return lines if len(cell) <= width else [part for line in lines for part in textwrap.wrap(line, width) or [""]]
+
+
+def _columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes: an ideograph two, a combining mark none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 1 + (east_asian_width(c) in "FW") for c in text)
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool):  # tabulate wraps the word False into True
+    if isinstance(value, bool):
         return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= _WIDEST_VALUE else text[: _WIDEST_VALUE - 1] + "…"

@@ -31,6 +31,8 @@ def main() -> None:
     """Run the command line: its result, an error of the data or an interrupt becomes the exit status."""
     # One write for all partitions of an asset: a database that syncs each event takes seconds for nothing.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    # numpy comes with pyarrow: its threads for linear algebra, which nobody here uses, take a tenth of a second.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     survive_closed_pipes()
     with interrupts_end_the_process() as interrupts:
         try:

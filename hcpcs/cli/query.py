@@ -102,7 +102,7 @@ def lookup_command(
     \b
     Example: hcpcs lookup J0570 --on 2018-06-30
     """
-    from hcpcs.annotate.parsing import read_code
+    from hcpcs.annotate.typed_code import read_code
     from hcpcs.lookup import NotInReleases, code_identity, code_on_day, code_states, normalized_code
 
     folder = version_of(outputs, version)
@@ -199,7 +199,7 @@ def search_command(outputs: Outputs, words: tuple[str, ...], version: str | None
     \b
     Example: hcpcs search oil spill
     """
-    from hcpcs.annotate.parsing import read_code
+    from hcpcs.annotate.typed_code import read_code
     from hcpcs.lookup import code_identity, search
 
     folder, wanted = version_of(outputs, version), " ".join(words)

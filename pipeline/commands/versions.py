@@ -51,6 +51,8 @@ def versions_command(outputs: Outputs, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
+    for row in rows:
+        row["published_at"] = str(row["published_at"]).replace("T", " ")  # wrapped between day and time
     print_table(list(rows[0]) if rows else ["version"], [list(r.values()) for r in rows])
 
 

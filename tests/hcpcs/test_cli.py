@@ -13,6 +13,7 @@ import click
 import pytest
 from conftest import REPOSITORY, Said, Version
 
+from hcpcs.cli.console import print_table
 from hcpcs.cli.main import cli
 from hcpcs.paths import Outputs
 
@@ -190,16 +191,47 @@ def test_asking_for_help_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_question_imports_neither_the_pipeline_nor_polars(sample: Version) -> None:
+@pytest.mark.parametrize(
+    "question",
+    [
+        ["lookup", "J0570"],
+        ["lookup", "J0570", "--on", "2018-06-30"],
+        ["lookup", "99213"],
+        ["history", "J0570"],
+        ["search", "sample", "rod"],
+        ["check", "-"],
+        ["changes", "latest"],
+        ["classify", "J0570"],
+    ],
+    ids=" ".join,
+)
+def test_a_question_imports_only_what_it_takes(sample: Version, question: list[str]) -> None:
+    heavy = {"dagster", "pandera", "polars", "fastexcel", "pyarrow.dataset", "tabulate", "pandas"}
+    heavy |= {"pyarrow.compute"} if question[0] != "classify" else set()
     code = (
         "import sys; from hcpcs.cli.main import main\n"
-        f"sys.argv = ['hcpcs', 'lookup', 'J0570', '--json', '--outputs', {str(sample.outputs.folder)!r}]\n"
-        "import atexit; heavy = {'dagster', 'pandera', 'fastexcel'}\n"
+        f"sys.argv = ['hcpcs', *{question!r}, '--outputs', {str(sample.outputs.folder)!r}]\n"
+        f"import atexit; heavy = {heavy!r}\n"
         "atexit.register(lambda: print(sorted(heavy & set(sys.modules)), file=sys.stderr)); main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
-    assert json.loads(done.stdout)
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=REPOSITORY, check=True, input="J0570 99213 25 A0428")
+    assert done.stdout.strip()
     assert done.stderr.strip() == "[]"
+
+
+def test_a_table_is_as_wide_as_its_texts_look_and_loses_none_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "a sentence that is wrapped " * 8 + "x" * 75
+    print_table(
+        ["member", "what"], [["編碼.txt", "cafe\u0301"], ["plain.txt", long], [None, False], ["two\nlines", ""]]
+    )
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    start = lines[0].index("what")
+    (ideographs,) = (line for line in lines if "編碼" in line)
+    assert ideographs.index("cafe") == start - 2 and lines[1][start:].startswith("--")
+    assert "".join(printed.split()).count("x" * 75) == 1 and "no" in printed.split()
+    assert max(map(len, lines)) <= 80 and lines[1].split() == [run for run in lines[1].split() if set(run) == {"-"}]
 
 
 def test_a_fault_in_the_program_is_not_hidden_as_bad_data(hcpcs: Hcpcs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,9 @@ from odd_codes import ODD_CODES, ODD_MODIFIERS
 from small_version import SPANS, write_version
 
 from hcpcs.annotate.engine import annotate
-from hcpcs.annotate.parsing import modifier_pattern, read_code, read_codes
+from hcpcs.annotate.parsing import modifier_pattern, read_codes
 from hcpcs.annotate.sql import SqlNames, annotate_sql
+from hcpcs.annotate.typed_code import read_code
 
 KNOWN = ["RT", "P1", "XE"]
 COLUMNS = ("code_system", "section_id", "code_status_on_date", "episode", "short_description", "redistribution")
@@ -182,3 +183,28 @@ def test_without_a_version_what_may_be_a_modifier_is_cut_off() -> None:
     assert (read.code, read.modifiers, read.rules) == ("J1100", ("JW",), ("modifier_cut_off", "qualifier_cut_off"))
     assert read_code("B2000ZZ").code is None
     assert read_code("rt").code == "RT"
+
+
+def test_one_code_is_read_as_a_column_of_them_is() -> None:
+    alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    texts = [a + b for a in alphabet for b in alphabet]
+    texts += [f"{a}{n:03}{b}" for n, a in enumerate(alphabet) for b in alphabet]
+    texts += [code for code, _, _ in ODD_CODES if code is not None]
+    texts += [
+        "oil spill",
+        "a b c",
+        "#N/A",
+        "(NULL)",
+        "1.0",
+        "12.00",
+        " J W ",
+        "'JW'",
+        "J.W",
+        "A1B2C",
+        "xx",
+        "n.a.",
+        "JW RT",
+    ]
+    wide, narrow = (read_codes(pa.array(texts, pa.string()), width) for width in (5, 2))
+    for text, code, modifier in zip(texts, wide.texts(5).to_pylist(), narrow.texts(2).to_pylist(), strict=True):
+        assert read_code(text).code == (code or modifier), text

@@ -74,7 +74,7 @@ def pandas_2(folder: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python, uv = folder / "bin" / "python", Path(sys.executable).with_name("uv")
     pins = ["--constraint", Path(hcpcs.__file__).parent.parent / "requirements.lock"]
-    packages = ["pandas==2.2.*", "click", "platformdirs", "pyarrow", "tabulate"]
+    packages = ["pandas==2.2.*", "click", "platformdirs", "pyarrow"]
     subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *pins, *packages], check=True)
     return python
 
