@@ -19,11 +19,11 @@ import hypothesis
 import polars as pl
 import pytest
 import sqlalchemy
-from chromium import CHROMIUM_NAMES, chromium, chromium_path
+from chromium import CHROMIUM_NAMES, Window, chromium, chromium_path
 from filelock import FileLock
 from made_up import Posting
 from memory_instance import forget_events
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 from same_work import do_once
 from warm_process import REPOSITORY, WarmProcess, warm_process
 
@@ -183,6 +183,20 @@ def browser() -> Iterator[Browser]:
         missing(f"a browser ({', '.join(CHROMIUM_NAMES)})")
     with chromium() as launched:
         yield launched
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser, sample_catalog: Path) -> Window:
+    """A window for the catalog of the sample."""
+    return Window(browser, sample_catalog)
+
+
+@pytest.fixture
+def visit(window: Window) -> Iterator[Callable[..., Page]]:
+    """Open an address of the catalog: nothing may be written to the console, nor asked for outside its folder."""
+    window.complaints()
+    yield window.open
+    assert window.complaints() == []
 
 
 @pytest.fixture

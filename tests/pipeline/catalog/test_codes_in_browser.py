@@ -6,7 +6,7 @@ import csv
 import datetime as dt
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -19,25 +19,7 @@ from hcpcs.paths import Outputs
 from pipeline.catalog.build import write_catalog
 from pipeline.lineage.provenance import raw_lines
 
-Open = Callable[..., Page]
-
-
-@pytest.fixture
-def at(browser: Browser, sample_catalog: Path) -> Iterator[Open]:
-    """Open an address of the catalog, on a day of the browser's clock where one is named."""
-    contexts = []
-
-    def open_address(address: str, today: str | None = None) -> Page:
-        contexts.append(browser.new_context(viewport={"width": 1280, "height": 850}, accept_downloads=True))
-        page = contexts[-1].new_page()
-        if today:
-            page.clock.set_fixed_time(f"{today}T12:00:00Z")
-        page.goto(f"{sample_catalog.as_uri()}/{address}")
-        return page
-
-    yield open_address
-    for context in contexts:
-        context.close()
+Visit = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +37,17 @@ def rows_of(page: Page) -> list[list[str]]:
     return [[c.inner_text() for c in row.locator("td").all()] for row in page.locator("#list tbody tr").all()]
 
 
-def test_each_break_in_the_days_of_a_code_is_named(at: Open, broken: tuple[str, dt.date, dt.date]) -> None:
+def test_each_break_in_the_days_of_a_code_is_named(visit: Visit, broken: tuple[str, dt.date, dt.date]) -> None:
     code, last, back = broken
     first_off, last_off = last + dt.timedelta(days=1), back - dt.timedelta(days=1)
-    page = at(f"codes.html#{code}")
+    page = visit(f"codes.html#{code}")
     in_effect = page.locator("dl.pairs > div", has_text="In effect").locator("dd").first
     expect(in_effect).to_contain_text(f"to {last}, then since {back}; not in effect {first_off} to {last_off}")
 
 
-def test_a_day_is_answered_on_a_code_and_stays_in_the_url(at: Open, broken: tuple[str, dt.date, dt.date]) -> None:
+def test_a_day_is_answered_on_a_code_and_stays_in_the_url(visit: Visit, broken: tuple[str, dt.date, dt.date]) -> None:
     code, last, back = broken
-    page = at(f"codes.html#{code}")
+    page = visit(f"codes.html#{code}")
     page.locator("h2.code").wait_for()
     page.locator("#day").fill(str(last + dt.timedelta(days=1)))
     answer = page.locator(".answer")
@@ -75,28 +57,28 @@ def test_a_day_is_answered_on_a_code_and_stays_in_the_url(at: Open, broken: tupl
     assert page.url.endswith(f"#{code}&on={last}")
 
 
-def test_a_day_narrows_and_marks_the_matches(at: Open, sample: Version) -> None:
+def test_a_day_narrows_and_marks_the_matches(visit: Visit, sample: Version) -> None:
     day = dt.date(2019, 6, 30)
     spans = sample.open("hcpcs_history").filter(pl.col("code").str.starts_with("J"), kind="procedure")
     valid = spans.filter((pl.col("valid_from") <= day) & (pl.col("valid_to") >= day).fill_null(True))
-    page = at(f"codes.html#in=J&on={day}")
+    page = visit(f"codes.html#in=J&on={day}")
     page.get_by_label("Status").select_option("active")
     expect(page.locator("#matches li")).to_have_count(valid["code"].n_unique())
     expect(page.locator("#matches li").first).to_contain_text(f"in effect on {day}")
 
 
-def test_matches_quote_the_long_text_with_the_words_marked(at: Open, sample: Version) -> None:
+def test_matches_quote_the_long_text_with_the_words_marked(visit: Visit, sample: Version) -> None:
     row = (
         sample.open("hcpcs_codes").filter(pl.col("is_current_episode"), status="active").sort("code").row(0, named=True)
     )
     word = max((w for w in row["long_description"].lower().split() if w.isalpha()), key=len)
-    page = at(f"codes.html#q={row['code']}%20{word}")
+    page = visit(f"codes.html#q={row['code']}%20{word}")
     expect(page.locator("#matches li").first).to_contain_text(row["long_description"])
     expect(page.locator("#matches li").first.locator("mark").first).to_have_text(word, ignore_case=True)
 
 
 def test_a_pasted_list_is_answered_as_hcpcs_check_answers_it(
-    at: Open, sample: Version, broken: tuple[str, dt.date, dt.date]
+    visit: Visit, sample: Version, broken: tuple[str, dt.date, dt.date]
 ) -> None:
     history = sample.open("hcpcs_history").filter(kind="procedure")
     ended = sample.open("hcpcs_crosswalk").filter(
@@ -105,7 +87,7 @@ def test_a_pasted_list_is_answered_as_hcpcs_check_answers_it(
     other = "9" * 5  # no number of another owner is written here
     codes = [broken[0], ended, history["code"][0], other, "RH"]
     day = dt.date(2025, 11, 1)
-    page = at(f"codes.html#on={day}")
+    page = visit(f"codes.html#on={day}")
     page.locator("#words").evaluate(
         """(field, text) => {
             const data = new DataTransfer();
@@ -127,9 +109,9 @@ def test_a_pasted_list_is_answered_as_hcpcs_check_answers_it(
 
 
 def test_the_displayed_rows_of_a_list_are_saved_as_csv(
-    at: Open, broken: tuple[str, dt.date, dt.date], tmp_path
+    visit: Visit, broken: tuple[str, dt.date, dt.date], tmp_path
 ) -> None:
-    page = at(f"codes.html#q={broken[0]},%20RH,%20{'9' * 5}&on=2025-11-01")
+    page = visit(f"codes.html#q={broken[0]},%20RH,%20{'9' * 5}&on=2025-11-01")
     page.locator("#list select[name=on-day]").select_option("in effect")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()
@@ -141,39 +123,41 @@ def test_the_displayed_rows_of_a_list_are_saved_as_csv(
     assert rows[0]["status_on_2025-11-01"] == "in effect"
 
 
-def test_changes_of_a_list_are_those_after_a_release(at: Open, sample: Version) -> None:
+def test_changes_of_a_list_are_those_after_a_release(visit: Visit, sample: Version) -> None:
     releases = sorted(sample.open("hcpcs_releases")["release_id"].unique())
     quiet = ["text_format_only", "action_date", "claimed_not_seen"]
     changes = sample.open("hcpcs_changes").filter(
         pl.col("release_id") > releases[0], pl.col("change").is_in(quiet).not_(), kind="procedure"
     )
     codes = changes["code"].unique().sort().to_list()[:3]
-    page = at(f"codes.html#q={','.join(codes)}")
+    page = visit(f"codes.html#q={','.join(codes)}")
     page.locator("#since").select_option(releases[0])
     for code, row in zip(codes, rows_of(page), strict=True):
         own = changes.filter(code=code).select("release_id", "change").unique().iter_rows()
         assert all(f"{release} {change.replace('_', ' ')}" in row[6] for release, change in own), code
 
 
-def test_typos_are_forgiven_and_reported(at: Open) -> None:
-    page = at("codes.html#q=smaple")
+def test_typos_are_forgiven_and_reported(visit: Visit) -> None:
+    page = visit("codes.html#q=smaple")
     expect(page.locator("#state")).to_contain_text("searched for “sample”")
     expect(page.locator("#matches li").first).to_be_visible()
 
 
-def test_a_code_of_another_owner_is_named_with_section_and_owner(at: Open, sample: Version) -> None:
+def test_a_code_of_another_owner_is_named_with_section_and_owner(visit: Visit, sample: Version) -> None:
     section = sample.open("code_sections").filter(code_system_id="cdt").sort("depth").row(0, named=True)
-    page = at(f"codes.html#q={section['first_code']}")
+    page = visit(f"codes.html#q={section['first_code']}")
     expect(page.locator("#state")).to_contain_text("It belongs to the ADA")
     expect(page.locator("#state")).to_contain_text(section["name"])
 
 
-def test_every_code_has_a_plain_page_that_answers_for_a_day(at: Open, sample: Version, sample_catalog: Path) -> None:
+def test_every_code_has_a_plain_page_that_answers_for_a_day(
+    visit: Visit, sample: Version, sample_catalog: Path
+) -> None:
     history = sample.open("hcpcs_history")
     names = {p.stem for p in (sample_catalog / "codes").glob("*.html") if not p.stem.startswith("section-")}
     assert names == set(history["code"])
     span = history.filter(kind="procedure").sort("valid_from").row(0, named=True)
-    page = at(f"codes/{span['code']}.html")
+    page = visit(f"codes/{span['code']}.html")
     page.get_by_label("On this day").fill(str(span["valid_from"]))
     expect(page.locator("#answer")).to_have_text(
         f"On {span['valid_from']}: in effect: {span['long_description'] or span['short_description']}."
@@ -182,9 +166,9 @@ def test_every_code_has_a_plain_page_that_answers_for_a_day(at: Open, sample: Ve
     expect(page.locator("#answer")).to_contain_text("not yet in effect")
 
 
-def test_the_rows_of_a_table_are_filtered_sorted_and_saved(at: Open, sample: Version, tmp_path: Path) -> None:
+def test_the_rows_of_a_table_are_filtered_sorted_and_saved(visit: Visit, sample: Version, tmp_path: Path) -> None:
     table = sample.open("hcpcs_codes")
-    page = at("tables/hcpcs_codes.html")
+    page = visit("tables/hcpcs_codes.html")
     button = page.get_by_role("button", name="Load ")
     if button.count():
         button.click()
@@ -211,28 +195,33 @@ def test_the_rows_of_a_large_table_are_those_of_its_newest_releases(monkeypatch:
     assert table_rows.displayed_rows(frame.drop("release_id")).words == "The first 3 rows by the table's key."
 
 
-def test_ended_codes_stand_beside_what_replaced_them(at: Open, sample: Version) -> None:
+def test_ended_codes_stand_beside_what_replaced_them(visit: Visit, sample: Version) -> None:
     target = (
         sample.open("hcpcs_crosswalk")
         .filter(pl.col("relation") == "replaced_by", pl.col("target_status") == "active", kind="procedure")
         .sort("code")
         .row(0, named=True)
     )
-    page = at(f"replacements.html#q={target['code']}")
+    page = visit(f"replacements.html#q={target['code']}")
     row = page.locator("#replacements tbody tr", has_text=target["target"])
     expect(row.locator("td").first).to_have_text(target["code"])
 
 
-def test_the_start_page_counts_the_days_that_the_newest_release_is_late(at: Open, sample: Version) -> None:
-    assert sample.content["newest_release"] == "2025-10"
-    expect(at("index.html", today="2026-01-11").locator("#freshness")).to_contain_text(
-        "OVERDUE: CMS’s January 2026 release took effect 10 days ago and is not loaded."
-    )
-    expect(at("index.html", today="2025-12-31").locator("#freshness")).to_contain_text("takes effect in 1 days")
+def test_the_start_page_counts_the_days_that_the_newest_release_is_late(browser: Browser, sample_catalog: Path) -> None:
+    page = browser.new_page()
+    for today, words in (
+        ("2026-01-11", "OVERDUE: CMS’s January 2026 release took effect 10 days ago and is not loaded."),
+        ("2025-12-31", "takes effect in 1 days"),
+    ):
+        page.clock.set_fixed_time(f"{today}T12:00:00Z")
+        page.goto(f"{sample_catalog.as_uri()}/index.html")
+        expect(page.locator("#freshness")).to_contain_text(words)
+    page.close()
 
 
-def test_no_page_runs_or_asks_for_what_is_not_of_the_catalog(at: Open) -> None:
-    page = at("codes.html")
+def test_no_page_runs_or_asks_for_what_is_not_of_the_catalog(browser: Browser, sample_catalog: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"{sample_catalog.as_uri()}/codes.html")
     ran = page.evaluate(
         """async () => {
             const script = document.createElement("script");
@@ -247,7 +236,7 @@ def test_no_page_runs_or_asks_for_what_is_not_of_the_catalog(at: Open) -> None:
     assert ran == [False, True]
 
 
-def test_a_span_displays_cms_own_record_with_a_field_marked_as_lookup_does(at: Open, sample: Version) -> None:
+def test_a_span_displays_cms_own_record_with_a_field_marked_as_lookup_does(visit: Visit, sample: Version) -> None:
     records = sample.open("hcpcs_release_records").filter(redistribution="open")
     spans = sample.open("hcpcs_history").select("kind", "code", release_id="first_release")
     stated = records.join(spans, on=["kind", "code", "release_id"], how="semi").sort("code", "release_id")
@@ -257,7 +246,7 @@ def test_a_span_displays_cms_own_record_with_a_field_marked_as_lookup_does(at: O
         row = rows.row(0, named=True)
         places = raw_lines(sample.outputs, row["code"], field=field)
         place = next(p for p in places if p.release_id == row["release_id"])
-        page = at(f"codes.html#{row['code']}")
+        page = visit(f"codes.html#{row['code']}")
         title = f"{row['source_line']:,} of {row['source_member']}, release {row['release_id']}"
         box = page.locator("details.record", has_text=title).first
         box.locator("summary").click()
@@ -273,9 +262,9 @@ def test_a_span_displays_cms_own_record_with_a_field_marked_as_lookup_does(at: O
         ]
 
 
-def test_the_name_of_a_setting_marks_its_field_by_keyboard(at: Open, sample: Version) -> None:
+def test_the_name_of_a_setting_marks_its_field_by_keyboard(visit: Visit, sample: Version) -> None:
     code = sample.open("hcpcs_history").filter(pl.col("coverage_code").is_not_null(), kind="procedure")["code"][0]
-    page = at(f"codes.html#{code}")
+    page = visit(f"codes.html#{code}")
     page.locator("summary", has_text="All that CMS says").first.focus()
     page.keyboard.press("Enter")
     page.locator("button.field", has_text="Coverage code").first.focus()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from chromium import Window
 from made_up import posting, record
 from playwright.sync_api import Browser
 
@@ -31,18 +32,10 @@ def catalogs(sample_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.mark.parametrize("name", ["sample", "one release", "no changes"])
 def test_every_page_opens_without_a_message(name: str, catalogs: dict[str, Path], browser: Browser) -> None:
     catalog = catalogs[name]
-    messages: list[str] = []
-    page = browser.new_page()
-    page.on("console", lambda m: messages.append(f"{page.url}: {m.text}"))
-    page.on("pageerror", lambda error: messages.append(f"{page.url}: {error}"))
-    page.on("requestfailed", lambda request: messages.append(f"{page.url}: no answer from {request.url}"))
-    requested: set[str] = set()
-    page.on("request", lambda request: requested.add(request.url))
+    window = Window(browser, catalog)
     pages = sorted(p.relative_to(catalog).as_posix() for p in catalog.rglob("*.html"))
     assert len(pages) > 20
     for path in pages:
-        page.goto(f"{catalog.as_uri()}/{path}")
-        assert page.locator("h1").count() == 1, path
-    page.close()
-    assert messages == []
-    assert [url for url in requested if not url.startswith((catalog.as_uri(), "data:"))] == []
+        window.page.goto(window.inside + path)
+        assert window.page.locator("h1").count() == 1, path
+    assert window.complaints() == []

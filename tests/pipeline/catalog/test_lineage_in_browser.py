@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from chromium import PHONE
+from playwright.sync_api import Page, expect
 
 from pipeline.lineage import columns as lineage
 
@@ -14,26 +13,7 @@ from pipeline.lineage import columns as lineage
 TABLE, COLUMN = "hcpcs_codes", "status"
 
 
-@pytest.fixture
-def visit(browser: Browser, sample_catalog: Path) -> Iterator[Callable[..., Page]]:
-    """Open the page; nothing may be said on the console, nor asked for outside the catalog."""
-    context = browser.new_context()
-    said: list[str] = []
-    asked: list[str] = []
-
-    def open_page(after: str = "", width: int = 1280) -> Page:
-        page = context.new_page()
-        page.set_viewport_size({"width": width, "height": 800})
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"{sample_catalog.as_uri()}/lineage.html{after}")
-        return page
-
-    yield open_page
-    context.close()
-    assert said == []
-    assert [a for a in asked if not a.startswith((sample_catalog.as_uri(), "data:"))] == []
+Visit = Callable[..., Page]
 
 
 def lit(page: Page) -> set[str]:
@@ -48,8 +28,8 @@ def way_of(table: str, column: str) -> set[str]:
     return {end.table if isinstance(end, lineage.ColumnRef) else end.source for end in ends}
 
 
-def test_a_chosen_column_shows_its_way_back_to_every_place(visit: Callable[..., Page]) -> None:
-    page = visit()
+def test_a_chosen_column_shows_its_way_back_to_every_place(visit: Visit) -> None:
+    page = visit("lineage.html")
     page.get_by_label("Table", exact=True).select_option(TABLE)
     page.get_by_label("Column", exact=True).select_option(COLUMN)
     told = page.locator("#way").inner_text()
@@ -61,8 +41,8 @@ def test_a_chosen_column_shows_its_way_back_to_every_place(visit: Callable[..., 
     assert page.url.endswith(f"#{TABLE}.{COLUMN}")
 
 
-def test_hovering_a_column_shows_its_way_and_leaving_brings_the_chosen_one_back(visit: Callable[..., Page]) -> None:
-    page = visit(f"#{TABLE}.{COLUMN}")
+def test_hovering_a_column_shows_its_way_and_leaving_brings_the_chosen_one_back(visit: Visit) -> None:
+    page = visit(f"lineage.html#{TABLE}.{COLUMN}")
     chosen = page.locator("#way code").first
     expect(chosen).to_have_text(f"{TABLE}.{COLUMN}")
     page.get_by_role("button", name="betos_code", exact=True).hover()
@@ -71,8 +51,8 @@ def test_hovering_a_column_shows_its_way_and_leaving_brings_the_chosen_one_back(
     expect(chosen).to_have_text(f"{TABLE}.{COLUMN}")
 
 
-def test_the_way_is_found_by_keyboard_alone(visit: Callable[..., Page]) -> None:
-    page = visit()
+def test_the_way_is_found_by_keyboard_alone(visit: Visit) -> None:
+    page = visit("lineage.html")
     page.get_by_label("Column", exact=True).focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
@@ -83,8 +63,8 @@ def test_the_way_is_found_by_keyboard_alone(visit: Callable[..., Page]) -> None:
     assert lit(page) == way_of(*focused.split("."))
 
 
-def test_hovering_a_table_lights_what_it_is_made_from_and_what_is_made_from_it(visit: Callable[..., Page]) -> None:
-    page = visit()
+def test_hovering_a_table_lights_what_it_is_made_from_and_what_is_made_from_it(visit: Visit) -> None:
+    page = visit("lineage.html")
     table = next(t for t in lineage.tables() if t.group == "staged")
     page.locator(f"svg.graph [data-table={table.name}]").hover()
     expect(page.locator("svg.graph.lit")).to_have_count(1)
@@ -94,21 +74,21 @@ def test_hovering_a_table_lights_what_it_is_made_from_and_what_is_made_from_it(v
     assert "licenses" not in seen
 
 
-def test_a_table_is_one_click_away(visit: Callable[..., Page]) -> None:
-    page = visit()
+def test_a_table_is_one_click_away(visit: Visit) -> None:
+    page = visit("lineage.html")
     page.locator("svg.graph [data-table=hcpcs_history]").click()
     expect(page.locator("h1")).to_have_text("hcpcs_history")
 
 
-def test_the_way_is_shown_on_a_phone(visit: Callable[..., Page]) -> None:
-    page = visit(width=390)
+def test_the_way_is_shown_on_a_phone(visit: Visit) -> None:
+    page = visit("lineage.html", PHONE)
     page.get_by_label("Table", exact=True).select_option("hcpcs_history")
     page.get_by_label("Column", exact=True).select_option("long_description")
     expect(page.locator("#way")).to_contain_text("CMS record, positions 12-91")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_an_address_that_names_no_column_shows_the_page_all_the_same(visit: Callable[..., Page]) -> None:
-    page = visit("#no_such.column")
+def test_an_address_that_names_no_column_shows_the_page_all_the_same(visit: Visit) -> None:
+    page = visit("lineage.html#no_such.column")
     expect(page.locator("h1")).to_have_text("Lineage")
     assert lit(page) == set()
