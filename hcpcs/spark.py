@@ -122,7 +122,9 @@ def _answered(
     own = spans.filter(pc.invert(spans["is_interval"]))
     with_rows = pc.unique(pc.binary_join_element_wise(own["kind"], own["first_code"], " ")).to_pylist()
     shape = F.regexp_replace(F.regexp_replace(F.col(key_name), "[0-9]", "#"), "^[A-Z]", "A")
-    has_own = F.concat_ws(" ", F.col("_hcpcs_kind"), F.col(key_name)).isin(with_rows)
+    # One expression as text: a literal for each code would be ten thousand calls to Java's process.
+    listed = ", ".join(f"'{kind_and_code}'" for kind_and_code in with_rows)
+    has_own = F.expr(f"concat_ws(' ', _hcpcs_kind, {key_name}) in ({listed})")
     lines = lines.withColumn(by_name, F.when(has_own, F.col(key_name)).otherwise(shape))
     day = F.coalesce(F.col("_hcpcs_day"), F.lit(LAST_DAY))
     is_one = (
