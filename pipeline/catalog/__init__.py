@@ -1,4 +1,5 @@
-"""The static catalog: pages that tell of a published version, made of its open tables, manifest and contracts alone.
+"""The static catalog: pages about a published version, made of its open tables, manifest and contracts alone.
 
-A page is a module here with ``write(site, held)``; ``build`` puts them together, ``site`` writes files, ``held`` reads.
+A page is a module here with ``write(site, published)``; ``build`` puts them
+together, ``site`` writes files, ``version_reader`` reads.
 """

@@ -24,7 +24,7 @@ from sources.errors import SourceError
 
 FOLDER = "catalog"
 INDEX = "index.html"
-#: In the order in which they are made; each module has ``write(site, held)``.
+#: In the order in which they are made; each module has ``write(site, published)``.
 PAGES: tuple[ModuleType, ...] = (start, tables, lineage, releases, codes, code_pages, replacements, licenses, findings)
 
 _PARTIAL = ".catalog-new"
@@ -55,38 +55,38 @@ def write_catalog(
     as it was. Raises ``NothingPublished`` before the first version, ``LicenseLeak`` if a page shows what is withheld,
     ``SourceError`` if something that is no catalog lies in its place, ``BeingWritten`` while another process makes one.
     """
-    held = read_versions(outputs)
+    published = read_versions(outputs)
     target = outputs.folder / FOLDER
     with only_writer(outputs, wait=wait, progress=progress, lock=outputs.folder / ".catalog.lock"):
         _mend(outputs.folder)
         _refuse_what_is_not_a_catalog(target)
         partial = outputs.folder / _PARTIAL
         try:
-            site = write_site(held, partial, progress=progress)
+            site = write_site(published, partial, progress=progress)
             progress("license gate")
             check_site(site, load_license_policy())
             _swap(partial, target, outputs.folder / _REPLACED)
         except OSError as error:
             kept = "the catalog before is as it was" if target.exists() else "there is no catalog yet"
-            error.add_note(f"the catalog of version {held.latest.version} could not be written; {kept}")
+            error.add_note(f"the catalog of version {published.latest.version} could not be written; {kept}")
             raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return CatalogWritten(
-        held.latest.version, target, len(site.files), sum((target / name).stat().st_size for name in site.files)
+        published.latest.version, target, len(site.files), sum((target / name).stat().st_size for name in site.files)
     )
 
 
-def write_site(held: PublishedVersions, folder: Path, *, progress: Callable[[str], None] = lambda _: None) -> Site:
+def write_site(published: PublishedVersions, folder: Path, *, progress: Callable[[str], None] = lambda _: None) -> Site:
     """Write all pages into the empty or new ``folder``, unchecked; returns what was written."""
     folder.mkdir(parents=True)
-    latest = held.latest
+    latest = published.latest
     site = Site(folder, version=latest.version, is_sample=latest.is_sample, newest=latest.content.newest_release)
     for path in sorted(STATIC.iterdir()):
         site.asset(f"static/{path.name}", path)
     for page in PAGES:
         progress(page.__name__.rsplit(".", 1)[-1])
-        page.write(site, held)
+        page.write(site, published)
     return site
 
 

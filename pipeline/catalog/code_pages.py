@@ -30,9 +30,9 @@ STATUS_WORDS = {
 }
 
 
-def write(site: Site, held: PublishedVersions) -> None:
+def write(site: Site, published: PublishedVersions) -> None:
     """Write ``codes/<code>.html`` for every code and modifier, and ``codes/section-<letter>.html``."""
-    version = held.latest
+    version = published.latest
     current = {
         (row["kind"], row["code"]): row
         for row in latest_states(version).filter("is_current_episode").iter_rows(named=True)

@@ -118,9 +118,9 @@ class Example:
     why: str
 
 
-def write(site: Site, held: PublishedVersions) -> None:
+def write(site: Site, published: PublishedVersions) -> None:
     """Write ``codes.html``, its search and the lives of all codes."""
-    version = held.latest
+    version = published.latest
     search = search_index(version)
     quoted = [f"{t}.{c}" for t in ("hcpcs_codes", "hcpcs_modifiers", "hcpcs_history") for c in ("code", *_DESCRIPTIONS)]
     site.page(
@@ -155,7 +155,7 @@ def write(site: Site, held: PublishedVersions) -> None:
         labels(version),
         shows=("hcpcs_codebook.label", "code_sections.name", "licenses.name", "hcpcs_releases.release_id"),
     )
-    for shard, histories in code_histories(held).items():
+    for shard, histories in code_histories(published).items():
         site.data(f"data/codes/{shard}.js", f"codes/{shard}", histories, shows=_SHOWN)
 
 
@@ -213,9 +213,9 @@ def search_index(version: PublishedVersion) -> dict[str, Any]:
     }
 
 
-def code_histories(held: PublishedVersions) -> dict[str, dict[str, Any]]:
+def code_histories(published: PublishedVersions) -> dict[str, dict[str, Any]]:
     """The life of every code, by the file that holds it: code, part (``LIFE``), rows."""
-    version = held.latest
+    version = published.latest
     changes = version.frame("hcpcs_changes").with_columns(
         # The spans tell wordings.
         pl.when(pl.col("field").is_in(_DESCRIPTIONS)).then(None).otherwise(pl.col(c)).alias(c)
@@ -230,7 +230,7 @@ def code_histories(held: PublishedVersions) -> dict[str, dict[str, Any]]:
     )
     parts = {
         "meanings": _by_code(latest_states(version), "meanings"),
-        "spans": _by_code(spans_with_records(held), "spans"),
+        "spans": _by_code(spans_with_records(published), "spans"),
         "targets": _by_code(crosswalk, "targets"),
         "sources": _by_code(known, "sources", kind="target_kind", code="target"),
         "changes": _by_code(changes, "changes"),
@@ -243,13 +243,14 @@ def code_histories(held: PublishedVersions) -> dict[str, dict[str, Any]]:
     return dict(shards)
 
 
-def spans_with_records(held: PublishedVersions) -> pl.DataFrame:
+def spans_with_records(published: PublishedVersions) -> pl.DataFrame:
     """``hcpcs_history``, each span with member, line and CMS's own ``record`` by which its first release states it."""
     keys = ["release_id", "kind", "code"]
-    spans = held.latest.frame("hcpcs_history").rename({"first_release": "release_id"})
+    spans = published.latest.frame("hcpcs_history").rename({"first_release": "release_id"})
     places = ["source_member", "source_member_sha256", "source_line"]
-    records = held.latest.frame("hcpcs_release_records").select(*keys, *places, "redistribution", "withheld_fields")
-    stated = with_raw_records(held.outputs, records.join(spans, on=keys, how="semi")).select(*keys, *places, "record")
+    records = published.latest.frame("hcpcs_release_records")
+    of_spans = records.select(*keys, *places, "redistribution", "withheld_fields").join(spans, on=keys, how="semi")
+    stated = with_raw_records(published.outputs, of_spans).select(*keys, *places, "record")
     joined = spans.join(stated, on=keys, how="left").rename({"release_id": "first_release"})
     return joined.sort("kind", "code", "episode", "span_number")
 
@@ -328,7 +329,7 @@ def shard_of(kind: str, code: str) -> str:
 
 
 def labels(version: PublishedVersion) -> dict[str, Any]:
-    """What coded values, sections and licenses are called, and which releases are held, with their days."""
+    """What coded values, sections and licenses are called, and which releases are loaded, with their days."""
     values: dict[str, dict[str, str]] = defaultdict(dict)
     for field, value, label in version.frame("hcpcs_codebook").select("field", "value", "label").iter_rows():
         values[field][value] = label

@@ -42,9 +42,9 @@ class FindingCount:
     releases: int
 
 
-def write(site: Site, held: PublishedVersions) -> None:
+def write(site: Site, published: PublishedVersions) -> None:
     """Write ``findings.html`` and the findings as data."""
-    version = held.latest
+    version = published.latest
     counts = finding_counts(version)
     rows = finding_rows(version)
     by_severity = dict(version.frame("hcpcs_findings").group_by("severity").agg(pl.len()).iter_rows())

@@ -28,9 +28,9 @@ CONDITIONS = {
 }
 
 
-def write(site: Site, held: PublishedVersions) -> None:
+def write(site: Site, published: PublishedVersions) -> None:
     """Write the page Licenses."""
-    version = held.latest
+    version = published.latest
     counted = licenses_of_version(version.folder)
     site.page(
         "licenses.html",

@@ -19,9 +19,9 @@ _DATA = "data/lineage.js"
 _POLICY = "curated_license_policy"
 
 
-def write(site: Site, held: PublishedVersions) -> None:
+def write(site: Site, published: PublishedVersions) -> None:
     """Write the page Lineage and its data."""
-    tables = shown_tables(held.latest)
+    tables = shown_tables(published.latest)
     site.data(_DATA, "lineage", {"tables": list(_facts(tables)), "edges": column_edges(tables)})
     site.page(
         "lineage.html",

@@ -45,7 +45,7 @@ class Profile:
     bins: tuple[int, ...] = field(default=())
 
     @property
-    def unshown(self) -> int:
+    def hidden_values(self) -> int:
         """How many values are not in ``shares``, of a column that has shares."""
         return self.distinct - len(self.shares) if self.shares else 0
 

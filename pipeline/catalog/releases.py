@@ -1,5 +1,5 @@
 """The catalog's page Releases, and a page for each: what it added, ended, re-worded, re-used and purged, and whether
-CMS's action codes tell it. The rows of a release's changes are data; its page draws them.
+CMS's action codes report it. The rows of a release's changes are data; its page draws them.
 """
 
 from __future__ import annotations
@@ -102,19 +102,19 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class ChangeCount:
-    """How many codes and modifiers of a release have a class of change, and how often that is told or not."""
+    """How many codes and modifiers of a release have a class of change, and how often that is reported or not."""
 
     change: str
     meaning: str
     records: int
-    told: int
-    not_told: int
+    reported: int
+    not_reported: int
     unknown: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFacts:
-    """A release that is held, and what it changed from the one held before it (None for the first)."""
+    """A loaded release, and what it changed from the loaded one before it (None for the first)."""
 
     release_id: str
     effective_date: date
@@ -142,9 +142,9 @@ class ReleaseFacts:
         return sum(count for _, _, count in self.disagreements)
 
 
-def write(site: Site, held: PublishedVersions) -> None:
+def write(site: Site, published: PublishedVersions) -> None:
     """Write ``releases.html``, a page for each release, and the rows of its changes."""
-    version = held.latest
+    version = published.latest
     releases = release_facts(version)
     site.page(
         "releases.html",
@@ -193,11 +193,11 @@ def write(site: Site, held: PublishedVersions) -> None:
 
 
 def release_facts(version: PublishedVersion) -> list[ReleaseFacts]:
-    """Every release held, oldest first, by its newest posting."""
+    """Every loaded release, oldest first, by its newest posting."""
     frame = version.frame("hcpcs_releases").sort("release_id", "revision")
     postings = dict(frame.group_by("release_id").agg(pl.len()).iter_rows())
     current = frame.filter("is_current").to_dicts()
-    held = [r["release_id"] for r in current]
+    loaded = [r["release_id"] for r in current]
     findings = dict(version.frame("hcpcs_findings").group_by("release_id").agg(pl.len()).iter_rows())
     steps = _steps(version)
     facts = []
@@ -218,9 +218,9 @@ def release_facts(version: PublishedVersion) -> list[ReleaseFacts]:
                 row["procedure_count"],
                 row["modifier_count"],
                 findings.get(release_id, 0),
-                held[n - 1] if n else None,
-                held[n + 1] if n + 1 < len(held) else None,
-                missing_between(held[n - 1], release_id) if n else (),
+                loaded[n - 1] if n else None,
+                loaded[n + 1] if n + 1 < len(loaded) else None,
+                missing_between(loaded[n - 1], release_id) if n else (),
                 postings[release_id],
                 tuple((heading, classes, of_class[classes]) for heading, classes in _OVERVIEW),
                 counts,
@@ -241,14 +241,14 @@ def release_facts(version: PublishedVersion) -> list[ReleaseFacts]:
 
 
 def missing_between(earlier: str, later: str) -> tuple[str, ...]:
-    """Releases that CMS posted between two that are held, by its calendar."""
+    """Releases that CMS posted between two that are loaded, by its calendar."""
     return tuple(r for r in expected_releases(earlier, later) if earlier < r < later)
 
 
 def uncertain_days(version: PublishedVersion) -> list[tuple[date, date]]:
-    """Spans of days, from the first to the day after the last, that a release not held would decide."""
-    held = version.releases
-    gaps = [(missing_between(a, b), b) for a, b in pairwise(held)]
+    """Spans of days, each with the day after its last, in which a release that is not loaded may have changed codes."""
+    loaded = version.releases
+    gaps = [(missing_between(a, b), b) for a, b in pairwise(loaded)]
     return [(effective_day(missing[0]), effective_day(later)) for missing, later in gaps if missing]
 
 
@@ -297,7 +297,7 @@ def action_labels(version: PublishedVersion) -> dict[str, str]:
 def action_verdicts(
     version: PublishedVersion, release_id: str, labels: dict[str, str]
 ) -> list[tuple[str, str, int, int, int]]:
-    """Per action code of a release's changed records: code, label, changes told, not told, and those it cannot tell."""
+    """Per action code of a release's changed records: code, label, changes reported, not reported, and unknown."""
     step = _steps(version).filter((pl.col("release_id") == release_id) & pl.col("cms_action_code").is_not_null())
     counts = step.group_by("cms_action_code").agg(*_verdicts()).sort("cms_action_code")
     return [(code, labels.get(code, "not in CMS's list"), *numbers) for code, *numbers in counts.iter_rows()]
@@ -367,15 +367,15 @@ def churn(releases: Sequence[ReleaseFacts]) -> Chart:
 
 
 def _steps(version: PublishedVersion) -> pl.DataFrame:
-    """Changes from the release held before, not those of a re-post."""
+    """Changes from the loaded release before, not those of a re-post."""
     return version.frame("hcpcs_changes").filter(pl.col("previous_release_id") != pl.col("release_id"))
 
 
 def _verdicts() -> list[pl.Expr]:
     agrees = pl.col("agrees_with_cms")
     return [
-        agrees.eq_missing(True).sum().alias("told"),
-        agrees.eq_missing(False).sum().alias("not_told"),
+        agrees.eq_missing(True).sum().alias("reported"),
+        agrees.eq_missing(False).sum().alias("not_reported"),
         agrees.is_null().sum().alias("unknown"),
     ]
 

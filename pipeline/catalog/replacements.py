@@ -32,9 +32,9 @@ _SHOWN = (
 )
 
 
-def write(site: Site, held: PublishedVersions) -> None:
+def write(site: Site, published: PublishedVersions) -> None:
     """Write ``replacements.html`` and its rows as data."""
-    rows = replacement_rows(held.latest)
+    rows = replacement_rows(published.latest)
     named = sum(row[_ROW.index("target_system")] is not None for row in rows)
     site.page(
         "replacements.html",

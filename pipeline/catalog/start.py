@@ -1,4 +1,4 @@
-"""The catalog's page Start: what this is, which releases are held, what changed last, and how to query it."""
+"""The catalog's page Start: what this is, which releases are loaded, what changed last, and how to query it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _FORM_ONLY = ("claimed_not_seen", "text_format_only", "action_date")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A release on the timeline: held, refused, or by CMS's calendar one that is not held."""
+    """A release on the timeline: loaded, refused, or by CMS's calendar one that is not loaded."""
 
     release_id: str
     state: str
     x: float
 
 
-def write(site: Site, held: PublishedVersions) -> None:
+def write(site: Site, published: PublishedVersions) -> None:
     """Write the page Start."""
-    version = held.latest
+    version = published.latest
     marks = timeline(version)
     site.page(
         "index.html",
@@ -44,7 +44,7 @@ def write(site: Site, held: PublishedVersions) -> None:
         "Start",
         scripts=("static/freshness.js",),
         due=" ".join(map(str, days_due(version.content.newest_release))),
-        held=version,
+        latest=version,
         codes=_codes(version),
         marks=marks,
         gaps=gaps(marks),
@@ -52,7 +52,7 @@ def write(site: Site, held: PublishedVersions) -> None:
         width=_WIDTH,
         line=_LINE,
         changes=last_changes(version),
-        versions=_versions(held),
+        versions=_versions(published),
         licenses=_licenses(version),
         tables=version.tables.values(),
         duckdb=duckdb_snippet(),
@@ -82,9 +82,9 @@ def polars_snippet() -> str:
 
 
 def timeline(version: PublishedVersion) -> list[Mark]:
-    """Every release from the first to the newest: those held or refused, and by CMS's calendar those not held."""
-    held, refused = set(version.releases), set(version.content.missing)
-    releases = sorted(held | refused)
+    """Every release from the first to the newest: those loaded or refused, and by CMS's calendar those not loaded."""
+    loaded, refused = set(version.releases), set(version.content.missing)
+    releases = sorted(loaded | refused)
     expected = {releases[0]}
     while (following := next_release(max(expected))) < releases[-1]:
         expected.add(following)
@@ -93,7 +93,7 @@ def timeline(version: PublishedVersion) -> list[Mark]:
     return [
         Mark(
             release,
-            "held" if release in held else "refused" if release in refused else "absent",
+            "loaded" if release in loaded else "refused" if release in refused else "absent",
             _MARGIN + (effective_day(release) - first).days / span * (_WIDTH - 2 * _MARGIN),
         )
         for release in sorted(expected | set(releases))
@@ -101,7 +101,7 @@ def timeline(version: PublishedVersion) -> list[Mark]:
 
 
 def gaps(marks: Sequence[Mark]) -> list[tuple[str, str, int]]:
-    """Runs of releases that are not held: first, last, and how many."""
+    """Runs of releases that are not loaded: first, last, and how many."""
     runs = (list(run) for state, run in groupby(marks, key=lambda m: m.state) if state == "absent")
     return [(run[0].release_id, run[-1].release_id, len(run)) for run in runs]
 
@@ -152,11 +152,11 @@ def _years(marks: Sequence[Mark]) -> list[tuple[int, float]]:
     ]
 
 
-def _versions(held: PublishedVersions) -> list[dict[str, Any]]:
-    """The versions held, newest first, with what each has that the one before it here has not."""
+def _versions(published: PublishedVersions) -> list[dict[str, Any]]:
+    """The published versions, newest first, with what each has that the one before it here has not."""
     rows: list[dict[str, Any]] = []
     before: PublishedVersion | None = None
-    for version in held.versions:
+    for version in published.versions:
         rows.append(
             {
                 "version": version.version,
@@ -165,7 +165,7 @@ def _versions(held: PublishedVersions) -> list[dict[str, Any]]:
                 "new": sorted(set(version.releases) - set(before.releases)) if before else [],
                 "gone": sorted(set(before.releases) - set(version.releases)) if before else [],
                 "rows": sum(version.rows(t) or 0 for t in version.files),
-                "is_shown": version is held.latest,
+                "is_shown": version is published.latest,
                 "has_predecessor": before is not None,
             }
         )

@@ -47,9 +47,9 @@ class ColumnRow:
         return places_in_words(self.sources)
 
 
-def write(site: Site, held: PublishedVersions) -> None:
+def write(site: Site, published: PublishedVersions) -> None:
     """Write the index of tables, and a page for each."""
-    version = held.latest
+    version = published.latest
     facts = version.tables.values()
     groups = _groups(facts)
     site.page(
@@ -74,7 +74,7 @@ def write(site: Site, held: PublishedVersions) -> None:
             licenses=_licenses(table),
             drawing=_drawing(table.name),
             published=set(version.tables),
-            versions=_rows_by_version(held, table.name),
+            versions=_rows_by_version(published, table.name),
             chart=_rows_by_release(version, table),
             spark=_SPARK,
             filled=filled_text,
@@ -90,16 +90,16 @@ def snippet(table: TableFacts) -> str:
 
 def columns_of(version: PublishedVersion, table: TableFacts) -> list[ColumnRow]:
     """The columns of a table with what they hold and where each comes from."""
-    held = profiles(version.frame(table.name))
+    profiled = profiles(version.frame(table.name))
     known = set(lineage.columns_of(table.name)) if table.name in _known() else set()
     return [
         ColumnRow(
             column,
-            held[column.name],
+            profiled[column.name],
             column.name in known and lineage.is_derived(table.name, column.name),
             lineage.column_inputs(table.name, column.name) if column.name in known else (),
             lineage.source_fields(table.name, column.name) if column.name in known else (),
-            tuple(bars(held[column.name].bins, *_SPARK)),
+            tuple(bars(profiled[column.name].bins, *_SPARK)),
         )
         for column in table.columns
     ]
@@ -112,14 +112,14 @@ def places_in_words(sources: Sequence[SourceField]) -> str:
         title = lineage.SOURCES[one.source].title
         named = one.field.removeprefix("positions ").removeprefix("position ") if one.field != title else ""
         fields.setdefault(title, []).append(named)
-    told = []
+    stated = []
     for title, several in fields.items():
         if len(several) > _NAMED_PLACES:
-            told.append(f"{title} ({len(several)} fields)")
+            stated.append(f"{title} ({len(several)} fields)")
         else:
             are_positions = all(f[:1].isdigit() for f in several)
-            told.append(f"{title}{', positions ' if are_positions else ': '}{', '.join(several)}".removesuffix(": "))
-    return "; ".join(told)
+            stated.append(f"{title}{', positions ' if are_positions else ': '}{', '.join(several)}".removesuffix(": "))
+    return "; ".join(stated)
 
 
 def _known() -> set[str]:
@@ -148,17 +148,17 @@ def _drawing(table: str) -> Drawing | None:
     return draw_neighbors(known[table], [known[n] for n in known[table].inputs], [known[n] for n in outputs])
 
 
-def _rows_by_version(held: PublishedVersions, table: str) -> list[dict[str, Any]]:
+def _rows_by_version(published: PublishedVersions, table: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     before: int | None = None
-    for version in held.versions:
+    for version in published.versions:
         count = version.rows(table)
         rows.append(
             {
                 "version": version.version,
                 "rows": count,
                 "change": None if count is None or before is None else count - before,
-                "is_shown": version is held.latest,
+                "is_shown": version is published.latest,
             }
         )
         before = count

@@ -137,7 +137,7 @@ class PublishedVersion:
 
 @dataclass(frozen=True)
 class PublishedVersions:
-    """The version that the catalog shows, and the others that are held beside it for comparison, oldest first."""
+    """The version that the catalog shows, and the others that are kept beside it for comparison, oldest first."""
 
     outputs: Outputs
     latest: PublishedVersion
@@ -145,7 +145,7 @@ class PublishedVersions:
 
     @property
     def versions(self) -> Sequence[PublishedVersion]:
-        """All versions held, oldest first."""
+        """All versions, oldest first."""
         return sorted((*self.others, self.latest), key=lambda v: tuple(map(int, v.version.split("."))))
 
 

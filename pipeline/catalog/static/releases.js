@@ -26,7 +26,7 @@
     label: "Changes",
     filters: [
       { name: "change", label: "Change", value: (row) => row.change, labelOf: spoken, order: data.order },
-      { name: "told", label: "CMS’s action code agrees", value: verdictOf, labelOf: (v) => verdictLabel[v], order: Object.keys(verdictLabel) },
+      { name: "agrees", label: "CMS’s action code agrees", value: verdictOf, labelOf: (v) => verdictLabel[v], order: Object.keys(verdictLabel) },
       { name: "action", label: "Action code", value: (row) => row.cms_action_code, labelOf: (v) => `${v} ${data.actions[v] ?? ""}` },
     ],
     text: (row) => [row.code, described(row), spoken(row.field), row.old, row.new].join(" "),

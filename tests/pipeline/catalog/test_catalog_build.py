@@ -100,7 +100,7 @@ def test_the_first_page_and_the_whole_are_small(sample_catalog: Path):
     assert sum(map(len, contents(sample_catalog).values())) < 30_000_000
 
 
-def test_the_catalog_is_a_function_of_the_versions_held(own_sample: Outputs):
+def test_the_catalog_is_a_function_of_the_published_versions(own_sample: Outputs):
     first = contents(write_catalog(own_sample).folder)
     assert contents(write_catalog(own_sample).folder) == first
 
@@ -139,7 +139,7 @@ def test_what_is_no_catalog_is_not_replaced(own_sample: Outputs):
 def test_a_page_that_shows_what_is_withheld_stops_the_catalog(own_sample: Outputs, monkeypatch: pytest.MonkeyPatch):
     before = contents(write_catalog(own_sample).folder)
 
-    def leak(site: Site, held: PublishedVersions) -> None:
+    def leak(site: Site, published: PublishedVersions) -> None:
         site.data("data/planted.js", "planted", {"target": "99213"})
 
     monkeypatch.setattr(build, "PAGES", (start, page_that(leak)))
@@ -152,7 +152,7 @@ def test_a_page_that_shows_what_is_withheld_stops_the_catalog(own_sample: Output
 def test_a_full_disk_leaves_the_catalog_before(own_sample: Outputs, monkeypatch: pytest.MonkeyPatch, hcpcs):
     before = contents(write_catalog(own_sample).folder)
 
-    def fill(site: Site, held: PublishedVersions) -> None:
+    def fill(site: Site, published: PublishedVersions) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(build, "PAGES", (start, page_that(fill)))
@@ -169,7 +169,7 @@ def test_a_run_killed_between_the_renames_loses_nothing(own_sample: Outputs, mon
     (own_sample.folder / "catalog").rename(own_sample.folder / ".catalog-old")
     (own_sample.folder / ".catalog-new").mkdir()
 
-    def fail(site: Site, held: PublishedVersions) -> None:
+    def fail(site: Site, published: PublishedVersions) -> None:
         raise OSError("no more")
 
     with monkeypatch.context() as patch:
@@ -187,7 +187,7 @@ def test_two_runs_at_a_time_do_not_meet(own_sample: Outputs):
         write_catalog(own_sample, wait=0)
 
 
-def test_a_damaged_version_is_told_and_not_shown(own_sample: Outputs, sample: Version):
+def test_a_damaged_version_is_an_error_and_no_page(own_sample: Outputs, sample: Version):
     path = own_sample.version(sample.id) / "open" / "hcpcs_codes.parquet"
     path.write_bytes(b"PAR1" + bytes(path.stat().st_size - 4))
     with pytest.raises(SourceError, match="hcpcs verify"):
@@ -203,8 +203,8 @@ def test_another_version_that_is_damaged_does_not_keep_the_latest_from_being_sho
     other = own_sample.versions / "2011.01.1"
     other.mkdir()
     (other / "manifest.json").write_text("{")
-    held = read_versions(own_sample)
-    assert (held.latest.version, held.others) == (sample.id, ())
+    published = read_versions(own_sample)
+    assert (published.latest.version, published.others) == (sample.id, ())
 
 
 def test_a_file_may_quote_what_the_policy_lets_its_columns_keep_and_no_more(site: Site):

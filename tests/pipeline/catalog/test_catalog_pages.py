@@ -50,33 +50,33 @@ def number(text: str) -> int:
 
 def test_the_start_page_counts_what_the_tables_hold(sample_catalog: Path, sample: Version):
     facts = page(sample_catalog, "index.html").css("dl.facts div")
-    told = {fact.css_first("dt").text(): fact.css_first("dd").text() for fact in facts}
+    stated = {fact.css_first("dt").text(): fact.css_first("dd").text() for fact in facts}
     codes = sample.open("hcpcs_codes")
-    assert number(told["Codes ever seen"]) == codes["code"].n_unique()
-    assert number(told["Codes in force"]) == codes.filter(status="active")["code"].n_unique()
-    assert number(told["Releases loaded"]) == sum(sample.open("hcpcs_releases")["is_current"])
-    assert told["Newest release"] == sample.content["newest_release"]
+    assert number(stated["Codes ever seen"]) == codes["code"].n_unique()
+    assert number(stated["Codes in effect"]) == codes.filter(status="active")["code"].n_unique()
+    assert number(stated["Releases loaded"]) == sum(sample.open("hcpcs_releases")["is_current"])
+    assert stated["Newest release"] == sample.content["newest_release"]
 
 
-def test_the_timeline_shows_every_release_held_and_those_of_the_calendar_that_are_not(version: PublishedVersion):
+def test_the_timeline_shows_every_loaded_release_and_those_of_the_calendar_that_are_not(version: PublishedVersion):
     marks = start.timeline(version)
-    assert [m.release_id for m in marks if m.state == "held"] == version.releases
+    assert [m.release_id for m in marks if m.state == "loaded"] == version.releases
     assert [m.x for m in marks] == sorted(m.x for m in marks)
     absent = {m.release_id for m in marks if m.state == "absent"}
     assert "2013-01" in absent, "yearly to 2020"
     assert {"2024-01", "2024-04", "2024-07", "2024-10"} <= absent, "quarterly since"
 
 
-def test_gaps_are_runs_of_releases_not_held():
+def test_gaps_are_runs_of_releases_not_loaded():
     marks = [
         start.Mark(release, state, 0.0)
         for release, state in [
-            ("2019-01", "held"),
+            ("2019-01", "loaded"),
             ("2020-01", "absent"),
             ("2020-04", "absent"),
             ("2020-07", "refused"),
             ("2020-10", "absent"),
-            ("2021-01", "held"),
+            ("2021-01", "loaded"),
         ]
     ]
     assert start.gaps(marks) == [("2020-01", "2020-04", 2), ("2020-10", "2020-10", 1)]
@@ -102,7 +102,7 @@ def test_the_queries_run_in_the_folder_of_outputs(sample_catalog: Path, dialect:
     assert "section_id" in done.stdout
 
 
-def test_versions_held_are_compared_with_the_one_before(sample: Version, sample_folder: Path, tmp_path: Path):
+def test_versions_are_compared_with_the_one_before(sample: Version, sample_folder: Path, tmp_path: Path):
     from pipeline.refresh.refresh import refresh
 
     outputs = Outputs(tmp_path)
@@ -149,16 +149,16 @@ def test_filled_and_distinct_are_those_that_a_database_counts(version: Published
         assert duckdb.execute(sql).fetchone() == (row.profile.filled, row.profile.distinct), name
 
 
-def test_a_share_is_told_so_that_all_and_none_mean_it(version: PublishedVersion):
-    held = profiles(pl.DataFrame({"full": [1] * 300, "almost": [1] * 299 + [None], "hardly": [1] + [None] * 299}))
-    assert [tables.filled_text(held[c]) for c in ("full", "almost", "hardly")] == ["all", "> 99 %", "< 1 %"]
+def test_a_share_is_stated_so_that_all_and_none_mean_it(version: PublishedVersion):
+    found = profiles(pl.DataFrame({"full": [1] * 300, "almost": [1] * 299 + [None], "hardly": [1] + [None] * 299}))
+    assert [tables.filled_text(found[c]) for c in ("full", "almost", "hardly")] == ["all", "> 99 %", "< 1 %"]
     assert tables.filled_text(profiles(pl.DataFrame({"none": pl.Series([None], dtype=pl.String)}))["none"]) == "none"
 
 
 def test_values_shaped_like_another_owners_code_are_no_examples():
     texts = [f"word {n}" for n in range(40)] + ["see 99213", "D0120", "0042T", "cpt99213"] * 9
-    held = profiles(pl.DataFrame({"few": (["99213"] * 5 + ["J1100"] * 5), "many": texts[:10]}))
-    assert [value for value, _ in held["few"].shares] == ["J1100"]
+    found = profiles(pl.DataFrame({"few": (["99213"] * 5 + ["J1100"] * 5), "many": texts[:10]}))
+    assert [value for value, _ in found["few"].shares] == ["J1100"]
     only = profiles(pl.DataFrame({"only": [f"9{n:04d}" for n in range(50)]}))["only"]
     assert only.examples == ()
     many = profiles(pl.DataFrame({"many": [f"{t} {n}" for n, t in enumerate(texts)]}))["many"]
@@ -168,10 +168,10 @@ def test_values_shaped_like_another_owners_code_are_no_examples():
 
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1)), max_size=60))
 def test_a_histogram_counts_every_value_once(values: list[int | None]):
-    held = profiles(pl.DataFrame({"n": pl.Series(values, dtype=pl.Int64)}))["n"]
+    found = profiles(pl.DataFrame({"n": pl.Series(values, dtype=pl.Int64)}))["n"]
     present = [v for v in values if v is not None]
-    assert held.filled == len(present)
-    assert sum(held.bins) + sum(rows for _, rows in held.shares) == len(present)
+    assert found.filled == len(present)
+    assert sum(found.bins) + sum(rows for _, rows in found.shares) == len(present)
 
 
 def test_examples_show_nothing_that_is_withheld(sample_catalog: Path, sample: Version):
@@ -200,7 +200,7 @@ def drawing(version: PublishedVersion) -> Drawing:
 def test_the_pages_data_have_every_step_that_the_lineage_knows(sample_catalog: Path):
     script = (sample_catalog / "data" / "lineage.js").read_text("utf-8")
     data = json.loads(script[script.index("]=") + 2 :].rstrip().rstrip(";"))
-    told = {tuple(edge) for edge in data["edges"]}
+    stated = {tuple(edge) for edge in data["edges"]}
     known = {
         (str(ref), f"{table.name}.{column}")
         for table in lineage.tables()
@@ -211,8 +211,8 @@ def test_the_pages_data_have_every_step_that_the_lineage_knows(sample_catalog: P
             *(f"{s.source}.{s.field}" for s in lineage.direct_sources(table.name, column)),
         )
     }
-    assert told == known
-    assert len(data["edges"]) == len(told)
+    assert stated == known
+    assert len(data["edges"]) == len(stated)
 
 
 def test_every_published_column_reaches_a_place_that_others_publish_or_is_ours(version: PublishedVersion):
@@ -280,11 +280,11 @@ def test_masked_fields_are_those_that_the_rows_list(version: PublishedVersion, s
                 expected[f"{table.name}.{column}"] = count
     assert expected
     rows = page(sample_catalog, "licenses.html").css('[aria-label="What is masked, and why"] tbody tr')
-    told = {cells(row)[0].replace(" ", ""): number(cells(row)[1]) for row in rows}
-    assert {place: count for place, count in told.items() if count} == expected
+    stated = {cells(row)[0].replace(" ", ""): number(cells(row)[1]) for row in rows}
+    assert {place: count for place, count in stated.items() if count} == expected
 
 
-def test_every_rule_that_masks_is_told_with_its_reason(sample_catalog: Path, version: PublishedVersion):
+def test_every_rule_that_masks_is_listed_with_its_reason(sample_catalog: Path, version: PublishedVersion):
     from sources.curated.license_policy import load_license_policy
 
     text = " ".join(page(sample_catalog, "licenses.html").body.text().split())

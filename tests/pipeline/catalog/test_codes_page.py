@@ -54,16 +54,16 @@ _TEXTS = ("short_description", "long_description")
 def test_every_code_and_modifier_is_found_and_has_a_life(
     search: dict[str, Any], histories: dict[tuple[str, str], Any], sample: Version
 ) -> None:
-    held = sample.open("hcpcs_history").select("kind", "code").unique()
-    assert sorted(search["codes"].split(" ")) == sorted(held["code"])
-    assert set(histories) == {(shard_of(kind, code), code) for kind, code in held.iter_rows()}
-    assert search["modifiers"] == held.filter(kind="modifier").height
+    loaded = sample.open("hcpcs_history").select("kind", "code").unique()
+    assert sorted(search["codes"].split(" ")) == sorted(loaded["code"])
+    assert set(histories) == {(shard_of(kind, code), code) for kind, code in loaded.iter_rows()}
+    assert search["modifiers"] == loaded.filter(kind="modifier").height
 
 
 def test_a_life_has_every_meaning_and_span_of_the_history(
     histories: dict[tuple[str, str], Any], sample: Version
 ) -> None:
-    told = {
+    found = {
         (code, s["episode"], s["valid_from"], s["valid_to"], s["short_description"])
         for (_, code), life in histories.items()
         for s in life["spans"]
@@ -71,19 +71,19 @@ def test_a_life_has_every_meaning_and_span_of_the_history(
     history = sample.open("hcpcs_history").select(
         "code", "episode", pl.col("valid_from", "valid_to").cast(pl.String), "short_description"
     )
-    assert told == set(history.iter_rows())
+    assert found == set(history.iter_rows())
     assert all(sum(bool(m["is_current_episode"]) for m in life["meanings"]) == 1 for life in histories.values())
 
 
 def test_each_span_names_member_and_line_of_cmss_file(histories: dict[tuple[str, str], Any], sample: Version) -> None:
     records = sample.open("hcpcs_release_records").select("code", "release_id", "source_member", "source_line")
     stated = set(records.iter_rows())
-    told = {
+    found = {
         (code, s["first_release"], s["source_member"], s["source_line"])
         for (_, code), life in histories.items()
         for s in life["spans"]
     }
-    assert told and told <= stated
+    assert found and found <= stated
 
 
 def test_a_word_leads_to_the_codes_that_have_it_now_and_to_those_that_had_it(
@@ -123,7 +123,7 @@ def test_a_withheld_text_is_in_neither_search_nor_life(
         assert life["meanings"][0]["withheld_fields"] == list(_TEXTS)
 
 
-def test_a_target_of_another_owner_is_told_without_its_number(histories: dict[tuple[str, str], Any]) -> None:
+def test_a_target_of_another_owner_is_listed_without_its_number(histories: dict[tuple[str, str], Any]) -> None:
     of_others = [t for life in histories.values() for t in life.get("targets", []) if t["target_status"] == "not_ours"]
     assert of_others
     assert {t["target"] for t in of_others} == {None}
@@ -143,8 +143,8 @@ def test_who_is_named_knows_by_whom(histories: dict[tuple[str, str], Any]) -> No
 
 def test_a_life_has_every_change_of_its_code(histories: dict[tuple[str, str], Any], sample: Version) -> None:
     keys = ("release_id", "change", "field", "agrees_with_cms")
-    told = sorted(
+    found = sorted(
         (code, *(str(c[k]) for k in keys)) for (_, code), life in histories.items() for c in life.get("changes", [])
     )
     changes = sample.open("hcpcs_changes").select("code", *keys)
-    assert told == sorted((code, *map(str, row)) for code, *row in changes.iter_rows())
+    assert found == sorted((code, *map(str, row)) for code, *row in changes.iter_rows())

@@ -32,9 +32,9 @@ def test_a_chosen_column_shows_its_way_back_to_every_place(visit: Visit) -> None
     page = visit("lineage.html")
     page.get_by_label("Table", exact=True).select_option(TABLE)
     page.get_by_label("Column", exact=True).select_option(COLUMN)
-    told = page.locator("#way").inner_text()
+    words = page.locator("#way").inner_text()
     for place in lineage.source_fields(TABLE, COLUMN):
-        assert place.field in told
+        assert place.field in words
     assert lit(page) == way_of(TABLE, COLUMN)
     lines = page.locator("svg.way .lines path")
     assert lines.count() == len(lineage.edges_to_sources(TABLE, COLUMN))

@@ -24,7 +24,7 @@ from schemas.hcpcs_changes import CHANGES, DISAGREEMENTS
 
 
 @pytest.fixture(scope="module")
-def held(sample: Version) -> PublishedVersion:
+def version(sample: Version) -> PublishedVersion:
     return read_versions(sample.outputs).latest
 
 
@@ -40,47 +40,49 @@ def test_releases_between_are_those_of_the_calendar() -> None:
     assert missing_between("2019-01", "2020-07") == ("2020-01", "2020-04")
 
 
-def test_days_are_uncertain_from_the_first_release_not_held_to_the_next_held(held: PublishedVersion) -> None:
-    spans = uncertain_days(held)
+def test_days_are_uncertain_from_the_first_release_not_loaded_to_the_next_loaded(version: PublishedVersion) -> None:
+    spans = uncertain_days(version)
     assert (date(2018, 1, 1), date(2019, 1, 1)) in spans
     assert all(first < after for first, after in spans)
     assert not any(first <= date(2016, 6, 1) < after for first, after in spans)
 
 
-def test_the_overview_counts_changed_codes_since_the_release_before(held: PublishedVersion, sample: Version) -> None:
+def test_the_overview_counts_changed_codes_since_the_release_before(version: PublishedVersion, sample: Version) -> None:
     changes = sample.open("hcpcs_changes").filter(pl.col("previous_release_id") != pl.col("release_id"))
-    facts = release_facts(held)
-    assert [f.release_id for f in facts] == held.releases
+    facts = release_facts(version)
+    assert [f.release_id for f in facts] == version.releases
     for one in facts:
         step = changes.filter(release_id=one.release_id)
         for _, classes, number in one.overview:
             rows = step.filter(pl.col("change").is_in(classes))
             assert number == rows.select("kind", "code").n_unique()
-        assert {c.change: c.told + c.not_told + c.unknown for c in one.changes} == dict(
+        assert {c.change: c.reported + c.not_reported + c.unknown for c in one.changes} == dict(
             step.group_by("change").len().iter_rows()
         )
         assert one.disagreeing == step.filter(pl.col("agrees_with_cms").not_()).height
     assert sum(f.disagreeing for f in facts)
 
 
-def test_the_first_release_is_compared_with_nothing(held: PublishedVersion, sample_catalog: Path) -> None:
-    first = release_facts(held)[0]
+def test_the_first_release_is_compared_with_nothing(version: PublishedVersion, sample_catalog: Path) -> None:
+    first = release_facts(version)[0]
     assert first.previous is None and first.changes == ()
     html = (sample_catalog / first.path).read_text("utf-8")
     assert "nothing to compare it with" in html and "What changed" not in html
     assert not (sample_catalog / "data" / "releases" / f"{first.release_id}.js").exists()
 
 
-def test_a_posting_that_came_again_is_told_and_its_rows_say_so(held: PublishedVersion, sample_catalog: Path) -> None:
-    twice = [f for f in release_facts(held) if f.postings > 1]
+def test_a_second_posting_is_counted_and_marked_in_its_rows(version: PublishedVersion, sample_catalog: Path) -> None:
+    twice = [f for f in release_facts(version) if f.postings > 1]
     assert twice
     data = read_data(sample_catalog / "data" / "releases" / f"{twice[0].release_id}.js")
     assert any(row["posting"] for row in named_rows(data["columns"], data["rows"]))
 
 
-def test_the_rows_of_a_release_are_its_changes(held: PublishedVersion, sample: Version, sample_catalog: Path) -> None:
+def test_the_rows_of_a_release_are_its_changes(
+    version: PublishedVersion, sample: Version, sample_catalog: Path
+) -> None:
     changes = sample.open("hcpcs_changes")
-    for one in release_facts(held)[1:]:
+    for one in release_facts(version)[1:]:
         data = read_data(sample_catalog / "data" / "releases" / f"{one.release_id}.js")
         rows = named_rows(data["columns"], data["rows"])
         keys = ("kind", "code", "change", "field", "old", "new", "agrees_with_cms")
@@ -100,26 +102,26 @@ def test_what_is_withheld_of_a_change_is_not_among_its_rows(sample: Version, sam
         assert {value for r in marked for value in (r["old"], r["new"])} <= {None, "[]"}
 
 
-def test_every_release_not_held_is_named(held: PublishedVersion, sample_catalog: Path) -> None:
+def test_every_release_not_loaded_is_named(version: PublishedVersion, sample_catalog: Path) -> None:
     overview = (sample_catalog / "releases.html").read_text("utf-8")
-    for one in release_facts(held):
+    for one in release_facts(version):
         page = (sample_catalog / one.path).read_text("utf-8")
         assert all(missing in overview and missing in page for missing in one.missing)
         assert ("Uncertain:" in page) == bool(one.missing)
 
 
-def test_the_chart_of_codes_counts_those_valid_on_each_day(held: PublishedVersion, sample: Version) -> None:
+def test_the_chart_of_codes_counts_those_valid_on_each_day(version: PublishedVersion, sample: Version) -> None:
     spans = sample.open("hcpcs_history").filter(kind="procedure")
-    chart = codes_by_section(held)
-    assert [row[0] for row in chart.rows] == held.releases
+    chart = codes_by_section(version)
+    assert [row[0] for row in chart.rows] == version.releases
     for release, *by_section, together in chart.rows:
         day = date(int(release[:4]), int(release[5:]), 1)
         valid = spans.filter((pl.col("valid_from") <= day) & (pl.col("valid_to") >= day).fill_null(True))
         assert sum(by_section) == together == valid["code"].n_unique()
 
 
-def test_the_chart_of_churn_has_the_numbers_of_the_overview(held: PublishedVersion) -> None:
-    facts = release_facts(held)[1:]
+def test_the_chart_of_churn_has_the_numbers_of_the_overview(version: PublishedVersion) -> None:
+    facts = release_facts(version)[1:]
     for row, one in zip(churn(facts).rows, facts, strict=True):
         numbers = {heading: number for heading, _, number in one.overview}
         assert row[:5] == (one.release_id, *(numbers[h] for h in ("Added", "Ended", "Re-worded", "Re-used")))
