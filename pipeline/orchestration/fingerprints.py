@@ -81,6 +81,14 @@ def staged_fingerprint(zips: Iterable[ArchivedZip], file: Path) -> str | None:
         return None
 
 
+def reference_fingerprint(file: Path) -> str | None:
+    """What a table that no release is in was made from, the code, and its bytes; None where ``file`` is missing."""
+    try:
+        return _hash([code_fingerprint(*_PACKAGES), file_sha256(file)])
+    except FileNotFoundError:
+        return None
+
+
 def build_fingerprint(index: ArchiveIndex) -> str:
     """What a version's content depends on: every loaded zip with its release, exclusions, refusals, and code."""
     zips = sorted((z.sha256, z.release_id) for z in index.zips.values())

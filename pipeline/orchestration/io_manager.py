@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import dagster as dg
 import polars as pl
 
 from pipeline.orchestration.staged_tables import StagedTables
-from pipeline.versions.parquet import write_work_table
+from pipeline.versions.parquet import content_hash, write_work_table
 from schemas.registry import contracts
 
 # Dagster says at every output that stating its data version is in beta: its promises may change, and tests hold them.
@@ -27,6 +26,7 @@ class Made:
     """
 
     frames: dict[str | None, pl.DataFrame]
+    content: str
 
     def take(self) -> dict[str | None, pl.DataFrame]:
         """The frames, which are kept here no longer."""
@@ -39,8 +39,9 @@ def made(frames: pl.DataFrame | Mapping[str, pl.DataFrame], output_name: str | N
     by_release: dict[str | None, pl.DataFrame] = (
         {None: frames} if isinstance(frames, pl.DataFrame) else dict(sorted(frames.items()))
     )
-    version = dg.DataVersion(content_hash(by_release.values()))
-    return dg.Output(Made(by_release), output_name=output_name or "result", data_version=version)
+    content = content_hash(by_release.values())
+    version = dg.DataVersion(content)
+    return dg.Output(Made(by_release, content), output_name=output_name or "result", data_version=version)
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class ParquetIOManager(dg.IOManager):
             write_work_table(self.path(table, release_id), frame)
         if context.has_asset_partitions:
             self.staged.note(table, context.asset_partition_keys)
+        if table in contracts():
+            self.staged.note_kept_contract(table, obj.content)
         if None in frames:
             context.add_output_metadata(
                 {
@@ -98,12 +101,3 @@ class ParquetIOManager(dg.IOManager):
             keys = [*self.staged.releases(table)]
         scan = pl.scan_parquet([self.path(table, key) for key in keys])
         return scan if (context.definition_metadata or {}).get("lazy") else scan.collect()
-
-
-def content_hash(frames: Iterable[pl.DataFrame]) -> str:
-    """A hash of frames' columns and rows in their order, the same within one version of polars; fast."""
-    digest = hashlib.sha256()
-    for frame in frames:
-        digest.update(repr(frame.schema).encode())
-        digest.update(frame.hash_rows().to_numpy().tobytes())
-    return digest.hexdigest()[:32]

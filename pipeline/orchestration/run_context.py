@@ -46,7 +46,8 @@ class RunContext:
 
     ``progress`` gets progress, ``warn`` what must stay readable after the run.
     A refused release of which no posting can be read is ``left_out``; of one loaded before, the loaded zips are used.
-    A release that lacks what its neighbors have is ``partial``, unless its losses were accepted.
+    A release that lacks what its neighbors have is ``partial``, unless its losses were accepted. ``kept_contracts`` has
+    the hashes of tables as this code held them against their contracts.
     """
 
     outputs: Outputs
@@ -59,6 +60,7 @@ class RunContext:
     refused: dict[str, ReleaseRefused] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
     partial: dict[str, str] = field(default_factory=dict)
+    kept_contracts: dict[str, str] = field(default_factory=dict)
     _accepted: dict[str, str] = field(default_factory=dict)
     published: PublishResult | None = None
     _ahead: dict[str, Future[ReleaseRead | ReleaseRefused]] = field(default_factory=dict)
@@ -158,6 +160,7 @@ class RunContext:
             accepted_losses=self._accepted,
             is_sample=any(row["is_sample"] for row in rows),
             accepted=lambda: self.archive.commit(index),
+            kept_contracts=self.kept_contracts,
         )
         mend_watched_feeds(self.outputs, self.warn)
         return self.published

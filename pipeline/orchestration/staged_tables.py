@@ -43,6 +43,10 @@ class StagedTables:
                 noted[table][release_id] = made
         write_state(self._outputs, staged=noted)
 
+    def note_kept_contract(self, table: str, content: str) -> None:
+        """Note that this run held a table, by the hash of its content, against its contract."""
+        self._run_context.kept_contracts[table] = content
+
     def releases(self, table: str) -> list[str]:
         """The releases to build from, of which the table may be used, sorted; Dagster's partitions may be others.
 

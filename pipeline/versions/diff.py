@@ -305,6 +305,7 @@ class _Compared:
     added: pl.DataFrame
     gone: pl.DataFrame
     changed: pl.DataFrame
+    key: list[str]
     fields: list[str]
 
     @property
@@ -317,23 +318,25 @@ def _compare_rows(before: pl.DataFrame, after: pl.DataFrame, key: Sequence[str],
     both = after.join(before.select(*key, pl.col(fields).name.suffix("_before")), on=key, how="inner", nulls_equal=True)
     unlike = [pl.col(f).ne_missing(pl.col(f"{f}_before")) for f in fields]
     return _Compared(
-        after.join(before, on=key, how="anti", nulls_equal=True).sort(key),
-        before.join(after, on=key, how="anti", nulls_equal=True).sort(key),
-        (both.filter(pl.any_horizontal(unlike)) if unlike else both.clear()).sort(key),
+        after.join(before.select(key), on=key, how="anti", nulls_equal=True),
+        before.join(after.select(key), on=key, how="anti", nulls_equal=True),
+        both.filter(pl.any_horizontal(unlike)) if unlike else both.clear(),
+        [*key],
         fields,
     )
 
 
 def _code_changes(kind: str, compared: _Compared) -> Iterator[CodeChange]:
-    for change, frame in (("added", compared.added), ("gone", compared.gone), ("changed", compared.changed)):
-        for row in frame.iter_rows(named=True):
+    # With every release almost every row changes, few of them in what is more than that.
+    unlike = [pl.col(f).ne_missing(pl.col(f"{f}_before")) for f in compared.fields if f not in _MOVING]
+    changed = compared.changed.filter(pl.any_horizontal(unlike)) if unlike else compared.changed.clear()
+    for change, frame in (("added", compared.added), ("gone", compared.gone), ("changed", changed)):
+        for row in frame.sort(compared.key).iter_rows(named=True):
             fields = {
                 f: (row[f"{f}_before"], row[f])
                 for f in (compared.fields if change == "changed" else ())
                 if f not in _MOVING and row[f] != row[f"{f}_before"]
             }
-            if change == "changed" and not fields:
-                continue
             yield CodeChange(kind, row["code"], row["episode"], change, row["license_id"] == LICENSE_CMS, fields)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -50,6 +50,15 @@ def write_work_table(path: Path, frame: pl.DataFrame) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def content_hash(frames: Iterable[pl.DataFrame]) -> str:
+    """A hash of frames' columns and rows in their order, the same within one version of polars; fast."""
+    digest = hashlib.sha256()
+    for frame in frames:
+        digest.update(repr(frame.schema).encode())
+        digest.update(frame.hash_rows().to_numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def logical_sha256(frame: pl.DataFrame) -> str:

@@ -118,7 +118,8 @@ def mend_latest_link(outputs: Outputs) -> None:
 class State:
     """``state.json``: what a run must know of earlier ones.
 
-    ``fingerprint`` is of the inputs and code of the last build, ``staged`` those of each staged table and release;
+    ``fingerprint`` is of the inputs and code of the last build, ``staged`` those of each staged table and release,
+    ``reference`` those of each table that no release is in;
     ``builds`` has the newest number used for a newest release; ``publishing`` is a version that ``latest.json`` may not
     name yet.
     """
@@ -127,6 +128,7 @@ class State:
     staged: dict[str, dict[str, str]] = field(default_factory=dict)
     builds: dict[str, int] = field(default_factory=dict)
     publishing: str | None = None
+    reference: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: bytes) -> State:
@@ -137,7 +139,7 @@ class State:
             texts = [
                 state.fingerprint or "",
                 state.publishing or "",
-                *(t for made in state.staged.values() for t in made.values()),
+                *(t for made in (*state.staged.values(), state.reference) for t in made.values()),
             ]
             is_typed = all(isinstance(t, str) for t in texts) and all(isinstance(n, int) for n in state.builds.values())
         except (ValueError, TypeError, AttributeError):

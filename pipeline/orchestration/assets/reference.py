@@ -18,7 +18,7 @@ from sources.curated.tables import (
     load_licenses,
 )
 
-_MADE = {
+REFERENCE_TABLES = {
     "code_systems": load_code_systems,
     "code_system_identifiers": load_code_system_identifiers,
     "code_system_calendar": load_code_system_calendar,
@@ -30,7 +30,7 @@ _MADE = {
     "hcpcs_codebook": load_codebook,
     "data_dictionary": dictionary,
 }
-_CURATED = [name for name in _MADE if name != "data_dictionary"]
+_CURATED = [name for name in REFERENCE_TABLES if name != "data_dictionary"]
 # The dictionary is made of every contract.
 _DICTIONARY = shown.outs(
     ["data_dictionary"], "pipeline.lineage.dictionary", *(f"schemas.{table}" for table in contracts())
@@ -40,12 +40,12 @@ _DICTIONARY = shown.outs(
 @dg.multi_asset(
     name="reference",
     outs={**shown.outs(_CURATED, "sources.curated.tables"), **_DICTIONARY},
-    check_specs=[spec for table in _MADE for spec in checked.contract_specs(table)],
+    check_specs=[spec for table in REFERENCE_TABLES for spec in checked.contract_specs(table)],
     can_subset=True,
-    **shown.derived_from_sources(_MADE),
+    **shown.derived_from_sources(REFERENCE_TABLES),
 )
 def reference(context: dg.AssetExecutionContext) -> checked.Results:
     """Code systems with what belongs to them, licenses, the codebook and the data dictionary."""
-    for table, make in _MADE.items():
+    for table, make in REFERENCE_TABLES.items():
         if dg.AssetKey(table) in context.selected_asset_keys:
             yield from checked.published(table, make(), output_name=table)

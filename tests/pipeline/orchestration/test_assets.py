@@ -17,7 +17,7 @@ from pipeline.definitions import build_definitions
 from pipeline.lineage import columns as lineage
 from pipeline.orchestration import asset_metadata as shown
 from pipeline.orchestration import fingerprints as fingerprint
-from pipeline.orchestration.io_manager import content_hash
+from pipeline.versions.parquet import content_hash
 from schemas.registry import contract, contracts
 
 MADE = [t.name for t in lineage.tables() if t.group not in ("source", "version")]

@@ -213,6 +213,34 @@ def test_releases_and_postings_that_come_late_make_versions_of_the_newest_releas
     assert at_once.content == fourth.content
 
 
+def test_a_table_that_no_release_is_in_is_made_again_only_if_its_bytes_or_the_code_changed(
+    build: Callable[..., Version],
+) -> None:
+    first = build(JANUARY)
+    outputs, whole = first.outputs, first.open("code_systems")
+    files = [outputs.work / f"{table}.parquet" for table in json.loads(outputs.state.read_bytes())["reference"]]
+    assert outputs.work / "code_systems.parquet" in files and outputs.work / "hcpcs_codes.parquet" not in files
+
+    def written() -> list[int]:
+        return [file.stat().st_mtime_ns for file in files]
+
+    before = written()
+    assert build(OCTOBER).open("code_systems").equals(whole)
+    assert written() == before
+
+    # One whose bytes changed: it keeps the contract, and is not what this code makes.
+    pl.read_parquet(outputs.work / "code_systems.parquet").head(1).write_parquet(outputs.work / "code_systems.parquet")
+    assert build(OCTOBER_AGAIN).open("code_systems").equals(whole)
+    before = written()
+
+    # Other code than made them.
+    state = json.loads(outputs.state.read_bytes())
+    outputs.state.write_text(json.dumps(state | {"reference": dict.fromkeys(state["reference"], "of other code")}))
+    notes = {"proc_notes_JAN2025.txt": processing_notes({"0001": "Sample: a note that came later."})}
+    assert build(replace(JANUARY, name="notes.zip", members=notes)).refreshed.is_new
+    assert all(now > then for now, then in zip(written(), before, strict=True))
+
+
 def test_a_zip_packed_anew_with_the_same_members_publishes_nothing(build: Callable[..., Version]) -> None:
     first = build(JANUARY)
     packed_anew: Posting = replace(JANUARY, name="again.zip", date=dt.date(2024, 12, 17))

@@ -388,8 +388,8 @@ def test_a_withheld_sentence_in_metadata_is_refused(folder: Path) -> None:
 
 def test_withheld_texts_are_those_that_masking_must_take_out(sample: Version) -> None:
     work = sample.outputs.work
-    tables = {path.stem: pl.scan_parquet(path) for path in work.glob("*.parquet")}
-    texts = withheld_texts(tables, load_license_policy())
+    tables = {path.stem: pl.read_parquet(path) for path in work.glob("*.parquet")}
+    texts = withheld_texts(tables.items(), load_license_policy())
     assert SENTENCE in texts
     assert any("D0120" in text for text in texts)
     kept = pl.read_parquet(work / "hcpcs_codes.parquet").filter("cites_cpt")["long_description"].to_list()
@@ -399,7 +399,7 @@ def test_withheld_texts_are_those_that_masking_must_take_out(sample: Version) ->
 def test_the_beginning_of_a_withheld_description_gives_it_away() -> None:
     words = "Sample: a status so grave that nobody would wish to have it"
     row = {"code": "P5", "long_description": words, "redistribution": "withheld"}
-    texts = withheld_texts({"hcpcs_modifiers": pl.DataFrame([row])}, load_license_policy())
+    texts = withheld_texts([("hcpcs_modifiers", pl.DataFrame([row]))], load_license_policy())
     assert any(len(t) < len(words) and "samplea" in t for t in texts)
 
 
@@ -459,8 +459,8 @@ def test_the_gate_shares_no_code_with_masking() -> None:
 
 @pytest.mark.slow
 def test_real_releases_pass(real_version: Version) -> None:
-    tables = {path.stem: pl.scan_parquet(path) for path in real_version.outputs.work.glob("*.parquet")}
-    texts = withheld_texts(tables, load_license_policy())
+    tables = {path.stem: pl.read_parquet(path) for path in real_version.outputs.work.glob("*.parquet")}
+    texts = withheld_texts(tables.items(), load_license_policy())
     assert len(texts) > 50
     report = look(real_version.folder, forbidden=tuple(texts))
     assert report.leaks == ()

@@ -14,7 +14,7 @@ from conftest import Version, content_of, published
 
 from hcpcs.paths import Outputs
 from pipeline.versions import publish as publishing
-from pipeline.versions.parquet import logical_sha256, write_published_table, write_work_table
+from pipeline.versions.parquet import content_hash, logical_sha256, write_published_table, write_work_table
 from pipeline.versions.store import (
     State,
     all_versions,
@@ -43,19 +43,34 @@ def publish(
     return publishing.publish(outputs, tables, policy=load_license_policy(), **(about | changed))
 
 
-def test_a_table_that_breaks_its_contract_stops_the_version_before_a_file_is_written(
-    own_sample: Outputs, sample: Version, tables: dict[str, pl.LazyFrame], monkeypatch: pytest.MonkeyPatch
+def test_a_table_that_breaks_its_contract_stops_the_version(
+    own_sample: Outputs, sample: Version, tables: dict[str, pl.LazyFrame]
 ) -> None:
-    written: list[Path] = []
-    monkeypatch.setattr(publishing, "write_published_table", lambda path, *_: written.append(path))
-    # The last table by name is spoiled: those before it must not have been written by then.
+    # The last table by name is spoiled: those before it are written by then, and must not stay.
     name = sorted(tables)[-1]
     spoiled = tables | {name: pl.concat([tables[name], tables[name].head(1)])}
     before = published(own_sample)
+    # That what was there before kept its contract says nothing of what is there now.
+    kept = {table: content_hash([frame.collect()]) for table, frame in tables.items()}
     with pytest.raises(ContractViolation, match=name):
-        publish(own_sample, sample, spoiled)
-    assert written == []
+        publish(own_sample, sample, spoiled, kept_contracts=kept)
     assert published(own_sample) == before
+    assert [p.name for p in own_sample.versions.iterdir()] == [sample.id]
+
+
+def test_what_kept_its_contract_is_not_held_against_it_again(
+    own_sample: Outputs, sample: Version, tables: dict[str, pl.LazyFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[str] = []
+
+    def enforce(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+        held.append(name)
+        return frame
+
+    monkeypatch.setattr(publishing, "enforce", enforce)
+    kept = {table: content_hash([frame.collect()]) for table, frame in tables.items() if table != "hcpcs_codes"}
+    publish(own_sample, sample, tables, kept_contracts=kept)
+    assert held == ["hcpcs_codes"]
 
 
 def test_the_same_content_is_no_new_version(
