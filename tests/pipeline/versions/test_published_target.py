@@ -219,13 +219,21 @@ print(json.dumps(sorted(r["ambulance_locations/letter"].decode() for r in record
 """
 
 
-@pytest.mark.parametrize("kind", ["folder", "web"])
+@pytest.mark.parametrize("kind", PLACES)
 def test_mlcroissant_streams_a_record_set_from_it(
     targets: dict[str, Target], kind: str, sample: Version, tmp_path: Path
 ) -> None:
     python = engines_python("mlcroissant")
-    url, mapping = f"{targets[kind].url}/latest/croissant.json", {}
-    if kind == "web":  # it resolves no relative URL against that of the description: the file is fetched for it
+    base = targets[kind].url
+    if kind == "s3":  # it reads a bucket by HTTP, which must be public then
+        base = base.replace("s3://", f"{targets[kind].endpoint}/")
+        allowed = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]}).encode()
+        headers = {"Content-Type": "application/json"}
+        policy_url = f"{targets[kind].endpoint}/bucket?policy"
+        urllib.request.urlopen(urllib.request.Request(policy_url, data=policy, headers=headers, method="PUT"))
+    url, mapping = f"{base}/latest/croissant.json", {}
+    if kind != "folder":  # it resolves no relative URL against that of the description: the file is fetched for it
         name = "open/ambulance_locations.parquet"
         (tmp_path / "fetched.parquet").write_bytes(targets[kind].read(f"latest/{name}"))
         mapping[name] = str(tmp_path / "fetched.parquet")
