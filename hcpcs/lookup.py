@@ -297,7 +297,7 @@ def history_of(folder: Path, code: str) -> dict[str, Any]:
     spans = code_spans(folder, wanted)
     changes = read_rows(folder, "hcpcs_changes", [("code", "=", wanted)])
     targets = read_rows(folder, "hcpcs_crosswalk", [("code", "=", wanted)])
-    meanings = [
+    episodes = [
         {
             "episode": state["episode"],
             "status": state["status"],
@@ -312,7 +312,7 @@ def history_of(folder: Path, code: str) -> dict[str, Any]:
         }
         for state in states
     ]
-    return {"code": wanted, "kind": spans[0]["kind"], "meanings": meanings}
+    return {"code": wanted, "kind": spans[0]["kind"], "episodes": episodes}
 
 
 def changes_of(

@@ -61,7 +61,7 @@ class Version:
         return read_parquet(self.paths[name], columns)
 
     def lookup(self, code: str, on: date | str | None = None) -> Any:
-        """What a code or modifier means: a dictionary for each meaning in its latest state, or its meaning on a day.
+        """What a code or modifier means: a dictionary for each episode in its latest state, or its meaning on a day.
 
         With ``on``: ``span`` (None where it was not valid), and the spans ``before`` and ``after``. Raises
         ``HcpcsError`` where no loaded release has the code.
@@ -74,9 +74,9 @@ class Version:
         return code_states(self.folder, code) if on is None else code_on_day(self.folder, code, day_of(on))
 
     def history(self, code: str) -> dict[str, Any]:
-        """A code's meanings with their spans, changes and successors; raises ``HcpcsError`` for an unknown code.
+        """A code's episodes with their spans, changes and successors; raises ``HcpcsError`` for an unknown code.
 
-        >>> [meaning["episode"] for meaning in hcpcs.open().history("J0570")["meanings"]]
+        >>> [one["episode"] for one in hcpcs.open().history("J0570")["episodes"]]
         [1, 2]
         """
         from hcpcs.lookup import history_of
@@ -94,7 +94,7 @@ class Version:
         return spans_on_day(self.folder, day_of(day))
 
     def search(self, words: str) -> Rows:
-        """The newest wording of each meaning whose description, of any time, has all the words.
+        """The newest wording of each episode whose description, of any time, has all the words.
 
         >>> {row["code"] for row in hcpcs.open().search("rod skin")}
         {'J0570'}

@@ -46,7 +46,7 @@ def take_pictures(browser: Browser, catalog: Path, images: Path) -> list[Path]:
     for name, address, height in PICTURES:
         page = browser.new_page(viewport={"width": 1200, "height": height}, color_scheme="light")
         page.goto(f"{catalog.as_uri()}/{address}")
-        page.locator("main .lifeline, main svg").first.wait_for()
+        page.locator("main .timeline-of-code, main svg").first.wait_for()
         paths.append(images / f"{name}.png")
         page.screenshot(path=paths[-1])
         page.close()

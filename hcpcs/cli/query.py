@@ -284,10 +284,10 @@ def history_command(outputs: Outputs, code: str, version: str | None, as_json: b
     if as_json:
         print_json(history)
         return
-    many = len(history["meanings"]) > 1
-    click.echo(f"{history['code']}, a {history['kind']}" + (f", {len(history['meanings'])} episodes" if many else ""))
-    for meaning in history["meanings"]:
-        _print_meaning(meaning, numbered=many)
+    many = len(history["episodes"]) > 1
+    click.echo(f"{history['code']}, a {history['kind']}" + (f", {len(history['episodes'])} episodes" if many else ""))
+    for episode in history["episodes"]:
+        _print_episode(episode, numbered=many)
     loaded, due = loaded_and_due(folder)
     if len(due) > len(loaded):
         click.echo(
@@ -296,15 +296,15 @@ def history_command(outputs: Outputs, code: str, version: str | None, as_json: b
         )
 
 
-def _print_meaning(meaning: dict[str, Any], *, numbered: bool) -> None:
+def _print_episode(episode: dict[str, Any], *, numbered: bool) -> None:
     from hcpcs.lookup import quoted
 
-    title = f"episode {meaning['episode']}, {meaning['status']}" if numbered else meaning["status"]
-    click.echo(f"\n{title}; in releases {meaning['first_release']} to {meaning['last_release']}")
-    for span in meaning["spans"]:
+    title = f"episode {episode['episode']}, {episode['status']}" if numbered else episode["status"]
+    click.echo(f"\n{title}; in releases {episode['first_release']} to {episode['last_release']}")
+    for span in episode["spans"]:
         click.echo(f"  {_days(span)}")
         click.echo(f"    {_meaning(span)}")
-    for change in meaning["changes"]:
+    for change in episode["changes"]:
         if change["change"] == "text_format_only":
             continue
         what = change["change"].replace("_", " ")
@@ -312,7 +312,7 @@ def _print_meaning(meaning: dict[str, Any], *, numbered: bool) -> None:
         field = "" if change["field"] == "record" else f" {change['field']}"
         otherwise = f" (CMS's action code is {change['cms_action_code']})" if change["agrees_with_cms"] is False else ""
         click.echo(f"  {change['release_id']} {what}{field}{values}{otherwise}")
-    for target in meaning["crosswalk"]:
+    for target in episode["crosswalk"]:
         click.echo(f"  {_successor(target)}")
 
 

@@ -51,7 +51,7 @@ def mcp_server(questions: Questions) -> MCPServer:
 
     @server.tool(annotations=reads_only)
     def lookup_code(code: Code, on: Day = None) -> dict[str, Any]:
-        """What a code or modifier means: every meaning in its latest state, or what it meant on a day."""
+        """What a code or modifier means: every episode in its latest state, or what it meant on a day."""
         return _plain(questions.lookup, code, on)
 
     @server.tool(annotations=reads_only)

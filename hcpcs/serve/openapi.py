@@ -31,7 +31,7 @@ def document(version: str) -> dict[str, Any]:
                     "What a code or modifier means, in its latest state or on a day",
                     [
                         {"name": "code", "in": "path", "required": True, "schema": _TEXT},
-                        _parameter("on", "The day; without it, every meaning in its latest state.", _DAY),
+                        _parameter("on", "The day; without it, every episode in its latest state.", _DAY),
                     ],
                     "LookupAnswer",
                 )

@@ -21,7 +21,7 @@ _SHOWN = (
     "hcpcs_codes.replaced_by",
     "hcpcs_modifiers.replaced_by",
 )
-#: Statuses of ``hcpcs_validity`` in words; also in static/life.js.
+#: Statuses of ``hcpcs_validity`` in words; also in static/history.js.
 STATUS_WORDS = {
     "valid": "in effect",
     "not_yet_valid": "not yet in effect",

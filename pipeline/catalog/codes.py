@@ -1,6 +1,6 @@
-"""The page of codes: a search over every code and modifier, and the life of each.
+"""The page of codes: a search over every code and modifier, and the history of each.
 
-The search and the lives are data; the page draws them. The search is loaded with the page, a life with its
+The search and the histories are data; the page draws them. The search is loaded with the page, a history with its
 neighbors once it is asked for.
 """
 
@@ -28,7 +28,7 @@ _WORD = r"[0-9]+(?:[.,][0-9]+)+|[a-z0-9]+"
 _STATUS_LETTERS = {"active": "a", "terminated": "t", "purged": "p"}
 _DESCRIPTIONS = ("short_description", "long_description")
 _LICENSE = ("license_id", "steward", "redistribution", "cites_cpt", "withheld_fields")
-#: How many characters of a code name the file with its life: files stay small, and not too many.
+#: How many characters of a code name the file with its history: files stay small, and not too many.
 _SHARD = 3
 #: The name of the file and of the section of modifiers.
 MODIFIERS = "modifiers"
@@ -36,7 +36,7 @@ _EXAMPLES = 4
 #: As in static/search.js.
 _DAY_ZERO = date(1900, 1, 1)
 
-_MEANING = (
+_STATE = (
     "episode",
     "is_current_episode",
     "status",
@@ -49,9 +49,9 @@ _MEANING = (
     "replaced_by",
     *_LICENSE,
 )
-#: What a life says, by part: columns of its rows. What is null, empty or false is null, but for ``agrees_with_cms``.
-LIFE: dict[str, tuple[str, ...]] = {
-    "meanings": _MEANING,
+#: What a history has, by part: columns of its rows. What is null, empty or false is null, but for ``agrees_with_cms``.
+HISTORY: dict[str, tuple[str, ...]] = {
+    "episodes": _STATE,
     "spans": (
         *(c for c in SPAN_COLUMNS if c not in ("kind", "code", "span_number")),
         *CONTENT_COLUMNS,
@@ -90,15 +90,15 @@ LIFE: dict[str, tuple[str, ...]] = {
     "days": ("from_day", "to_day", "status", "episode"),
 }
 _TABLES = {
-    "meanings": ("hcpcs_codes", "hcpcs_modifiers"),
+    "episodes": ("hcpcs_codes", "hcpcs_modifiers"),
     "spans": ("hcpcs_history", "hcpcs_release_records"),
     "targets": ("hcpcs_crosswalk",),
     "changes": ("hcpcs_changes",),
     "findings": ("hcpcs_findings",),
     "days": ("hcpcs_validity",),
 }
-#: Columns that a file of lives quotes: what the license policy leaves of these, it leaves of the file.
-_SHOWN = tuple(f"{t}.{c}" for part, several in _TABLES.items() for t in several for c in ("code", *LIFE[part]))
+#: Columns that a file of histories quotes: what the license policy leaves of these, it leaves of the file.
+_SHOWN = tuple(f"{t}.{c}" for part, several in _TABLES.items() for t in several for c in ("code", *HISTORY[part]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Example:
 
 
 def write(site: Site, published: PublishedVersions) -> None:
-    """Write ``codes.html``, its search and the lives of all codes."""
+    """Write ``codes.html``, its search and the histories of all codes."""
     version = published.latest
     search = search_index(version)
     quoted = [f"{t}.{c}" for t in ("hcpcs_codes", "hcpcs_modifiers", "hcpcs_history") for c in ("code", *_DESCRIPTIONS)]
@@ -130,7 +130,7 @@ def write(site: Site, published: PublishedVersions) -> None:
         scripts=(
             *("static/wording.js", "static/rows.js"),
             *(f"data/codes/{name}.js" for name in ("search", "labels", "systems")),
-            *(f"static/{name}.js" for name in ("search", "life", "list", "codes")),
+            *(f"static/{name}.js" for name in ("search", "history", "list", "codes")),
         ),
         ambulance=version.frame("ambulance_locations").sort("letter").to_dicts(),
         sections=sections(version),
@@ -160,9 +160,9 @@ def write(site: Site, published: PublishedVersions) -> None:
 
 
 def latest_states(version: PublishedVersion) -> pl.DataFrame:
-    """Codes, then modifiers, one row per meaning, with ``kind``: the columns that a page says of a meaning."""
+    """Codes, then modifiers, one row per episode, with ``kind``: the columns that a page states of an episode."""
     codes = version.frame("hcpcs_codes").select(
-        pl.lit("procedure").alias("kind"), "code", *_DESCRIPTIONS, *(c for c in _MEANING)
+        pl.lit("procedure").alias("kind"), "code", *_DESCRIPTIONS, *(c for c in _STATE)
     )
     modifiers = version.frame("hcpcs_modifiers").with_columns(
         pl.lit("modifier").alias("kind"),
@@ -173,7 +173,7 @@ def latest_states(version: PublishedVersion) -> pl.DataFrame:
 
 
 def search_index(version: PublishedVersion) -> dict[str, Any]:
-    """What the search needs, small: per code its latest short description, status and number of meanings, and words.
+    """What the search needs, small: per code its latest short description, status and number of episodes, and words.
 
     ``words`` are sorted; ``now`` and ``before`` hold for each the places in ``codes`` where it is part of the latest
     wording, or only of an earlier one, each place as its distance from the one before. The last ``modifiers`` codes
@@ -186,7 +186,7 @@ def search_index(version: PublishedVersion) -> dict[str, Any]:
             pl.col("short_description").filter("is_current_episode").first(),
             pl.col("long_description").filter("is_current_episode").first(),
             pl.col("status", "redistribution").filter("is_current_episode").first(),
-            pl.len().alias("meanings"),
+            pl.len().alias("episodes"),
         )
         .with_row_index("place")
     )
@@ -204,7 +204,7 @@ def search_index(version: PublishedVersion) -> dict[str, Any]:
         "modifiers": listed.filter(pl.col("kind") == "modifier").height,
         "descriptions": "\n".join(listed["short_description"].fill_null("")),
         "statuses": "".join(_STATUS_LETTERS[s] for s in listed["status"]),
-        "meanings": " ".join(map(str, listed["meanings"])),
+        "episodes": " ".join(map(str, listed["episodes"])),
         "withheld": " ".join(listed.filter(pl.col("redistribution") == "withheld")["code"]),
         "days": ",".join(_days_of_places(version, listed)),
         "words": " ".join(words),
@@ -214,7 +214,7 @@ def search_index(version: PublishedVersion) -> dict[str, Any]:
 
 
 def code_histories(published: PublishedVersions) -> dict[str, dict[str, Any]]:
-    """The life of every code, by the file that holds it: code, part (``LIFE``), rows."""
+    """The history of every code, by the file that has it: code, part (``HISTORY``), rows."""
     version = published.latest
     changes = version.frame("hcpcs_changes").with_columns(
         # The spans tell wordings.
@@ -229,7 +229,7 @@ def code_histories(published: PublishedVersions) -> dict[str, dict[str, Any]]:
         )
     )
     parts = {
-        "meanings": _by_code(latest_states(version), "meanings"),
+        "episodes": _by_code(latest_states(version), "episodes"),
         "spans": _by_code(spans_with_records(published), "spans"),
         "targets": _by_code(crosswalk, "targets"),
         "sources": _by_code(known, "sources", kind="target_kind", code="target"),
@@ -238,7 +238,7 @@ def code_histories(published: PublishedVersions) -> dict[str, dict[str, Any]]:
         "days": _by_code(days_of_codes(version), "days"),
     }
     shards: dict[str, dict[str, Any]] = defaultdict(dict)
-    for kind, code in parts["meanings"]:
+    for kind, code in parts["episodes"]:
         shards[shard_of(kind, code)][code] = {p: rows[kind, code] for p, rows in parts.items() if (kind, code) in rows}
     return dict(shards)
 
@@ -324,7 +324,7 @@ def _days_of_places(version: PublishedVersion, listed: pl.DataFrame) -> list[str
 
 
 def shard_of(kind: str, code: str) -> str:
-    """The name of the file with the code's life."""
+    """The name of the file with the code's history."""
     return MODIFIERS if kind == "modifier" else code[:_SHARD]
 
 
@@ -341,7 +341,7 @@ def labels(version: PublishedVersion) -> dict[str, Any]:
         "releases": [list(r) for r in current.select("release_id", "effective_date").iter_rows()],
         "gaps": uncertain_days(version),
         "due": days_due(version.content.newest_release),
-        "life": LIFE,
+        "history": HISTORY,
         "content": CONTENT_COLUMNS,
         # The fields of CMS's record: name, position and characters.
         "record": [[f.name, f.start, f.width * f.times] for f in RECORD_FIELDS],
@@ -363,14 +363,14 @@ def sections(version: PublishedVersion) -> list[Section]:
 
 
 def examples(version: PublishedVersion) -> list[Example]:
-    """A few codes that show what a life can be: used again, replaced, reworded; whatever the version has of these."""
+    """A few codes as examples: used again, replaced, reworded; whatever the version has of these."""
     history = version.frame("hcpcs_history").filter(pl.col("kind") == "procedure")
     crosswalk = version.frame("hcpcs_crosswalk").filter(
         (pl.col("relation") == "replaced_by") & (pl.col("chain_outcome") == "active") & (pl.col("kind") == "procedure")
     )
-    lengths = history.group_by("code").agg(pl.col("episode").max().alias("meanings"), pl.len().alias("spans"))
-    again = lengths.filter(pl.col("meanings") > 1).sort(["spans", "code"], descending=[True, False])["code"]
-    reworded = lengths.filter(pl.col("meanings") == 1).sort(["spans", "code"], descending=[True, False])["code"]
+    lengths = history.group_by("code").agg(pl.col("episode").max().alias("episodes"), pl.len().alias("spans"))
+    again = lengths.filter(pl.col("episodes") > 1).sort(["spans", "code"], descending=[True, False])["code"]
+    reworded = lengths.filter(pl.col("episodes") == 1).sort(["spans", "code"], descending=[True, False])["code"]
     retired = version.frame("hcpcs_codes").filter(pl.col("status") == "purged").sort("code")["code"]
     kinds = (
         (again, "used again for something else"),
@@ -422,12 +422,12 @@ def _base_36(number: int) -> str:
 def _by_code(
     frame: pl.DataFrame, part: str, *, kind: str = "kind", code: str = "code"
 ) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
-    """Rows of a part of a life, by the kind and code that they belong to."""
+    """Rows of a part of a history, by the kind and code that they belong to."""
     rows: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
     stated = frame.select(
         pl.col(kind).alias("of_kind"),
         pl.col(code).alias("of_code"),
-        *map(_stated, LIFE[part], frame.select(LIFE[part]).dtypes),
+        *map(_stated, HISTORY[part], frame.select(HISTORY[part]).dtypes),
     )
     for of_kind, of_code, *values in stated.iter_rows():
         rows[of_kind, of_code].append(tuple(values))

@@ -1,4 +1,4 @@
-"""What the command line answers of the sample: meanings on a day, lives, searches, a release's changes."""
+"""What the command line answers of the sample: meanings on a day, histories, searches, a release's changes."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def test_a_search_finds_the_words_of_any_time_in_any_case(sample):
 
 def test_a_history_has_every_meaning_with_its_spans_and_changes(sample):
     history = history_of(sample.folder, "J0570")
-    assert [m["episode"] for m in history["meanings"]] == [1, 2]
-    assert all(m["spans"] for m in history["meanings"])
-    changes = {c["change"] for m in history["meanings"] for c in m["changes"]}
+    assert [m["episode"] for m in history["episodes"]] == [1, 2]
+    assert all(m["spans"] for m in history["episodes"])
+    changes = {c["change"] for m in history["episodes"] for c in m["changes"]}
     assert {"reused", "discontinued", "reactivated"} <= changes
 
 

@@ -5,14 +5,14 @@
 (() => {
   const { el } = window.hcpcs;
   const labels = window.hcpcs["codes/labels"];
-  const { codes, descriptions, meanings, placeOf, withheld, statuses, isModifier, isOf, isValidOn, listOf, load, matchesOf, readCode, textsOf } = window.hcpcs.codeSearch;
+  const { codes, descriptions, episodes, placeOf, withheld, statuses, isModifier, isOf, isValidOn, listOf, load, matchesOf, readCode, textsOf } = window.hcpcs.codeSearch;
   const { badge, drawLife, statusBadge } = window.hcpcs.codeLife;
   const { drawList, unknownText } = window.hcpcs.codeList;
   const SHOWN = 50;
 
   const byId = (id) => document.getElementById(id);
-  const [form, input, status, day, state, list, more, lifeBox, start] =
-    ["search", "words", "status", "day", "state", "matches", "more", "life", "start"].map(byId);
+  const [form, input, status, day, state, list, more, historyBox, start] =
+    ["search", "words", "status", "day", "state", "matches", "more", "code-history", "start"].map(byId);
   const number = (n) => n.toLocaleString("en-US");
   const several = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
   const STATUS = { a: "active", t: "ended", p: "purged" };
@@ -39,7 +39,7 @@
     const notes = [];
     if (day.value) notes.push(badge(isValidOn(place, day.value) ? `in effect on ${day.value}` : `not in effect on ${day.value}`, isValidOn(place, day.value) ? "cms" : ""));
     else if (statuses[place] !== "a") notes.push(statusBadge(STATUS[statuses[place]]));
-    if (meanings[place] > 1) notes.push(badge(`${meanings[place]} meanings`, "ours"));
+    if (episodes[place] > 1) notes.push(badge(`${episodes[place]} episodes`, "ours"));
     if (earlier?.has(place)) notes.push(badge("in an earlier wording"));
     const item = el("li", {}, link, ...notes.flatMap((note) => [" ", note]));
     if (!withheld.has(code)) {
@@ -85,7 +85,7 @@
     showMatches([]);
     start.hidden = true;
     const box = el("div", { id: "list" });
-    lifeBox.replaceChildren(box);
+    historyBox.replaceChildren(box);
     try {
       await drawList(box, wantedList, on);
     } catch (error) {
@@ -95,7 +95,7 @@
 
   const showSearch = () => {
     const text = input.value.trim();
-    lifeBox.replaceChildren();
+    historyBox.replaceChildren();
     start.hidden = text !== "";
     if (!text) {
       state.replaceChildren();
@@ -126,7 +126,7 @@
     const places = [...codes.keys()].filter((place) => isIn(codes[place]) && isOf(place, status.value, day.value));
     const what = prefix === "modifiers" ? several(places.length, "modifier") : `${several(places.length, "code")} that begin with ${prefix}`;
     input.value = "";
-    lifeBox.replaceChildren();
+    historyBox.replaceChildren();
     start.hidden = true;
     state.replaceChildren(what, " · ", el("a", { href: "#" }, "all sections"));
     showMatches(places);
@@ -143,9 +143,9 @@
     try {
       const shard = await load(isModifier(code) ? "modifiers" : code.slice(0, labels.shard));
       if (wanted !== code) return;
-      lifeBox.replaceChildren(drawLife(code, shard[code], day.value));
+      historyBox.replaceChildren(drawLife(code, shard[code], day.value));
       document.title = `${code} · ${document.title.split(" · ").slice(-2).join(" · ")}`;
-      if (focus) lifeBox.querySelector("h2").focus();
+      if (focus) historyBox.querySelector("h2").focus();
     } catch (error) {
       state.replaceChildren(`${code} cannot be displayed: ${error.message}. Run hcpcs catalog again.`);
     }

@@ -31,20 +31,20 @@
       const status = ambulanceOf(one.code) ? "ambulance modifier" : identity && identity.steward !== "CMS" ? "not CMS’s" : "unknown";
       return { ...one, status, text: unknownText(one.code), days: null, ended: null, successors: [], ends: [], changes: [] };
     }
-    const life = partsOf(raw);
-    const row = daysRowOn(life, day);
-    const span = spanOn(life, day) ?? life.spans.filter((s) => s.valid_from <= day).at(-1) ?? life.spans[0];
+    const codeHistory = partsOf(raw);
+    const row = daysRowOn(codeHistory, day);
+    const span = spanOn(codeHistory, day) ?? codeHistory.spans.filter((s) => s.valid_from <= day).at(-1) ?? codeHistory.spans[0];
     const isOver = row && ["expired", "purged_unknown"].includes(row.status);
-    const targets = life.targets.filter((t) => t.relation === "replaced_by" && t.episode === span.episode && !t.is_withdrawn);
+    const targets = codeHistory.targets.filter((t) => t.relation === "replaced_by" && t.episode === span.episode && !t.is_withdrawn);
     return {
       ...one,
       status: row ? STATUS_ON_DAY[row.status] : "unknown",
       text: textOf(span),
-      days: daysOf(life, span.episode),
+      days: daysOf(codeHistory, span.episode),
       ended: isOver ? span.valid_to : null,
       successors: isOver ? targets.map((t) => t.target ?? `(a ${t.target_system} code, withheld)`) : [],
       ends: isOver ? [...new Set(targets.flatMap((t) => t.chain_ends ?? []))] : [],
-      changes: life.changes.filter((c) => !QUIET.has(c.change)),
+      changes: codeHistory.changes.filter((c) => !QUIET.has(c.change)),
     };
   };
 

@@ -1,4 +1,4 @@
-// The index of codes: words, days and formats of codes, and the files with texts and lives. Draws nothing.
+// The index of codes: words, days and formats of codes, and the files with texts and histories. Draws nothing.
 "use strict";
 
 (() => {
@@ -12,7 +12,7 @@
   // Places count the codes; the modifiers come last.
   const codes = search.codes.split(" ");
   const descriptions = search.descriptions.split("\n");
-  const meanings = search.meanings.split(" ").map(Number);
+  const episodes = search.episodes.split(" ").map(Number);
   const words = search.words.split(" ");
   const [now, before] = [search.now.split(","), search.before.split(",")];
   const days = search.days.split(",");
@@ -167,7 +167,7 @@
 
   Object.assign(window.hcpcs, {
     codeSearch: {
-      codes, descriptions, meanings, placeOf, withheld, statuses: search.statuses, isModifier, isOf, isValidOn, matchesOf, readCode, listOf,
+      codes, descriptions, episodes, placeOf, withheld, statuses: search.statuses, isModifier, isOf, isValidOn, matchesOf, readCode, listOf,
       identityOf, ambulanceOf, load, textsOf,
     },
   });

@@ -31,7 +31,7 @@ Visit = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def reused(sample: Version) -> str:
-    """A code that CMS used again, and whose latest meaning was reworded or set anew."""
+    """A code that CMS used again, and whose latest episode was reworded or set anew."""
     spans = sample.open("hcpcs_history").filter(pl.col("kind") == "procedure")
     histories = (
         spans.group_by("code").agg(pl.col("episode").max(), pl.len().alias("spans")).filter(pl.col("episode") > 1)
@@ -41,7 +41,7 @@ def reused(sample: Version) -> str:
 
 @pytest.fixture(scope="module")
 def reworded(sample: Version) -> str:
-    """A code whose long description changed within one meaning."""
+    """A code whose long description changed within one episode."""
     wordings = (
         sample.open("hcpcs_history")
         .filter(pl.col("kind") == "procedure")
@@ -84,7 +84,7 @@ def heading(page: Page, code: str) -> Locator:
 
 
 def ready(page: Page) -> Page:
-    """Wait until the page has loaded what it asks for later: the life of a code."""
+    """Wait until the page has loaded what it asks for later: the history of a code."""
     if "codes.html#" in page.url and "=" not in page.url:
         page.locator("h2.code").wait_for()
     return page
@@ -256,10 +256,10 @@ def test_the_search_works_by_keyboard_alone(visit: Visit, reused: str) -> None:
     page.keyboard.type(reused)
     page.keyboard.press("Enter")
     expect(heading(page, reused)).to_be_focused()
-    summary = page.locator(".life summary").first
+    summary = page.locator(".code-history summary").first
     tab_to(summary)
     page.keyboard.press("Enter")
-    expect(page.locator(".life details").first).to_have_attribute("open", "")
+    expect(page.locator(".code-history details").first).to_have_attribute("open", "")
     page.keyboard.press("Alt+ArrowLeft")
     expect(page.locator("#words")).to_have_value(reused)
 
@@ -276,8 +276,8 @@ def test_a_life_shows_every_meaning_with_its_days(visit: Visit, sample: Version,
     page = visit(f"codes.html#{reused}")
     spans = sample.open("hcpcs_history").filter(code=reused)
     expect(page.locator("ol.spans > li")).to_have_count(spans.height)
-    expect(page.locator(".lifeline .lane .name", has_text="Meaning")).to_have_count(spans["episode"].n_unique())
-    text = page.locator(".life").inner_text()
+    expect(page.locator(".timeline-of-code .lane .name", has_text="Episode")).to_have_count(spans["episode"].n_unique())
+    text = page.locator(".code-history").inner_text()
     for day in [d for column in ("valid_from", "valid_to") for d in spans[column].drop_nulls()]:
         assert day.isoformat() in text
 
@@ -310,9 +310,11 @@ def test_a_wording_that_differs_in_form_alone_marks_nothing(visit: Visit) -> Non
 def test_a_successor_is_one_click_away_and_leads_back(visit: Visit, replaced: tuple[str, str]) -> None:
     old, new = replaced
     page = visit(f"codes.html#{old}")
-    page.locator(".life section", has_text="Where CMS says it leads").get_by_role("link", name=new).first.click()
+    page.locator(".code-history section", has_text="Where CMS says it leads").get_by_role(
+        "link", name=new
+    ).first.click()
     expect(heading(page, new)).to_be_focused()
-    page.locator(".life section", has_text="What leads here").get_by_role("link", name=old).click()
+    page.locator(".code-history section", has_text="What leads here").get_by_role("link", name=old).click()
     expect(heading(page, old)).to_be_focused()
 
 
@@ -332,7 +334,7 @@ def test_withheld_text_is_said_to_be_withheld(visit: Visit, sample: Version) -> 
     for code in withheld["code"]:
         page.evaluate(f"location.hash = '{code}'")
         expect(heading(page, code)).to_have_text(code)
-        expect(page.locator(".life")).to_contain_text("The text is withheld")
+        expect(page.locator(".code-history")).to_contain_text("The text is withheld")
 
 
 def test_the_lineage_leads_to_the_tables(visit: Visit) -> None:
@@ -403,7 +405,7 @@ def test_print_leaves_out_what_only_a_screen_needs(visit: Visit, reused: str) ->
     for hidden in ("header nav", "#search", "footer.site"):
         expect(page.locator(hidden)).to_be_hidden()
     expect(heading(page, reused)).to_be_visible()
-    paper = page.locator(".lifeline .track").first.evaluate("(e) => getComputedStyle(e).backgroundColor")
+    paper = page.locator(".timeline-of-code .track").first.evaluate("(e) => getComputedStyle(e).backgroundColor")
     assert paper == "rgb(246, 247, 249)"  # by day, whatever the screen has
     assert page.pdf().startswith(b"%PDF")
 

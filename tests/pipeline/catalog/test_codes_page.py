@@ -1,4 +1,4 @@
-"""The search and the lives of codes say what the version's tables say, and nothing of what is withheld."""
+"""The search and the histories of codes state what the tables of the version state, and nothing that is withheld."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from catalog_data import named_rows, read_data
 from conftest import Version
 
-from pipeline.catalog.codes import LIFE, shard_of
+from pipeline.catalog.codes import HISTORY, shard_of
 from pipeline.transforms.license_flags import CITATION
 
 
@@ -24,14 +24,14 @@ def search(sample_catalog: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def histories(sample_catalog: Path) -> dict[tuple[str, str], dict[str, list[dict[str, Any]]]]:
-    """Every life by its file's name and its code, with named columns."""
+    """Every history by its file's name and its code, with named columns."""
     others = ("search", "labels", "systems")
     found = (sample_catalog / "data" / "codes").glob("*.js")
     files = [p for p in found if p.stem not in others and not p.stem.startswith("texts-")]
     return {
-        (path.stem, code): {part: named_rows(list(LIFE[part]), rows) for part, rows in life.items()}
+        (path.stem, code): {part: named_rows(list(HISTORY[part]), rows) for part, rows in history_of_code.items()}
         for path in files
-        for code, life in read_data(path).items()
+        for code, history_of_code in read_data(path).items()
     }
 
 
@@ -65,14 +65,17 @@ def test_a_life_has_every_meaning_and_span_of_the_history(
 ) -> None:
     found = {
         (code, s["episode"], s["valid_from"], s["valid_to"], s["short_description"])
-        for (_, code), life in histories.items()
-        for s in life["spans"]
+        for (_, code), history_of_code in histories.items()
+        for s in history_of_code["spans"]
     }
     history = sample.open("hcpcs_history").select(
         "code", "episode", pl.col("valid_from", "valid_to").cast(pl.String), "short_description"
     )
     assert found == set(history.iter_rows())
-    assert all(sum(bool(m["is_current_episode"]) for m in life["meanings"]) == 1 for life in histories.values())
+    assert all(
+        sum(bool(m["is_current_episode"]) for m in history_of_code["episodes"]) == 1
+        for history_of_code in histories.values()
+    )
 
 
 def test_each_span_names_member_and_line_of_cmss_file(histories: dict[tuple[str, str], Any], sample: Version) -> None:
@@ -80,8 +83,8 @@ def test_each_span_names_member_and_line_of_cmss_file(histories: dict[tuple[str,
     stated = set(records.iter_rows())
     found = {
         (code, s["first_release"], s["source_member"], s["source_line"])
-        for (_, code), life in histories.items()
-        for s in life["spans"]
+        for (_, code), history_of_code in histories.items()
+        for s in history_of_code["spans"]
     }
     assert found and found <= stated
 
@@ -118,13 +121,18 @@ def test_a_withheld_text_is_in_neither_search_nor_life(
     assert search["withheld"].split(" ") == withheld
     for code in withheld:
         assert search["descriptions"].split("\n")[search["codes"].split(" ").index(code)] == ""
-        life = histories["modifiers", code]
-        assert all(span[text] is None for span in life["spans"] for text in _TEXTS)
-        assert life["meanings"][0]["withheld_fields"] == list(_TEXTS)
+        history_of_code = histories["modifiers", code]
+        assert all(span[text] is None for span in history_of_code["spans"] for text in _TEXTS)
+        assert history_of_code["episodes"][0]["withheld_fields"] == list(_TEXTS)
 
 
 def test_a_target_of_another_owner_is_listed_without_its_number(histories: dict[tuple[str, str], Any]) -> None:
-    of_others = [t for life in histories.values() for t in life.get("targets", []) if t["target_status"] == "not_ours"]
+    of_others = [
+        t
+        for history_of_code in histories.values()
+        for t in history_of_code.get("targets", [])
+        if t["target_status"] == "not_ours"
+    ]
     assert of_others
     assert {t["target"] for t in of_others} == {None}
     assert {t["target_system"] for t in of_others} <= {"CPT", "CDT"}
@@ -133,18 +141,24 @@ def test_a_target_of_another_owner_is_listed_without_its_number(histories: dict[
 def test_who_is_named_knows_by_whom(histories: dict[tuple[str, str], Any]) -> None:
     named = {
         (code, t["target"])
-        for (_, code), life in histories.items()
-        for t in life.get("targets", [])
+        for (_, code), history_of_code in histories.items()
+        for t in history_of_code.get("targets", [])
         if t["target"] and t["target_episode"]
     }
-    naming = {(s["code"], code) for (_, code), life in histories.items() for s in life.get("sources", [])}
+    naming = {
+        (s["code"], code)
+        for (_, code), history_of_code in histories.items()
+        for s in history_of_code.get("sources", [])
+    }
     assert naming == named != set()
 
 
 def test_a_life_has_every_change_of_its_code(histories: dict[tuple[str, str], Any], sample: Version) -> None:
     keys = ("release_id", "change", "field", "agrees_with_cms")
     found = sorted(
-        (code, *(str(c[k]) for k in keys)) for (_, code), life in histories.items() for c in life.get("changes", [])
+        (code, *(str(c[k]) for k in keys))
+        for (_, code), history_of_code in histories.items()
+        for c in history_of_code.get("changes", [])
     )
     changes = sample.open("hcpcs_changes").select("code", *keys)
     assert found == sorted((code, *map(str, row)) for code, *row in changes.iter_rows())

@@ -1,4 +1,4 @@
-// The history of a code: its meanings, wordings, days, changes and successors, drawn out of the file that has it.
+// The history of a code: its episodes, wordings, days, changes and successors, drawn out of the file that has it.
 "use strict";
 
 (() => {
@@ -18,8 +18,8 @@
   const dayAfter = (day) => shifted(day, 1);
   const dayBefore = (day) => shifted(day, -1);
 
-  const partsOf = (life) => Object.fromEntries(Object.entries(labels.life).map(([part, columns]) =>
-    [part, (life[part] ?? []).map((row) => Object.fromEntries(columns.map((column, n) => [column, row[n]])))]));
+  const partsOf = (codeHistory) => Object.fromEntries(Object.entries(labels.history).map(([part, columns]) =>
+    [part, (codeHistory[part] ?? []).map((row) => Object.fromEntries(columns.map((column, n) => [column, row[n]])))]));
 
   const valueOf = (field, value) => {
     if (value == null) return "none";
@@ -61,7 +61,7 @@
   const runsText = (runs) => runs.map(runText).join(", then ") + runs.slice(1).map((run, n) =>
     `${n ? "," : "; not in effect"} ${dayAfter(runs[n][1])} to ${dayBefore(run[0])}`).join("");
   const LAST_DAY = "9999-12-31";
-  const daysOf = (life, episode) => runsText(runsOf(life.days.filter((row) => row.status === "valid" && row.episode === episode)
+  const daysOf = (codeHistory, episode) => runsText(runsOf(codeHistory.days.filter((row) => row.status === "valid" && row.episode === episode)
     .map((row) => [row.from_day, row.to_day === LAST_DAY ? null : row.to_day])));
 
   // What hcpcs_validity says of each status, in words.
@@ -77,39 +77,39 @@
     if (labels.gaps.some(([a, b]) => a <= day && day < b)) return "CMS’s release of that day is not loaded: the wording may have been different.";
     return null;
   };
-  const daysRowOn = (life, day) => life.days.find((row) => row.from_day <= day && day <= row.to_day);
-  const spanOn = (life, day) => life.spans.find((span) => span.valid_from <= day && (!span.valid_to || day <= span.valid_to));
+  const daysRowOn = (codeHistory, day) => codeHistory.days.find((row) => row.from_day <= day && day <= row.to_day);
+  const spanOn = (codeHistory, day) => codeHistory.spans.find((span) => span.valid_from <= day && (!span.valid_to || day <= span.valid_to));
   const textOf = (span) => span.long_description ?? span.short_description ?? "text withheld";
 
-  const answerOn = (code, life, day) => {
-    const row = daysRowOn(life, day);
+  const answerOn = (code, codeHistory, day) => {
+    const row = daysRowOn(codeHistory, day);
     if (!row) return el("p", { class: "answer" }, `No span of ${code} covers ${day}.`);
-    const span = spanOn(life, day);
-    const many = life.meanings.length > 1;
+    const span = spanOn(codeHistory, day);
+    const many = codeHistory.episodes.length > 1;
     const caution = cautionOn(day);
-    const inEffect = life.days.filter((one) => one.status === "valid");
+    const inEffect = codeHistory.days.filter((one) => one.status === "valid");
     const [before, after] = [inEffect.filter((one) => one.to_day < day).at(-1), inEffect.find((one) => one.from_day > day)];
     const around = [before ? `in effect until ${before.to_day}` : null, after ? `${before ? "again " : "in effect "}from ${after.from_day}` : null].filter(Boolean);
-    const targets = life.targets.filter((t) => before && !span && t.relation === "replaced_by" && t.episode === before.episode && !t.is_withdrawn);
+    const targets = codeHistory.targets.filter((t) => before && !span && t.relation === "replaced_by" && t.episode === before.episode && !t.is_withdrawn);
     return el("div", { class: `answer ${row.status}`, role: "status" },
-      el("p", {}, el("strong", {}, `On ${day}: ${STATUS_ON_DAY[row.status] ?? spoken(row.status)}`), span && many ? `, meaning ${span.episode}` : "",
+      el("p", {}, el("strong", {}, `On ${day}: ${STATUS_ON_DAY[row.status] ?? spoken(row.status)}`), span && many ? `, episode ${span.episode}` : "",
         span ? `: ${textOf(span)}` : ` (${around.join(", ")})`),
       targets.length ? el("ul", {}, ...targets.map(targetItem)) : "",
       caution ? el("p", { class: "note" }, caution) : "");
   };
 
-  const isWithheld = (meaning) => meaning.redistribution === "withheld";
-  const withheldText = (meaning) => el("p", { class: "note" },
-    `The text is withheld: it belongs to the ${meaning.steward} (${labels.licenses[meaning.license_id]}).`);
+  const isWithheld = (state) => state.redistribution === "withheld";
+  const withheldText = (state) => el("p", { class: "note" },
+    `The text is withheld: it belongs to the ${state.steward} (${labels.licenses[state.license_id]}).`);
 
-  const wording = (span, meaning) => (isWithheld(meaning) ? withheldText(meaning)
+  const wording = (span, state) => (isWithheld(state) ? withheldText(state)
     : el("div", { class: "wording" }, el("p", {}, span.long_description ?? span.short_description ?? "no description"),
       el("p", { class: "note" }, "Short: ", span.short_description ?? "none")));
 
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
   const isText = (field) => field.endsWith("_description");
 
-  const differences = (old, span, meaning) => {
+  const differences = (old, span, state) => {
     const parts = [];
     for (const field of labels.content.filter((f) => isText(f) && !same(old[f], span[f])).reverse()) {
       parts.push(el("p", { class: "wording" }, el("span", { class: "note" }, `${titled(field)}: `), markedWording(old[field], span[field])));
@@ -119,7 +119,7 @@
       parts.push(pairs(settings.map((f) => [titled(f), el("del", {}, el("span", { class: "hidden" }, "was "), valueOf(f, old[f])), " → ",
         el("ins", {}, el("span", { class: "hidden" }, "is now "), valueOf(f, span[f]))])));
     }
-    if (!parts.length) parts.push(el("p", { class: "note" }, isWithheld(meaning) ? "What differs is withheld." : "The same as before the break."));
+    if (!parts.length) parts.push(el("p", { class: "note" }, isWithheld(state) ? "What differs is withheld." : "The same as before the break."));
     return parts;
   };
 
@@ -167,8 +167,8 @@
     choice.addEventListener("change", draw);
     return { choice, draw, parts: [el("p", {}, el("label", {}, "Field ", choice), where), lines] };
   };
-  const recordOf = (code, span, meaning) => {
-    if (isWithheld(meaning) && span.source_member) return el("p", { class: "note" }, `CMS’s record is withheld: it belongs to the ${meaning.steward}.`);
+  const recordOf = (code, span, state) => {
+    if (isWithheld(state) && span.source_member) return el("p", { class: "note" }, `CMS’s record is withheld: it belongs to the ${state.steward}.`);
     if (!span.record) return "";
     const box = el("details", { class: "record" }, el("summary", {},
       `CMS’s record: ${isInWorkbook(span) ? "row" : "line"} ${number(span.source_line)} of ${span.source_member}, release ${span.first_release}`));
@@ -202,15 +202,15 @@
       pairs(stated.map((f) => [name(f), valueOf(f, span[f])])));
   };
 
-  const spanItem = (code, span, old, meaning, record = recordOf(code, span, meaning)) => el("li", {},
+  const spanItem = (code, span, old, state, record = recordOf(code, span, state)) => el("li", {},
     el("p", { class: "days" }, el("strong", {}, runText([span.valid_from, span.valid_to])), " ",
       span.observed_gap ? badge("days uncertain", "", "CMS posted releases in this period that are not loaded") : ""),
-    ...(old ? differences(old, span, meaning) : [wording(span, meaning), settingsOf(span, record)]),
+    ...(old ? differences(old, span, state) : [wording(span, state), settingsOf(span, record)]),
     el("p", { class: "note" }, `From: ${FROM[span.valid_from_basis]}. To: ${TO[span.valid_to_basis]}. Stated by `,
       releaseLink(span.first_release), span.source_member ? ` (line ${number(span.source_line)} of ${span.source_member})` : "", ...(span.last_release === span.first_release ? [] : [" to ", releaseLink(span.last_release)]), "."), record);
 
   // The time axis begins a little before the first release held: what was before, no release tells in steps.
-  const timeline = (life) => {
+  const timeline = (codeHistory) => {
     const time = (day) => Date.parse(`${day}T00:00:00Z`);
     const days = labels.releases.map(([, day]) => time(day));
     const [from, to] = [days[0] - 730 * DAY, days.at(-1) + 365 * DAY];
@@ -222,8 +222,8 @@
       return made;
     };
     const gaps = () => labels.gaps.map(([a, b]) => bar("gap", time(a), time(b)));
-    const rows = life.meanings.map((meaning) => {
-      const spans = life.spans.filter((span) => span.episode === meaning.episode);
+    const rows = codeHistory.episodes.map((state) => {
+      const spans = codeHistory.spans.filter((span) => span.episode === state.episode);
       const track = el("div", { class: "track" }, ...gaps(), ...spans.map((span, n) => {
         const begin = time(span.valid_from);
         const end = span.valid_to ? time(span.valid_to) + DAY : to;
@@ -232,8 +232,8 @@
         return bar(kind, begin, end);
       }));
       const isOver = spans.at(-1).valid_to && time(spans.at(-1).valid_to) < from;
-      const begun = isOver ? `, before this axis: ${daysOf(life, meaning.episode)}` : time(spans[0].valid_from) < from ? `, since ${spans[0].valid_from}` : "";
-      return el("div", { class: "lane" }, el("span", { class: "name" }, `Meaning ${meaning.episode}${begun}`), track);
+      const begun = isOver ? `, before this axis: ${daysOf(codeHistory, state.episode)}` : time(spans[0].valid_from) < from ? `, since ${spans[0].valid_from}` : "";
+      return el("div", { class: "lane" }, el("span", { class: "name" }, `Episode ${state.episode}${begun}`), track);
     });
     const marks = el("div", { class: "track releases" }, ...labels.releases.map(([release, day]) => {
       const mark = el("span", { class: "release", title: release });
@@ -247,10 +247,10 @@
       tick.style.left = at(time(`${year}-01-01`));
       axis.append(tick);
     }
-    const told = life.meanings.map((m) => `Meaning ${m.episode}: ${daysOf(life, m.episode)}`);
-    return el("figure", { class: "lifeline" },
+    const summaries = codeHistory.episodes.map((m) => `Episode ${m.episode}: ${daysOf(codeHistory, m.episode)}`);
+    return el("figure", { class: "timeline-of-code" },
       el("div", { "aria-hidden": "true" }, ...rows, el("div", { class: "lane" }, el("span", { class: "name" }, "Loaded releases"), marks), axis),
-      el("figcaption", {}, `${told.join("; ")}. Shades change where its wording or settings do.`,
+      el("figcaption", {}, `${summaries.join("; ")}. Shades change where its wording or settings do.`,
         labels.gaps.length ? " Hatched: CMS posted releases that are not loaded, so days there are uncertain." : ""));
   };
 
@@ -263,16 +263,16 @@
       ? el("span", {}, `a ${target.target_system} code, which is withheld`)
       : codeLink(target.target);
     const parts = [named];
-    if (target.target_episode > 1) parts.push(` in meaning ${target.target_episode}`);
+    if (target.target_episode > 1) parts.push(` in episode ${target.target_episode}`);
     if (target.target !== null) parts.push(" ", badge(statusName(spoken(target.target_status)), target.target_status === "active" ? "cms" : ""));
     const ends = (target.chain_ends ?? []).filter((end) => end !== target.target);
     if (ends.length) parts.push(", in the end ", ...ends.flatMap((end, n) => [n ? ", " : "", codeLink(end)]), `, ${OUTCOME[target.chain_outcome]}`);
     if (target.is_withdrawn) parts.push(" ", badge("withdrawn by CMS"));
     const verb = target.relation === "replaced_by" ? "Replaced by " : "See also ";
-    return el("li", {}, `Meaning ${target.episode}: `, verb, ...parts, el("span", { class: "note" },
+    return el("li", {}, `Episode ${target.episode}: `, verb, ...parts, el("span", { class: "note" },
       ` (named by ${target.first_release}${target.last_release === target.first_release ? "" : ` to ${target.last_release}`})`));
   };
-  const sourceItem = (source) => el("li", {}, codeLink(source.code), source.episode > 1 ? ` in meaning ${source.episode}` : "",
+  const sourceItem = (source) => el("li", {}, codeLink(source.code), source.episode > 1 ? ` in episode ${source.episode}` : "",
     source.relation === "replaced_by" ? " was replaced by it" : " names it as a reference", source.is_withdrawn ? " (withdrawn by CMS)" : "");
 
   const DISAGREES = {
@@ -295,18 +295,18 @@
   const scrollBox = (label, table) => el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, table);
 
   const drawLife = (code, raw, day) => {
-    const life = partsOf(raw);
-    const current = life.meanings.find((meaning) => meaning.is_current_episode);
-    const spansOf = (meaning) => life.spans.filter((span) => span.episode === meaning.episode);
+    const codeHistory = partsOf(raw);
+    const current = codeHistory.episodes.find((state) => state.is_current_episode);
+    const spansOf = (state) => codeHistory.spans.filter((span) => span.episode === state.episode);
     const latest = spansOf(current).at(-1);
     const place = placeOf.get(code);
     const heading = el("h2", { tabindex: "-1", class: "code" }, el("code", {}, code), " ", isWithheld(current) ? "" : descriptions[place]);
-    const count = life.meanings.length;
+    const count = codeHistory.episodes.length;
     const badges = el("p", { class: "badges" }, statusBadge(statusName(current.status)), " ",
       badge(current.steward, isWithheld(current) ? "withheld" : "cms", current.license_id), " ",
-      count > 1 ? badge(`${count} meanings`, "ours") : "", " ", current.is_unlisted ? badge("unlisted code (NOC)") : "");
+      count > 1 ? badge(`${count} episodes`, "ours") : "", " ", current.is_unlisted ? badge("unlisted code (NOC)") : "");
     const facts = pairs([
-      ["In effect", daysOf(life, current.episode)],
+      ["In effect", daysOf(codeHistory, current.episode)],
       ["Section", labels.sections[current.section_id]],
       ["Coverage", latest.coverage_code && valueOf("coverage_code", latest.coverage_code)],
       ["Pricing", latest.pricing_indicators && valueOf("pricing_indicators", latest.pricing_indicators)],
@@ -314,36 +314,36 @@
       ["Replaced by", ...(current.replaced_by ?? []).flatMap((to, n) => [n ? ", " : "", codeLink(to)])],
       ["Seen in", releaseLink(current.first_release), " to ", releaseLink(current.last_release)],
     ].filter((row) => row.length > 1));
-    const stories = [...life.meanings].reverse().map((meaning) => {
-      const spans = spansOf(meaning);
-      const title = count > 1 ? `Meaning ${meaning.episode} of ${count}` : "What it meant";
-      return section(`${title}: ${daysOf(life, meaning.episode)}${count > 1 ? `, ${statusName(meaning.status)}` : ""}`,
-        el("ol", { class: "spans" }, ...spans.map((span, n) => spanItem(code, span, spans[n - 1], meaning))));
+    const stories = [...codeHistory.episodes].reverse().map((state) => {
+      const spans = spansOf(state);
+      const title = count > 1 ? `Episode ${state.episode} of ${count}` : "What it meant";
+      return section(`${title}: ${daysOf(codeHistory, state.episode)}${count > 1 ? `, ${statusName(state.status)}` : ""}`,
+        el("ol", { class: "spans" }, ...spans.map((span, n) => spanItem(code, span, spans[n - 1], state))));
     });
     const ambulance = ambulanceOf(code);
-    const parts = [heading, badges, day ? answerOn(code, life, day) : "", wording(latest, current), facts];
+    const parts = [heading, badges, day ? answerOn(code, codeHistory, day) : "", wording(latest, current), facts];
     if (ambulance) parts.push(el("p", {}, `On lines of ambulance codes: from ${ambulance[0].toLowerCase()} to ${ambulance[1].toLowerCase()}.`));
-    parts.push(timeline(life), ...stories);
-    if (life.targets.length) parts.push(section("Where CMS says it leads", el("ul", {}, ...life.targets.map(targetItem))));
-    if (life.sources.length) parts.push(section("What leads here", el("ul", {}, ...life.sources.map(sourceItem))));
-    if (life.changes.length) {
+    parts.push(timeline(codeHistory), ...stories);
+    if (codeHistory.targets.length) parts.push(section("Where CMS says it leads", el("ul", {}, ...codeHistory.targets.map(targetItem))));
+    if (codeHistory.sources.length) parts.push(section("What leads here", el("ul", {}, ...codeHistory.sources.map(sourceItem))));
+    if (codeHistory.changes.length) {
       const head = el("tr", {}, ...["Release", "Change", "Field", "Before → after", "CMS’s action", "Action code agrees?"].map((h) => el("th", { scope: "col" }, h)));
       parts.push(section("What changed, release by release", scrollBox(`Changes of ${code}`,
-        el("table", { class: "rows" }, el("thead", {}, head), el("tbody", {}, ...life.changes.map(changeRow))))));
+        el("table", { class: "rows" }, el("thead", {}, head), el("tbody", {}, ...codeHistory.changes.map(changeRow))))));
     }
-    if (life.findings.length) {
-      parts.push(section("Findings about it", el("ul", {}, ...life.findings.map((f) =>
+    if (codeHistory.findings.length) {
+      parts.push(section("Findings about it", el("ul", {}, ...codeHistory.findings.map((f) =>
         el("li", {}, releaseLink(f.release_id), `, ${spoken(f.finding)} (${f.severity}): ${f.message}. Done: ${f.action}.`))),
       el("p", {}, el("a", { href: `findings.html#q=${code}` }, "In the list of findings"))));
     }
-    parts.push(section("License", ...life.meanings.map((m) => el("p", {}, count > 1 ? `Meaning ${m.episode}: ` : "",
+    parts.push(section("License", ...codeHistory.episodes.map((m) => el("p", {}, count > 1 ? `Episode ${m.episode}: ` : "",
       `${labels.licenses[m.license_id]}. `, isWithheld(m) ? `Withheld: ${m.withheld_fields.map(spoken).join(", ")}. ` : "Its text may be redistributed. ",
       m.cites_cpt ? "CMS’s own words cite a number shaped like a CPT or CDT code. " : "")),
       el("p", {}, el("a", { href: "licenses.html" }, "All licenses"))));
     const table = isModifier(code) ? "modifier" : "procedure";
     parts.push(section("Query it", el("p", {}, "A plain page of it, for links: ", el("a", { href: `codes/${code}.html` }, `codes/${code}.html`)), el("pre", { tabindex: "0", class: "ask", "aria-label": "Command and query" },
       `hcpcs history ${code}\n# CMS’s own lines, from the archive, with a field marked:\nhcpcs lookup ${code} --source --field termination_date\n\nselect valid_from, valid_to, long_description\nfrom 'latest/open/hcpcs_history.parquet'\nwhere kind = '${table}' and code = '${code}'\norder by valid_from;`)));
-    return el("article", { class: "life" }, ...parts);
+    return el("article", { class: "code-history" }, ...parts);
   };
 
   Object.assign(window.hcpcs, {
