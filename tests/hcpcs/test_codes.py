@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
 import sqlglot
-from conftest import missing
 from odd_codes import ODD_CODES, ODD_MODIFIERS
 from small_version import SPANS, write_version
 
@@ -100,19 +97,6 @@ def test_where_no_engine_is_the_statement_translated_back_reads_codes_as_the_eng
     (back,) = sqlglot.transpile(statement, read=dialect, write="duckdb")
     rows = connection.sql(f"select * from ({back}) order by line").to_arrow_table().to_pylist()
     assert [_comparable(row) for row in rows] == of_the_engine
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    if importlib.util.find_spec("pyspark") is None:
-        missing("pyspark (`make spark`)")
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    builder = builder.config("spark.sql.shuffle.partitions", "2").config("spark.sql.session.timeZone", "UTC")
-    session = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
-    yield session
-    session.stop()
 
 
 def test_spark_reads_codes_as_the_engine_does_in_sql_over_a_folder_and_by_our_function(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +15,15 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
-from conftest import REPOSITORY, missing
-from servers import s3_server
+from conftest import REPOSITORY, Version
+from servers import s3_server, served
 from small_version import SPANS, write_version
 
 from hcpcs.annotate.engine import annotate
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS
 from hcpcs.annotate.values import UnusableColumn
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    if importlib.util.find_spec("pyspark") is None:
-        missing("pyspark (`make spark`)")
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    session = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
-    yield session
-    session.stop()
+from hcpcs.spark import annotate as annotate_on_spark
+from pipeline.versions.upload import publish_to
 
 
 def claims() -> pa.Table:
@@ -70,8 +58,6 @@ def claims() -> pa.Table:
 
 
 def test_spark_gives_what_the_local_engine_gives(spark: Any, tmp_path: Path) -> None:
-    from hcpcs.spark import annotate as annotate_on_spark
-
     version = write_version(tmp_path / "version", SPANS)
     pq.write_table(claims(), tmp_path / "c.parquet")
     names = {"code": "hcpcs_code", "date": "day", "date_else": "other", "modifiers": ["mod"], "redact": ["words"]}
@@ -85,8 +71,6 @@ def test_spark_gives_what_the_local_engine_gives(spark: Any, tmp_path: Path) -> 
 
 
 def test_spark_neither_shuffles_nor_runs_python(spark: Any, tmp_path: Path) -> None:
-    from hcpcs.spark import annotate as annotate_on_spark
-
     version = write_version(tmp_path / "version", SPANS)
     pq.write_table(claims(), tmp_path / "c.parquet")
     given = spark.read.parquet(str(tmp_path / "c.parquet"))
@@ -107,18 +91,22 @@ def test_spark_neither_shuffles_nor_runs_python(spark: Any, tmp_path: Path) -> N
     assert [row.line for row in frame.select("line").collect()] == [row.line for row in given.select("line").collect()]
 
 
-def test_spark_reads_a_version_in_object_storage(spark: Any, tmp_path: Path) -> None:
-    from hcpcs.spark import annotate as annotate_on_spark
-
-    version = write_version(tmp_path / "version", SPANS)
-    with s3_server() as server:
-        place = f"{server.bucket}/2025.10.7"
-        bucket, path = pyarrow.fs.FileSystem.from_uri(place)
-        pyarrow.fs.copy_files(str(version), path, destination_filesystem=bucket)
-        frame = spark.createDataFrame([("J1100", dt.date(2020, 1, 1))], "hcpcs_code string, day date")
-        names = {"code": "hcpcs_code", "date": "day"}
-        of_bucket, of_folder = (annotate_on_spark(frame, version=v, **names).collect() for v in (place, version))
-    assert of_bucket == of_folder and of_bucket[0].code_status_on_date == "valid"
+def test_spark_reads_what_is_published_where_it_is(
+    spark: Any, sample: Version, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lines = [("J0570", dt.date(2018, 6, 30)), ("J1100", dt.date(2025, 1, 2)), ("99213", dt.date(2018, 6, 30))]
+    given = spark.createDataFrame(lines, "hcpcs_code string, day date")
+    names = {"code": "hcpcs_code", "date": "day"}
+    with s3_server() as server, served(tmp_path / "target") as web:
+        versions = [str(sample.folder), str(tmp_path / "target"), f"{server.bucket}/hcpcs", web]
+        for target in versions[1:3]:
+            publish_to(sample.folder, target)
+        here, *elsewhere = [
+            sorted(tuple(row) for row in annotate_on_spark(given, version=place, **names).collect())
+            for place in versions
+        ]
+    assert elsewhere == [here] * 3
+    assert [row[0] for row in here] == ["99213", "J0570", "J1100"]
 
 
 _TWO_WORKERS = """
@@ -162,8 +150,6 @@ def test_two_workers_give_what_the_local_engine_gives(spark: Any, tmp_path: Path
 
 
 def test_a_date_as_text_is_refused_on_spark(spark: Any, tmp_path: Path) -> None:
-    from hcpcs.spark import annotate as annotate_on_spark
-
     version = write_version(tmp_path / "version", SPANS)
     frame = spark.createDataFrame([("J1100", "2020-01-01")], "hcpcs_code string, day string")
     with pytest.raises(UnusableColumn, match="cast it to a date first"):

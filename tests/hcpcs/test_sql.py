@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
 import sqlglot
-from conftest import Said, Version, missing
+from conftest import Said, Version
 
 import hcpcs as library
 
@@ -142,27 +140,15 @@ def test_postgresql_runs_the_tables_and_the_views_and_refuses_overlapping_spans(
     check_views(lambda query: run(query).fetchall(), sample)
 
 
-def test_spark_runs_the_views_and_reads_the_tables(
-    printed: Callable[..., str], sample: Version, tmp_path: Path
-) -> None:
-    if importlib.util.find_spec("pyspark") is None:
-        missing("pyspark (`make spark`)")
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    builder = builder.config("spark.sql.shuffle.partitions", "2").config("spark.sql.warehouse.dir", str(tmp_path))
-    spark = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
-    try:
-        for statement in printed("views", "--dialect", "spark", "--version-folder", sample.folder).split(";\n"):
-            if statement.strip():
-                spark.sql(statement)
-        check_views(lambda query: [tuple(row) for row in spark.sql(query).collect()], sample)
-        parser = spark._jsparkSession.sessionState().sqlParser()
-        for statement in printed("ddl", "--dialect", "spark").split(";\n"):
-            if statement.strip():
-                assert "CreateTable" in parser.parsePlan(statement).getClass().getName()
-    finally:
-        spark.stop()
+def test_spark_runs_the_views_and_reads_the_tables(printed: Callable[..., str], sample: Version, spark: Any) -> None:
+    for statement in printed("views", "--dialect", "spark", "--version-folder", sample.folder).split(";\n"):
+        if statement.strip():
+            spark.sql(statement)
+    check_views(lambda query: [tuple(row) for row in spark.sql(query).collect()], sample)
+    parser = spark._jsparkSession.sessionState().sqlParser()
+    for statement in printed("ddl", "--dialect", "spark").split(";\n"):
+        if statement.strip():
+            assert "CreateTable" in parser.parsePlan(statement).getClass().getName()
 
 
 @pytest.mark.parametrize("dialect", ["snowflake", "bigquery"])

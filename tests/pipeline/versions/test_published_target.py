@@ -6,10 +6,8 @@ The version is published once for all tests. Readers that the project does witho
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -24,7 +22,7 @@ import obstore.fsspec
 import polars as pl
 import pyarrow.parquet
 import pytest
-from conftest import REPOSITORY, Said, Version, missing
+from conftest import REPOSITORY, Said, Version
 from engines import engines_python
 from servers import s3_server, served
 
@@ -103,53 +101,6 @@ def test_annotate_answers_as_with_the_version_where_it_was_made(
     said = hcpcs("annotate", claims, tmp_path / "out.parquet", *wanted, "--outputs", tmp_path)
     assert said.status == 0, said.err
     assert pl.read_parquet(tmp_path / "out.parquet").equals(annotated)
-
-
-@pytest.mark.parametrize("kind", PLACES)
-def test_spark_answers_the_same(
-    targets: dict[str, Target], kind: str, claims: Path, annotated: pl.DataFrame, spark_answers: dict[str, Any]
-) -> None:
-    columns = ["hcpcs_code", "code_status_on_date", "short_description"]
-    assert spark_answers[kind] == [list(row) for row in annotated.select(columns).sort("hcpcs_code").rows()]
-
-
-#: One session for all places: starting it takes the most time.
-_SPARK = """
-import json, sys
-from pyspark.sql import SparkSession
-from hcpcs.spark import annotate
-session = (SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
-    .config("spark.driver.bindAddress", "127.0.0.1").config("spark.sql.shuffle.partitions", "1").getOrCreate())
-claims = session.read.parquet(sys.argv[1])
-answers = {}
-for kind, version in json.loads(sys.argv[2]).items():
-    made = annotate(claims, version=version, code="hcpcs_code", date="service_date")
-    rows = made.select("hcpcs_code", "code_status_on_date", "short_description").orderBy("hcpcs_code").collect()
-    answers[kind] = [list(row) for row in rows]
-print(json.dumps(answers))
-"""
-
-
-@pytest.fixture(scope="module")
-def spark_answers(targets: dict[str, Target], claims: Path) -> Any:
-    if shutil.which("java") is None:
-        missing("a Java runtime, which Spark needs,")
-    if importlib.util.find_spec("pyspark") is None:
-        missing("pyspark (`make spark`)")
-    endpoint = targets["s3"].endpoint.removeprefix("http://")
-    versions = {kind: target.url for kind, target in targets.items()}
-    versions["s3"] += f"?endpoint_override={endpoint}&scheme=http"
-    done = subprocess.run(
-        [sys.executable, "-c", _SPARK, str(claims), json.dumps(versions)],
-        env=os.environ | {"PYTHONWARNINGS": "ignore"},
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture
