@@ -14,12 +14,23 @@ from hcpcs.annotate.typed_code import CodeRead, read_code
 from hcpcs.lookup import answers_on_day, caution_on_day, code_systems, require_loaded
 from hcpcs.version_files import Rows, read_rows
 
-#: What a code is on the day, and what has changed since a release; ``check --fail-on`` takes these.
-STATUSES = ("valid", "ended", "purged", "not_yet", "unknown", "not_cms", "no_code")
+#: What a code is on the day: the statuses of ``hcpcs_validity``, and that of a text that is no code; each as a person
+#: says it.
+STATUSES = {
+    "valid": "valid",
+    "not_yet_valid": "not yet valid",
+    "expired": "ended",
+    "purged_unknown": "purged",
+    "system_ended": "its system ended",
+    "not_loaded": "not CMS's",
+    "unknown_code": "unknown",
+    "unknown_shape": "no code",
+}
+#: What has changed since a release.
 CHANGES = ("reused", "reworded", "repriced")
+#: What ``check --fail-on`` takes beside statuses and changes.
+SEVERAL = {"ended": ("expired", "purged_unknown", "system_ended")}
 _SINCE = {"reused": "reused", "text": "reworded", "payment": "repriced"}
-#: The statuses of ``hcpcs_validity`` for codes that a release states.
-_STATUS = {"valid": "valid", "not_yet_valid": "not_yet", "expired": "ended", "purged_unknown": "purged"}
 _BY = {"termination": "CMS termination date", "absence": "absent from CMS's release", "next_span": "changed"}
 
 _TEXTS = pa.list_(pa.string())
@@ -75,7 +86,7 @@ def check_codes(folder: Path, codes: Sequence[str | CodeRead], *, day: date, sin
     for one in read:
         code, own, answer = one.code, spans[one.code or ""], answers.get(one.code or "", {})
         found = _stated(answer, own) if own else _not_stated(code, answer, systems)
-        to = targets[code, answer["episode"]] if found["status"] in ("ended", "purged") else []
+        to = targets[code, answer["episode"]] if found["status"] in SEVERAL["ended"] else []
         row = found | {
             "given": one.given,
             "code": code,
@@ -98,17 +109,17 @@ def table_of_checks(rows: Rows) -> pa.Table:
 
 def _stated(answer: dict[str, Any], spans: Rows) -> dict[str, Any]:
     """What a code is that a release states, by the row of ``hcpcs_validity`` that answers and the code's spans."""
-    status = _STATUS[answer["status"]]
+    status = answer["status"]
     of_answer = [s for s in spans if all(s[name] == answer[name] for name in ("episode", "span_number"))]
     span = of_answer[0] if of_answer else min(spans, key=lambda s: s["valid_from"])
-    is_over = status in ("ended", "purged")
+    is_over = status in SEVERAL["ended"]
     return {
         "status": status,
         "ended": span["valid_to"] if is_over else None,
         "ended_by": _BY.get(span["valid_to_basis"]) if is_over else None,
         "description": span["long_description"] or span["short_description"],
         "license_id": span["license_id"],
-        "note": f"in effect from {span['valid_from']}" if status == "not_yet" else None,
+        "note": f"in effect from {span['valid_from']}" if status == "not_yet_valid" else None,
     }
 
 
@@ -117,16 +128,20 @@ def _not_stated(code: str | None, answer: dict[str, Any], systems: dict[str, str
     nothing = {"ended": None, "ended_by": None, "description": None}
     if code is None:
         return nothing | {
-            "status": "no_code",
+            "status": "unknown_shape",
             "license_id": None,
             "note": "neither a code nor a modifier by its format",
         }
-    steward = answer.get("steward")
-    status = "unknown" if steward in ("CMS", None) else "not_cms"
-    note = f"{systems.get(answer.get('code_system', ''), 'no known code system')} ({steward or 'owner unknown'})"
-    return nothing | {"status": status, "license_id": answer.get("license_id"), "note": note}
+    owner = answer.get("steward") or "owner unknown"
+    note = f"{systems.get(answer.get('code_system', ''), 'no known code system')} ({owner})"
+    return nothing | {
+        "status": answer.get("status", "unknown_code"),
+        "license_id": answer.get("license_id"),
+        "note": note,
+    }
 
 
 def failing(rows: Iterable[dict[str, Any]], causes: Sequence[str]) -> Rows:
-    """The rows that have one of these statuses or changes."""
-    return [r for r in rows if {r["status"], *r["changed"]} & set(causes)]
+    """The rows that have one of these statuses or changes; ``SEVERAL`` has words for more than one."""
+    wanted = {status for cause in causes for status in SEVERAL.get(cause, (cause,))}
+    return [r for r in rows if {r["status"], *r["changed"]} & wanted]

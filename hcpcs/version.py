@@ -145,7 +145,7 @@ class Version:
         as for ``changes``) asks for the changes after it; raises ``HcpcsError`` for one that is not loaded.
 
         >>> hcpcs.open().check(["J0570-JW"], on="2014-06-30")[0]["status"]
-        'ended'
+        'expired'
         """
         from hcpcs.check import check_codes, table_of_checks
         from hcpcs.frames import like, texts_of

@@ -60,12 +60,13 @@ def check_command(
     \b
     Example: hcpcs check codes.txt --on 2025-01-01 --since 2023-01 --fail-on ended,reused
     """
-    from hcpcs.check import CHANGES, STATUSES, check_codes, failing
+    from hcpcs.check import CHANGES, SEVERAL, STATUSES, check_codes, failing
     from hcpcs.code_lists import read_list
 
     causes = fail_on.split(",") if fail_on else []
-    if wrong := sorted(set(causes) - {*STATUSES, *CHANGES}):
-        raise click.UsageError(f"--fail-on: {', '.join(wrong)} is none of {', '.join((*STATUSES, *CHANGES))}")
+    known = (*SEVERAL, *STATUSES, *CHANGES)
+    if wrong := sorted(set(causes) - set(known)):
+        raise click.UsageError(f"--fail-on: {', '.join(wrong)} is none of {', '.join(known)}")
     if as_json + as_csv + markdown > 1:
         raise click.UsageError("choose one of --json, --csv and --markdown")
     codes = read_list(list_file, column=column, sheet=sheet)
@@ -82,10 +83,12 @@ def check_command(
 
 
 def _print(rows: list[dict[str, Any]], *, markdown: bool) -> None:
+    from hcpcs.check import STATUSES
+
     cells = [
         [
             r["code"] or r["given"],
-            " ".join([r["status"], *r["changed"]]),
+            ", ".join([STATUSES[r["status"]], *r["changed"]]),
             r["ended"],
             " ".join(r["successors"])
             + (f" → {' '.join(r['chain_ends'])}" if r["chain_ends"] != r["successors"] else ""),

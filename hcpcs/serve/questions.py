@@ -125,7 +125,7 @@ def _withheld(row: dict[str, Any]) -> dict[str, Any] | None:
     """What a row leaves out: named by the row itself, or the texts of a row that belongs to another owner."""
     fields = list(row.get("withheld_fields") or ())
     texts = [name for name in ("short_description", "long_description", "description") if name in row]
-    is_of_others = row.get("redistribution") == "withheld" or row.get("status") in ("not_cms", "not_loaded")
+    is_of_others = row.get("redistribution") == "withheld" or row.get("status") in ("not_loaded", "system_ended")
     if not fields and is_of_others:
         fields = [name for name in texts if row[name] is None] or ["description"]
     if not fields:

@@ -74,11 +74,11 @@ def add_command(
 
 def _hindrance(row: dict[str, Any]) -> str | None:
     """Why a notice will say nothing of a row, or nothing yet."""
-    if row["status"] == "no_code":
+    if row["status"] == "unknown_shape":
         return f"not watched: {row['note']}"
-    if row["status"] == "not_cms":
+    if row["status"] in ("not_loaded", "system_ended"):
         return f"its changes are not CMS's to state, so no notice reports them: {row['note']}"
-    if row["status"] == "unknown":
+    if row["status"] == "unknown_code":
         return f"no loaded release has it; it is reported when CMS adds it: {row['note']}"
     return None
 
@@ -113,6 +113,7 @@ def show_command(outputs: Outputs, name: str, as_json: bool) -> None:
     \b
     Example: hcpcs watch show drugs
     """
+    from hcpcs.check import STATUSES
     from pipeline.versions.watched import changes_of_list, read_watched
 
     one = read_watched(outputs, name)
@@ -122,7 +123,10 @@ def show_command(outputs: Outputs, name: str, as_json: bool) -> None:
         return
     print_table(
         ["code", "status", "changed in", "change", "description"],
-        [[r["code"], r["status"], r["last_release"], r["last_changes"], r["description"] or r["note"]] for r in rows],
+        [
+            [r["code"], STATUSES[r["status"]], r["last_release"], r["last_changes"], r["description"] or r["note"]]
+            for r in rows
+        ],
     )
 
 

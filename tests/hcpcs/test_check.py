@@ -22,20 +22,21 @@ def test_each_code_of_a_list_has_its_status(hcpcs, sample, tmp_path):
     assert list(rows) == ["J0570", "99213-25", "D0120", "J9998", "W1234", "QA", "nonsense"]
     statuses = {given: row["status"] for given, row in rows.items()}
     assert statuses | {"QA": ""} == {
-        "J0570": "ended",
-        "99213-25": "not_cms",
-        "D0120": "not_cms",
-        "J9998": "unknown",
-        "W1234": "not_cms",
+        "J0570": "expired",
+        "99213-25": "not_loaded",
+        "D0120": "not_loaded",
+        "J9998": "unknown_code",
+        "W1234": "system_ended",
         "QA": "",
-        "nonsense": "no_code",
+        "nonsense": "unknown_shape",
     }
     assert (rows["J0570"]["ended"], rows["J0570"]["ended_by"]) == ("2010-12-31", "CMS termination date")
     assert "reused" in rows["J0570"]["changed"] and rows["99213-25"]["modifiers"] == ["25"]
-    assert next(csv.DictReader(io.StringIO(hcpcs("check", path, *where, "--csv").out)))["status"] == "ended"
+    assert next(csv.DictReader(io.StringIO(hcpcs("check", path, *where, "--csv").out)))["status"] == "expired"
     assert hcpcs("check", path, *where, "--markdown").out.splitlines()[1] == "| --- | --- | --- | --- | --- |"
     failed = hcpcs("check", path, *where, "--fail-on", "ended,reused")
-    assert failed.status == 1 and "2 of 7 codes are ended,reused: J0570 QA" in failed.err and "J0570" in failed.out
+    assert failed.status == 1 and "J0570" in failed.out
+    assert "3 of 7 codes are ended,reused: J0570 W1234 QA" in failed.err
 
 
 def test_a_csv_column_and_a_fhir_value_set_are_lists(hcpcs, sample, tmp_path):
@@ -45,7 +46,7 @@ def test_a_csv_column_and_a_fhir_value_set_are_lists(hcpcs, sample, tmp_path):
     fhir.write_text(json.dumps({"resourceType": "ValueSet", "compose": {"include": [{"concept": concepts}]}}))
     for path in (table, fhir):
         done = hcpcs("check", path, "--on", "2018-06-30", "--json", "--outputs", sample.outputs.folder)
-        assert [(r["code"], r["status"]) for r in json.loads(done.out)] == [("J0570", "valid"), ("99213", "not_cms")]
+        assert [(r["code"], r["status"]) for r in json.loads(done.out)] == [("J0570", "valid"), ("99213", "not_loaded")]
 
 
 def test_a_column_of_a_workbook_is_a_list_and_numbers_get_their_zeros_back(hcpcs, sample, tmp_path):
@@ -62,10 +63,10 @@ def test_a_column_of_a_workbook_is_a_list_and_numbers_get_their_zeros_back(hcpcs
     read = [(r["code"], r["status"], r["rules"]) for r in json.loads(done.out)]
     assert read == [
         ("J0570", "valid", []),
-        ("99213", "not_cms", []),
-        ("00100", "not_cms", ["zeros_restored"]),
-        ("J2040", "unknown", ["upper_cased"]),
-        ("25", "not_cms", []),
+        ("99213", "not_loaded", []),
+        ("00100", "not_loaded", ["zeros_restored"]),
+        ("J2040", "unknown_code", ["upper_cased"]),
+        ("25", "not_loaded", []),
     ]
     table = hcpcs("check", path, "--sheet", "list", "--column", "hcpcs code", *where).out
     assert "read: zeros restored 1, upper cased 1" in table
@@ -109,7 +110,7 @@ def test_what_cannot_be_checked_is_one_line(hcpcs, sample, tmp_path):
     where = ("--outputs", sample.outputs.folder)
     for arguments, status, words in [
         ((path, "--since", "2018-01"), 1, "release 2018-01 is not loaded"),
-        ((path, "--fail-on", "bad"), 2, "--fail-on: bad is none of valid"),
+        ((path, "--fail-on", "bad"), 2, "--fail-on: bad is none of ended, valid"),
         ((path, "--column", "code"), 1, "has no column 'code'; it has J0570"),
         ((empty,), 1, "contains no code"),
         ((other,), 1, "is a FHIR Patient"),

@@ -98,8 +98,8 @@ def test_a_pasted_list_is_answered_as_hcpcs_check_answers_it(
         "\n".join(codes),
     )
     page.locator("#list tbody tr").first.wait_for()
-    words = {"valid": "in effect", "ended": "ended", "purged": "left CMS’s file without a stated end"}
-    words |= {"not_cms": "not CMS’s", "unknown": "ambulance modifier"}
+    words = {"valid": "in effect", "expired": "ended", "purged_unknown": "left CMS’s file without a stated end"}
+    words |= {"not_loaded": "not CMS’s", "unknown_code": "ambulance modifier"}
     expected = check_codes(sample.folder, codes, day=day)
     shown = rows_of(page)
     assert [row[0] for row in shown] == codes

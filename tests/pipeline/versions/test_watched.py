@@ -116,7 +116,7 @@ def test_lists_are_listed_displayed_replaced_and_removed(
     listed: list[dict[str, Any]] = json.loads(hcpcs("watch", "list", "--json", *where).out)
     assert [one["codes"] for one in listed] == [["J0570", "Q2040"]]
     displayed = json.loads(hcpcs("watch", "show", "drugs", "--json", *where).out)
-    assert [(r["code"], r["status"]) for r in displayed["rows"]] == [("J0570", "valid"), ("Q2040", "ended")]
+    assert [(r["code"], r["status"]) for r in displayed["rows"]] == [("J0570", "valid"), ("Q2040", "expired")]
     again = hcpcs("watch", "add", "drugs", lists["quiet"], *where)
     assert again.status == 1 and "--replace" in again.err
     assert hcpcs("watch", "add", "drugs", lists["two"], "--replace", *where).status == 0
