@@ -68,7 +68,7 @@ def findings_command(
             [
                 r["release_id"],
                 r["severity"],
-                r["finding"].replace("_", " "),
+                r["finding"],
                 " ".join(str(x) for x in (r["member"], r["line"], r["code"], r["field"]) if x is not None),
                 f"{r['message']} [{r['raw_value']}]" if r["raw_value"] else r["message"],
                 r["occurrences"],

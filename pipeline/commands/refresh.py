@@ -245,7 +245,7 @@ def status_command(outputs: Outputs, checks: bool, as_json: bool) -> None:
         "published_at": manifest.build.created_at if manifest else None,
         "is_sample": manifest.content.is_sample if manifest else None,
         "newest_release": loaded[-1] if loaded else None,
-        "releases_held": loaded,
+        "releases_loaded": loaded,
         "freshness": fresh.summary(),
         "missing": index.refused,
         "excluded": index.excluded,
@@ -254,23 +254,25 @@ def status_command(outputs: Outputs, checks: bool, as_json: bool) -> None:
     if as_json:
         print_json(status)
     else:
-        _print_status(outputs, status)
+        # What the error states is not printed twice.
+        _print_status(outputs, status, states_freshness=not (checks and fresh.is_overdue))
     if checks and fresh.is_overdue:
         raise NotCurrent(fresh.words)
 
 
-def _print_status(outputs: Outputs, status: dict[str, Any]) -> None:
-    version, loaded = status["version"], status["releases_held"]
+def _print_status(outputs: Outputs, status: dict[str, Any], *, states_freshness: bool) -> None:
+    version, loaded = status["version"], status["releases_loaded"]
     if version is None:
         click.echo(
             f"nothing is published in {shown(outputs.folder)} yet;"
             " `hcpcs refresh --from DIR` publishes the first version"
         )
         return
-    what = "made-up sample releases" if status["is_sample"] else "releases"
+    what = ("made-up sample " if status["is_sample"] else "") + ("release" if len(loaded) == 1 else "releases")
     click.echo(f"version {version}, published {status['published_at']}, in {shown(outputs.version(version))}")
-    click.echo(f"{len(loaded)} {what} loaded, {loaded[0]} to {loaded[-1]}")
-    if not status["is_sample"]:
+    days = loaded[0] if len(loaded) == 1 else f"{loaded[0]} to {loaded[-1]}"
+    click.echo(f"{len(loaded)} {what} loaded, {days}")
+    if states_freshness and not status["is_sample"]:
         click.echo(status["freshness"]["message"])
     for name, why in status["missing"].items():
         click.echo(f"missing: {name}: {why}")

@@ -129,6 +129,7 @@ class VersionDiff:
                 }
                 for c in self.codes
             ],
+            "codes_of_format_only": self.format_only,
         }
 
     def as_text(self) -> str:
@@ -167,6 +168,8 @@ class VersionDiff:
             counts = (t.rows_before, t.rows_after, t.added, t.gone, t.changed)
             lines.append(f"| {t.table} | " + " | ".join("?" if n is None else f"{n:,}" for n in counts) + " |")
         lines += ["", *self._code_lists()]
+        if self.format_only:
+            lines += [f"Codes that differ in case or spacing alone: {self.format_only:,}; `--all` lists them.", ""]
         return "\n".join(lines)
 
     def _code_lists(self) -> Iterator[str]:

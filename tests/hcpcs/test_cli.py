@@ -95,10 +95,10 @@ def answer(hcpcs: Hcpcs, sample: Version, *question: str) -> Any:
     return json.loads(hcpcs(*question, "--json", "--outputs", sample.outputs.folder).out)
 
 
-def test_status_names_the_version_and_the_releases_held(hcpcs: Hcpcs, sample: Version) -> None:
+def test_status_names_the_version_and_the_releases_loaded(hcpcs: Hcpcs, sample: Version) -> None:
     status = answer(hcpcs, sample, "status")
     assert (status["version"], status["is_sample"]) == (sample.id, True)
-    assert status["releases_held"] == list(sample.refreshed.read)
+    assert status["releases_loaded"] == list(sample.refreshed.read)
     assert (status["missing"], status["excluded"]) == ({}, {})
     assert "sample" in hcpcs("status", "--outputs", sample.outputs.folder).out
 

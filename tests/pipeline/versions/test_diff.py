@@ -117,6 +117,8 @@ def test_what_differs_in_case_or_spacing_alone_is_counted_and_listed_on_request(
     assert f"procedure {codes[1]} changed" in usual.out and f"procedure {codes[0]} changed" not in usual.out
     assert "codes that differ in case or spacing alone: 1; --all lists them" in usual.out
     assert f"procedure {codes[0]} changed" in every.out and "--all" not in every.out
+    listed_out = hcpcs("diff", before, after, "--markdown", *outputs).out
+    assert "Codes that differ in case or spacing alone: 1; `--all` lists them." in listed_out
     listed = [json.loads(hcpcs("diff", before, after, "--json", *more, *outputs).out) for more in ((), ("--all",))]
     assert [len(diff["codes"]) for diff in listed] == [1, 2]
 
