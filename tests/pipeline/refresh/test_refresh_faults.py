@@ -345,7 +345,7 @@ def test_a_run_that_died_with_its_machine_does_not_hold_up_the_sensor(monkeypatc
         pytest.param(
             "pipeline.versions.publish:write_published_table", 5, id="for a published table", marks=pytest.mark.slow
         ),
-        pytest.param("pipeline.versions.publish:set_latest", 1, id="for latest.json"),
+        pytest.param("pipeline.versions.publish:set_latest", 1, id="for latest.json", marks=pytest.mark.slow),
         pytest.param("pipeline.versions.store:RunSummary.write", 1, id="for the run's summary", marks=pytest.mark.slow),
     ],
 )

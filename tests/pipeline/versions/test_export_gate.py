@@ -184,21 +184,3 @@ def test_a_leak_planted_in_the_tables_is_refused_in_every_format(
     assert (said.status, said.out) == (1, "")
     assert "may not be redistributed" in said.err and "99213" in said.err
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", formats())
-def test_the_command_gives_every_export_to_the_gate(
-    sample: Version, hcpcs: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    seen = []
-
-    def gate(path: Path, form: ExportFormat) -> None:
-        assert path.exists()
-        seen.append(check_export(path, form))
-        raise LicenseLeak([])
-
-    monkeypatch.setattr("pipeline.versions.export_gate.check_export", gate)
-    said = hcpcs("export", f"--{name}", tmp_path / "target", "--outputs", sample.outputs.folder)
-    assert said.status == 1 and "may not be redistributed" in said.err
-    assert [report.passed for report in seen] == [True]
-    assert list(tmp_path.iterdir()) == []
