@@ -177,14 +177,14 @@ def _print_refreshed(outputs: Outputs, done: RefreshResult, as_json: bool) -> No
         print_json(done.summary().as_json())
         return
     click.echo(done.words())
-    for address, why in (done.fetched.unclear if done.fetched else {}).items():
-        click.echo(f"not fetched: {address}: {why}")
+    for url, why in (done.fetched.unclear if done.fetched else {}).items():
+        click.echo(f"not fetched: {url}: {why}")
     for name, why in done.left.items():
         click.echo(f"not loaded: {name}: {why}")
     for name, files in done.compressed.items():
         click.echo(f"compressed {', '.join(files)} into {name}, which is kept in the archive")
-    for address, why in (done.fetched.refused if done.fetched else {}).items():
-        click.echo(f"hcpcs: error: {address}: {why}", err=True)
+    for url, why in (done.fetched.refused if done.fetched else {}).items():
+        click.echo(f"hcpcs: error: {url}: {why}", err=True)
     click.echo(f"version {published.version} is in {shown(published.folder)}")
     click.echo()
     print_table(["table", "rows"], [[name, f"{count:,}"] for name, count in published.rows.items()])
@@ -287,10 +287,10 @@ def _site_rows(outputs: Outputs, index: ArchiveIndex) -> list[dict[str, Any]]:
     from sources.site.polling import Site, read_site_state, site_rows
 
     try:
-        address = str(json.loads(outputs.site_state.read_bytes())["site"])
+        url = str(json.loads(outputs.site_state.read_bytes())["site"])
     except (FileNotFoundError, ValueError, LookupError, TypeError):
         return []
-    return site_rows(read_site_state(outputs.site_state, Site(address, known=())), index)
+    return site_rows(read_site_state(outputs.site_state, Site(url, known=())), index)
 
 
 @click.group("releases", invoke_without_command=True)

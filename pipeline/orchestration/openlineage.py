@@ -446,8 +446,8 @@ _WHOLE = "(whole)"
 
 def facet(schema: str, **content: Any) -> Event:
     """A facet by the name of its schema, with its producer and the URL of the schema."""
-    address = f"{_SPEC}facets/{_VERSIONS[schema]}/{schema}.json" if schema in _VERSIONS else f"{OUR_FACETS}{schema}"
-    return {"_producer": producer(), "_schemaURL": f"{address}#/$defs/{schema}", **content}
+    url = f"{_SPEC}facets/{_VERSIONS[schema]}/{schema}.json" if schema in _VERSIONS else f"{OUR_FACETS}{schema}"
+    return {"_producer": producer(), "_schemaURL": f"{url}#/$defs/{schema}", **content}
 
 
 def _error(words: str) -> Event:

@@ -278,7 +278,7 @@ def _refresh(
     if not index.zips:
         if refused:
             raise RefreshRefused(refused)
-        why = "".join(f"\n  {address}: {text}" for address, text in report.refused.items()) if report else ""
+        why = "".join(f"\n  {url}: {text}" for url, text in report.refused.items()) if report else ""
         why = f"; CMS's site offered none: {report.words()}{why}" if report is not None else ""
         why += "".join(f"\n  not loaded: {name}: {text}" for name, text in taken.left.items())
         raise SourceError(f"no release is loaded and none is offered; `hcpcs refresh --from DIR` loads releases{why}")

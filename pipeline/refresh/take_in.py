@@ -154,10 +154,10 @@ def _keep(
             continue
         if offer.compressed and _is_compressed_elsewhere(found, every):
             continue
-        address = report.url_of(offer.path) if report else None
+        url = report.url_of(offer.path) if report else None
         archive.keep(offer.path, found.sha256)
         done.arrived.update({offer.name, found.release_id})
-        done.zips.append(replace(found, origins=({"from": printable(address or offer.origin), "at": now},)))
+        done.zips.append(replace(found, origins=({"from": printable(url or offer.origin), "at": now},)))
         if offer.compressed and found.sha256 not in loaded.zips:
             done.compressed[offer.name] = offer.compressed
 

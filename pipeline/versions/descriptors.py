@@ -137,7 +137,7 @@ def croissant(content: Content, licenses: pl.DataFrame) -> dict[str, Any]:
 
     Its version is of the content: the number that a published version gets is no part of that.
     """
-    address = dict(licenses.select("license_id", "source").iter_rows())
+    urls = dict(licenses.select("license_id", "source").iter_rows())
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -146,7 +146,7 @@ def croissant(content: Content, licenses: pl.DataFrame) -> dict[str, Any]:
         "alternateName": version_title(content),
         "description": version_description(content),
         "url": CMS_PAGE,
-        "license": [address[LICENSE_CMS], address[LICENSE_CC0]],
+        "license": [urls[LICENSE_CMS], urls[LICENSE_CC0]],
         "creator": {"@type": "sc:Organization", "name": "The makers of hcpcs"},
         "version": data_version(content),
         "citeAs": _citation(content),

@@ -1,6 +1,6 @@
 """The archive: every zip that was ever taken in, byte for byte, found by its content, and the index of what is loaded.
 
-A zip counts as held only once it is in the index, which is replaced atomically. Bytes without an entry are
+A zip counts as archived only once it is in the index, which is replaced atomically. Bytes without an entry are
 leftovers of a run that did not finish and change nothing. The index keeps what nothing else states: what follows from
 bytes and code, the members and their roles, is derived, and kept beside the index until the code changes.
 """
@@ -34,7 +34,7 @@ _READERS = 2
 
 @dataclass(frozen=True, slots=True)
 class ArchivedMember:
-    """A member of a held zip: name, content, entry date, and its role."""
+    """A member of an archived zip: name, content, entry date, and its role."""
 
     name: str
     sha256: str
@@ -68,7 +68,7 @@ class ArchivedZip:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveIndex:
-    """What is held: zips by sha256, what a person excluded and why, what was refused and why, accepted losses.
+    """What is archived: zips by sha256, what a person excluded and why, what was refused and why, accepted losses.
 
     ``excluded`` is keyed by release (``2019-01``) or by release and content of one posting (``2019-01/0f3a…``);
     ``accepted`` likewise, with what that posting lacks.
@@ -97,7 +97,7 @@ class ArchiveIndex:
         return left
 
     def with_zips(self, zips: Iterable[ArchivedZip]) -> ArchiveIndex:
-        """The index with more zips; one already held gains the new origins."""
+        """The index with more zips; one already archived gains the new origins."""
         merged = dict(self.zips)
         for new in zips:
             old = merged.get(new.sha256)
@@ -109,7 +109,7 @@ class ArchiveIndex:
 
 
 class Archive:
-    """The folder of held zips. One process writes at a time; the caller holds the lock.
+    """The folder of archived zips. One process writes at a time; the caller holds the lock.
 
     ``members_of`` describes the members of a zip; ``code`` names the code by which it does.
     """
@@ -123,7 +123,7 @@ class Archive:
         self._members_of, self._code = members_of, code
 
     def index(self) -> ArchiveIndex:
-        """What is held now, empty at first; raises ``SourceError`` for an index of another format or a damaged one."""
+        """The index, empty at first; raises ``SourceError`` for one of another format or a damaged one."""
         if not self._index_path.exists():
             return ArchiveIndex()
         try:
@@ -157,7 +157,7 @@ class Archive:
         }
         write_atomically(self._index_path, _json(content))
         known = self._kept_members()
-        new = {sha: (self._code, held.members) for sha, held in index.zips.items() if sha not in known}
+        new = {sha: (self._code, archived.members) for sha, archived in index.zips.items() if sha not in known}
         if new:
             self._keep_members(known | new)
 
@@ -167,7 +167,7 @@ class Archive:
         A zip that cannot be read any more has the members that it had before.
         """
         kept = self._kept_members()
-        unknown = [held for sha, held in zips.items() if sha not in kept or kept[sha][0] != self._code]
+        unknown = [archived for sha, archived in zips.items() if sha not in kept or kept[sha][0] != self._code]
         if unknown:
             with ThreadPoolExecutor(_READERS) as pool:
                 derived = dict(zip((z.sha256 for z in unknown), pool.map(self._derived_members, unknown), strict=True))
@@ -177,11 +177,11 @@ class Archive:
                 kept |= found | lost
                 with contextlib.suppress(OSError):  # who only reads may not write; they are derived again then
                     self._keep_members(kept)
-        return {sha: replace(held, members=kept[sha][1]) for sha, held in zips.items()}
+        return {sha: replace(archived, members=kept[sha][1]) for sha, archived in zips.items()}
 
-    def _derived_members(self, held: ArchivedZip) -> tuple[ArchivedMember, ...] | None:
+    def _derived_members(self, archived: ArchivedZip) -> tuple[ArchivedMember, ...] | None:
         try:
-            return self._members_of(self.read(held))
+            return self._members_of(self.read(archived))
         except (ZipRefused, OSError):
             return None
 
@@ -215,7 +215,7 @@ class Archive:
         partial.replace(target)
 
     def read(self, loaded: ArchivedZip) -> list[ZipMember]:
-        """Read a held zip's members; raises ``ZipRefused`` where the archive's bytes are no longer those it took in."""
+        """A zip's members; raises ``ZipRefused`` where the archive's bytes are no longer those it took in."""
         if (why := self._damage(loaded.sha256)) is not None:
             raise ZipRefused(_lost(loaded, why))
         return read_zip(self.zip_path(loaded.sha256))
@@ -249,8 +249,8 @@ def _json(content: object) -> bytes:
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _entry(held: ArchivedZip) -> dict[str, Any]:
-    return {name: value for name, value in asdict(held).items() if name != "members"}
+def _entry(archived: ArchivedZip) -> dict[str, Any]:
+    return {name: value for name, value in asdict(archived).items() if name != "members"}
 
 
 def _archived_zip(entry: dict[str, Any]) -> ArchivedZip:

@@ -34,12 +34,12 @@ def inspect_zip(
     page has judged a zip that it lists (``is_listed``); any other is judged here.
     Raises ``ZipRefused``, ``NotHcpcs`` or ``ReleaseUnclear``.
     """
-    held = _members_of(read_zip(path))
-    if not is_listed and (why := why_not_hcpcs(path.name, ((m.name, m.role) for m in held))) is not None:
+    members = _members_of(read_zip(path))
+    if not is_listed and (why := why_not_hcpcs(path.name, ((m.name, m.role) for m in members))) is not None:
         raise NotHcpcs(f"{path.name}: {why}")
     # A release's zip may carry another quarter's notes: where there is a code file, only its name is a witness.
-    code_names = [m.name for m in held if m.role in CODE_ROLES]
-    witnesses = code_names or ([] if folder or stated else [m.name for m in held])
+    code_names = [m.name for m in members if m.role in CODE_ROLES]
+    witnesses = code_names or ([] if folder or stated else [m.name for m in members])
     names = [n for n in (folder, path.name) if n] + witnesses
     return ArchivedZip(
         sha256=file_sha256(path),
@@ -47,5 +47,5 @@ def inspect_zip(
         bytes=path.stat().st_size,
         release_id=resolve_release(names, stated),
         is_sample=is_sample(path),
-        members=held,
+        members=members,
     )

@@ -1,4 +1,4 @@
-"""One release, from its held zips to typed records, side files and findings.
+"""One release, from its archived zips to typed records, side files and findings.
 
 Reads bytes through the archive and nothing else; decides nothing about other releases.
 """
@@ -87,7 +87,7 @@ class _Posting:
 
 
 def read_release(archive: Archive, release_id: str, zips: list[ArchivedZip]) -> ReleaseRead:
-    """Read every revision of a release from its held zips.
+    """Read every revision of a release from its archived zips.
 
     Raises ``ReleaseRefused`` with all findings where a code file breaks the record layout or cannot be read, where
     there is none, or where one zip holds two different ones.

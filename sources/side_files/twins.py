@@ -1,4 +1,4 @@
-"""Two statements of one side file held against each other: a sheet and its re-sorted twin, a workbook and its text."""
+"""Two statements of one side file compared: a sheet and its re-sorted twin, a workbook and its text."""
 
 from __future__ import annotations
 

@@ -113,10 +113,10 @@ class Validators:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page's text, None where it has not changed; ``address`` is where redirects led."""
+    """A page's text, None where it has not changed; ``url`` is where redirects led."""
 
     text: str | None
-    address: str
+    url: str
     validators: Validators
 
 
@@ -170,43 +170,43 @@ class SiteClient:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._client.close()
 
-    def is_allowed(self, address: str) -> bool:
+    def is_allowed(self, url: str) -> bool:
         """Whether a URL lies within the site's domain."""
         try:
-            self._within_site(address)
+            self._within_site(url)
         except FetchFailed:
             return False
         return True
 
-    def get_page(self, address: str, known: Validators = Validators()) -> Page:
+    def get_page(self, url: str, known: Validators = Validators()) -> Page:
         """Fetch a page, unless it is still the one with the validators ``known``; raises ``FetchFailed``."""
 
         def attempt(end: float) -> Page:
-            with self._answer("GET", address, known.conditions(), end) as response:
+            with self._answer("GET", url, known.conditions(), end) as response:
                 if response.status_code == 304 and known != Validators():
                     return Page(None, str(response.url), known)
-                self._check_status(address, response)
-                body = b"".join(self._chunks(address, response, end, self.limits.page_bytes, 0))
+                self._check_status(url, response)
+                body = b"".join(self._chunks(url, response, end, self.limits.page_bytes, 0))
                 return Page(page_text(body, response.charset_encoding), str(response.url), Validators.of(response))
 
-        return self._with_attempts(address, attempt)
+        return self._with_attempts(url, attempt)
 
-    def ask(self, address: str, known: Validators = Validators()) -> Asked:
+    def ask(self, url: str, known: Validators = Validators()) -> Asked:
         """Ask by ``HEAD`` whether a file is still the one with the validators ``known``; raises ``FetchFailed``."""
 
         def attempt(end: float) -> Asked:
-            with self._answer("HEAD", address, known.conditions(), end) as response:
+            with self._answer("HEAD", url, known.conditions(), end) as response:
                 if response.status_code == 304:
                     return Asked(True, None, known)
                 if response.status_code in (405, 501):
                     return Asked(None, None, known)
-                self._check_status(address, response)
+                self._check_status(url, response)
                 now = Validators.of(response)
                 return Asked(_same(known, now), _length(response), now)
 
-        return self._with_attempts(address, attempt)
+        return self._with_attempts(url, attempt)
 
-    def download(self, address: str, target: Path, known: Validators = Validators()) -> FetchResult:
+    def download(self, url: str, target: Path, known: Validators = Validators()) -> FetchResult:
         """Fetch a zip to ``target``, which appears whole or not at all; nothing if it is still the one ``known``.
 
         Raises ``FetchFailed``; ``ZipRefused`` as soon as the first bytes are no zip's; ``StorageFull``.
@@ -219,38 +219,38 @@ class SiteClient:
             guard = partial.range_condition()
             have = part.stat().st_size if guard and part.exists() else 0
             headers = {"Range": f"bytes={have}-", "If-Range": guard or ""} if have else known.conditions()
-            with self._answer("GET", address, headers, end) as response:
+            with self._answer("GET", url, headers, end) as response:
                 if response.status_code == 304 and not have and known != Validators():
                     return FetchResult(None, None, 0, known)
                 if response.status_code == 416 and have:
                     part.unlink()
                     raise _TryAgain("the server has no such range any more")
-                self._check_status(address, response)
+                self._check_status(url, response)
                 if response.status_code == 206 and not _continues(response, have):
                     part.unlink(missing_ok=True)
                     raise _TryAgain("the server sent a range other than the requested one")
                 have = have if response.status_code == 206 else 0
                 if not have:
                     partial = Validators() if "content-encoding" in response.headers else Validators.of(response)
-                self._write(address, response, end, part, have)
+                self._write(url, response, end, part, have)
             with _storage(part):
                 part.replace(target)
             return FetchResult(target, file_sha256(target), target.stat().st_size, Validators.of(response))
 
         try:
-            return self._with_attempts(address, attempt)
+            return self._with_attempts(url, attempt)
         finally:
             part.unlink(missing_ok=True)
 
-    def _write(self, address: str, response: httpx2.Response, end: float, part: Path, have: int) -> None:
-        name = _name(address)
+    def _write(self, url: str, response: httpx2.Response, end: float, part: Path, have: int) -> None:
+        name = _name(url)
         declared = _length(response)
         total = have + declared if declared is not None else None
         if total is not None and total > self.limits.file_bytes:
             raise FetchFailed(f"{name}: {total:,} bytes announced, past the bound of {self.limits.file_bytes:,}")
         reported = time.monotonic()
         with _storage(part), part.open("ab" if have else "wb") as file:
-            for chunk in self._chunks(address, response, end, self.limits.file_bytes, have):
+            for chunk in self._chunks(url, response, end, self.limits.file_bytes, have):
                 if not have and not chunk.startswith(_ZIP_STARTS):
                     raise ZipRefused(f"{name}: {described(chunk)}")
                 file.write(chunk)
@@ -263,15 +263,15 @@ class SiteClient:
                 raise ZipRefused(f"{name}: the file is empty")
             os.fsync(file.fileno())
 
-    def _chunks(self, address: str, response: httpx2.Response, end: float, most: int, have: int) -> Iterator[bytes]:
+    def _chunks(self, url: str, response: httpx2.Response, end: float, most: int, have: int) -> Iterator[bytes]:
         """The body's chunks, the first of at least a zip's magic where there are as many bytes."""
         loaded = b""
-        for chunk in _decoded(address, response):
+        for chunk in _decoded(url, response):
             have += len(chunk)
             if have > most:
-                raise FetchFailed(f"{_name(address)}: still sending after {most:,} bytes, the bound")
+                raise FetchFailed(f"{_name(url)}: still sending after {most:,} bytes, the bound")
             if time.monotonic() > end:
-                raise FetchFailed(f"{_name(address)}: not whole in time, {have:,} bytes arrived")
+                raise FetchFailed(f"{_name(url)}: not whole in time, {have:,} bytes arrived")
             loaded += chunk
             if len(loaded) >= 4:
                 yield loaded
@@ -279,10 +279,10 @@ class SiteClient:
         if loaded:
             yield loaded
 
-    def _with_attempts(self, address: str, attempt: Callable[[float], _Result]) -> _Result:
+    def _with_attempts(self, url: str, attempt: Callable[[float], _Result]) -> _Result:
         limits = self.limits
         end = min(time.monotonic() + limits.file_seconds, self._end)
-        name = _name(address)
+        name = _name(url)
         backoff = tenacity.wait_exponential_jitter(
             multiplier=limits.first_wait, max=limits.longest_wait, jitter=limits.first_wait
         )
@@ -315,46 +315,46 @@ class SiteClient:
             raise FetchFailed(f"{name}: {failure}, {times}{later}") from None
 
     @contextlib.contextmanager
-    def _answer(self, method: str, address: str, headers: Mapping[str, str], end: float) -> Iterator[httpx2.Response]:
+    def _answer(self, method: str, url: str, headers: Mapping[str, str], end: float) -> Iterator[httpx2.Response]:
         """Send a request, follow redirects within the site, and turn what breaks on the way into ``_TryAgain``."""
-        url = self._within_site(address)
+        current = self._within_site(url)
         visited: list[httpx2.URL] = []
         if self._last_answer is not None:
             time.sleep(max(0.0, self._last_answer + self.limits.pause - time.monotonic()))
         try:
             while True:
-                if url in visited:
-                    raise FetchFailed(f"{_name(address)}: redirects go in a circle, back to {url}")
-                visited.append(url)
+                if current in visited:
+                    raise FetchFailed(f"{_name(url)}: redirects go in a circle, back to {current}")
+                visited.append(current)
                 if len(visited) > self.limits.redirects + 1:
-                    raise FetchFailed(f"{_name(address)}: more than {self.limits.redirects} redirects, last to {url}")
+                    raise FetchFailed(f"{_name(url)}: more than {self.limits.redirects} redirects, last to {current}")
                 silent = max(0.001, min(self.limits.silent_seconds, end - time.monotonic()))
                 timeout = httpx2.Timeout(silent, connect=min(self.limits.connect_seconds, silent))
                 self.requests += 1
-                request = self._client.build_request(method, url, headers=dict(headers), timeout=timeout)
-                response = self._send(address, request, end)
+                request = self._client.build_request(method, current, headers=dict(headers), timeout=timeout)
+                response = self._send(url, request, end)
                 try:
                     if not response.has_redirect_location:
                         yield response
                         return
-                    target = _joined(address, url, response.headers["location"])
+                    target = _joined(url, current, response.headers["location"])
                 finally:
                     response.close()
-                url = self._within_site(target, origin_of=address)
+                current = self._within_site(target, origin_of=url)
         except httpx2.TimeoutException:
             raise _TryAgain(f"no byte arrived for {silent:g} s") from None
         except httpx2.InvalidURL as error:
-            raise FetchFailed(f"{_name(address)}: {error}") from None
+            raise FetchFailed(f"{_name(url)}: {error}") from None
         except httpx2.TransportError as error:
             if _is_certificate_error(error):
                 raise FetchFailed(
-                    f"{_name(address)}: the certificate of {url.host} is not to be trusted: {error}"
+                    f"{_name(url)}: the certificate of {current.host} is not to be trusted: {error}"
                 ) from None
             raise _TryAgain(f"the connection broke: {error or type(error).__name__}") from None
         finally:
             self._last_answer = time.monotonic()
 
-    def _send(self, address: str, request: httpx2.Request, end: float) -> httpx2.Response:
+    def _send(self, url: str, request: httpx2.Request, end: float) -> httpx2.Response:
         """Send a request; the connection is closed under an answer whose headers do not end in time."""
         late = threading.Event()
         used = self._client
@@ -377,24 +377,26 @@ class SiteClient:
         if not late.is_set():
             return response
         self._client = self._connections()
-        raise FetchFailed(f"{_name(address)}: no whole answer began within {seconds:,.0f} s")
+        raise FetchFailed(f"{_name(url)}: no whole answer began within {seconds:,.0f} s")
 
-    def _within_site(self, address: str, origin_of: str | None = None) -> httpx2.URL:
+    def _within_site(self, url: str, origin_of: str | None = None) -> httpx2.URL:
         """The URL as it may be requested; `http` becomes `https` where the site is."""
         try:
-            url = httpx2.URL(address)
+            current = httpx2.URL(url)
         except httpx2.InvalidURL as error:
-            raise FetchFailed(f"{address!r} is not a URL: {error}") from None
-        if url.scheme == "http" and self._site.scheme == "https":
-            url = url.copy_with(scheme="https")
+            raise FetchFailed(f"{url!r} is not a URL: {error}") from None
+        if current.scheme == "http" and self._site.scheme == "https":
+            current = current.copy_with(scheme="https")
         domain = _domain(self._site.host)
-        inside = url.host == self._site.host or (domain and (url.host == domain or url.host.endswith(f".{domain}")))
-        if url.scheme == self._site.scheme and inside and url.port == self._site.port:
-            return url
-        what = f"{_name(origin_of)}: the redirect to {url} leads" if origin_of else f"{url}: it lies"
+        inside = current.host == self._site.host or (
+            domain and (current.host == domain or current.host.endswith(f".{domain}"))
+        )
+        if current.scheme == self._site.scheme and inside and current.port == self._site.port:
+            return current
+        what = f"{_name(origin_of)}: the redirect to {current} leads" if origin_of else f"{current}: it lies"
         raise FetchFailed(f"{what} outside of {self._site.scheme}://{domain or self._site.netloc.decode()}")
 
-    def _check_status(self, address: str, response: httpx2.Response) -> None:
+    def _check_status(self, url: str, response: httpx2.Response) -> None:
         status = response.status_code
         if status in (200, 206):
             return
@@ -403,20 +405,20 @@ class SiteClient:
             raise _TryAgain(text, _seconds_requested(response.headers.get("retry-after")))
         head = b""
         with contextlib.suppress(httpx2.HTTPError, _TryAgain, FetchFailed):
-            for chunk in _decoded(address, response):
+            for chunk in _decoded(url, response):
                 head += chunk
                 if len(head) >= 2048:
                     break
-        failed = FetchFailed(f"{_name(address)}: {text}" + (f", {described(head)}" if head else ""))
+        failed = FetchFailed(f"{_name(url)}: {text}" + (f", {described(head)}" if head else ""))
         failed.status = status
         raise failed
 
 
-def _joined(address: str, url: httpx2.URL, location: str) -> str:
+def _joined(url: str, current: httpx2.URL, location: str) -> str:
     try:
-        return str(url.join(location))
+        return str(current.join(location))
     except (httpx2.InvalidURL, ValueError) as error:
-        raise FetchFailed(f"{_name(address)}: it redirects to {location[:80]!r}, which is not a URL: {error}") from None
+        raise FetchFailed(f"{_name(url)}: it redirects to {location[:80]!r}, which is not a URL: {error}") from None
 
 
 @cache
@@ -450,13 +452,13 @@ def described(head: bytes) -> str:
     return f"an HTML page{f' titled {title[1][:80]!r}' if title else ''}, not a zip; {begins}"
 
 
-def post_json(address: str, payload: Mapping[str, Any], *, seconds: float = 10) -> None:
+def post_json(url: str, payload: Mapping[str, Any], *, seconds: float = 10) -> None:
     """Send JSON to a URL of the user's; raises ``FetchFailed`` where it is not taken."""
     try:
         headers = {"User-Agent": f"hcpcs/{version('hcpcs')}"}
-        response = httpx2.post(address, json=dict(payload), headers=headers, timeout=seconds)
+        response = httpx2.post(url, json=dict(payload), headers=headers, timeout=seconds)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise FetchFailed(f"{httpx2.URL(address).host or address}: {error or type(error).__name__}") from None
+        raise FetchFailed(f"{httpx2.URL(url).host or url}: {error or type(error).__name__}") from None
     if response.status_code >= 300:
         raise FetchFailed(f"{response.url.host}: HTTP {response.status_code} {response.reason_phrase}")
 
@@ -503,14 +505,14 @@ def _length(response: httpx2.Response) -> int | None:
     return int(found[0]) if found else None
 
 
-def _decoded(address: str, response: httpx2.Response) -> Iterator[bytes]:
+def _decoded(url: str, response: httpx2.Response) -> Iterator[bytes]:
     """The body, unpacked where the server compressed it though no packing was requested: never much at once."""
     coding = response.headers.get("content-encoding", "").strip().lower()
     if coding in ("", "identity"):
         yield from response.iter_raw()
         return
     if coding not in ("gzip", "x-gzip", "deflate"):
-        raise FetchFailed(f"{_name(address)}: sent as {coding[:40]!r}, although no compression was requested")
+        raise FetchFailed(f"{_name(url)}: sent as {coding[:40]!r}, although no compression was requested")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # with a header of gzip or of zlib
     try:
         for compressed in response.iter_raw():
@@ -547,14 +549,14 @@ def _is_certificate_error(error: BaseException) -> bool:
 
 
 def _domain(host: str) -> str | None:
-    """The domain whose hosts belong to the site: the host without ``www``; None for an IP address or a bare name."""
+    """The domain whose hosts belong to the site: the host without ``www``; None for an IP url or a bare name."""
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(host)
         return None
     return host.removeprefix("www.") if "." in host else None
 
 
-def _name(address: str) -> str:
+def _name(url: str) -> str:
     """What messages call a page or file: the last part of its URL."""
-    path = address.split("?", 1)[0].split("#", 1)[0].rstrip("/")
-    return path.rsplit("/", 1)[-1] or address
+    path = url.split("?", 1)[0].split("#", 1)[0].rstrip("/")
+    return path.rsplit("/", 1)[-1] or url

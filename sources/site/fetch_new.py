@@ -18,8 +18,8 @@ from sources.site.client import FetchFailed, FetchResult, Progress, SiteClient, 
 from sources.site.known_releases import check_members
 from sources.site.page import SiteLink, classify_link
 from sources.site.polling import (
-    AskedFile,
     News,
+    RequestedFile,
     Site,
     SiteState,
     archived_zip,
@@ -40,11 +40,11 @@ _KNOWN_AGAIN = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class FetchedZip:
-    """A zip that was fetched: for which release, from where, whether that release was held with other members."""
+    """A zip that was fetched: for which release, from where, whether that release was loaded with other members."""
 
     release_id: str
     name: str
-    address: str
+    url: str
     path: Path
     bytes: int
     sha256: str
@@ -68,7 +68,7 @@ class FetchReport:
 
     def url_of(self, path: Path) -> str | None:
         """Where a zip in the folder is from."""
-        return next((f.address for f in self.fetched if f.path == path), None)
+        return next((f.url for f in self.fetched if f.path == path), None)
 
     def summary(self) -> dict[str, Any]:
         """The report for a run summary and ``--json``; no path in it."""
@@ -110,7 +110,7 @@ def fetch_new(
     Raises ``FetchFailed`` or ``PageUnclear`` where the page itself fails, ``StorageFull``.
     """
     started = time.monotonic()
-    with SiteClient(site.address, site.limits, progress) as client:
+    with SiteClient(site.url, site.limits, progress) as client:
         before = read_site_state(state_path, site)
         if site.saved_page is not None:
             state = read_saved_page(site, site.saved_page, before)
@@ -125,19 +125,19 @@ def fetch_new(
         try:
             for number, link in enumerate(wanted, 1):
                 progress(f"fetching {link.name} ({number} of {len(wanted)})")
-                run.fetch(link, state.files.get(link.address))
+                run.fetch(link, state.files.get(link.url))
         except BaseException:
             # What is remembered saves requests next time; on a full disk it must not hide what went wrong.
             with contextlib.suppress(OSError):
                 remember(state_path, state, run.requested)
             raise
         remember(state_path, state, run.requested)
-        urls = {link.address for link in known}
+        urls = {link.url for link in known}
         # What only a link's text calls a file is unclear and no fault when something else comes.
         unclear = unclear_links(replace(state, files={**state.files, **run.requested}))
         run.refused = {a: why for a, why in run.refused.items() if a not in unclear}
         return FetchReport(
-            site.address,
+            site.url,
             tuple(run.fetched),
             run.unchanged,
             {a: why for a, why in run.refused.items() if a not in urls},
@@ -167,16 +167,16 @@ def fetch_named(
     state = read_site_state(state_path, site)
     run = _Run(site, index, folder, None, progress)
     requests = 0
-    for number, address in enumerate(urls, 1):
-        with SiteClient(address, site.limits, progress) as client:
+    for number, url in enumerate(urls, 1):
+        with SiteClient(url, site.limits, progress) as client:
             run.client = client
-            link = classify_link(address, "")
+            link = classify_link(url, "")
             progress(f"fetching {link.name} ({number} of {len(urls)})")
-            run.fetch(link, state.files.get(address))
+            run.fetch(link, state.files.get(url))
             requests += client.requests
     remember(state_path, state, run.requested)
     seconds = time.monotonic() - started
-    return FetchReport(site.address, tuple(run.fetched), run.unchanged, run.refused, requests=requests, seconds=seconds)
+    return FetchReport(site.url, tuple(run.fetched), run.unchanged, run.refused, requests=requests, seconds=seconds)
 
 
 class _Run:
@@ -186,56 +186,56 @@ class _Run:
         self, site: Site, index: ArchiveIndex, folder: Path, client: SiteClient | None, progress: Progress
     ) -> None:
         self.index, self.folder, self.client, self.progress = index, folder, client, progress
-        self.known = {k.address: k for k in site.known}
+        self.known = {k.url: k for k in site.known}
         self.fetched: list[FetchedZip] = []
         self.unchanged: dict[str, str] = {}
         self.refused: dict[str, str] = {}
-        self.requested: dict[str, AskedFile] = {}
+        self.requested: dict[str, RequestedFile] = {}
         self.failed_releases: set[str] = set()
 
-    def fetch(self, link: SiteLink, before: AskedFile | None) -> None:
+    def fetch(self, link: SiteLink, before: RequestedFile | None) -> None:
         """Fetch one file and note what came of it."""
         if link.kind == "side" and link.release_id in self.failed_releases:
-            self.refused[link.address] = f"{link.name}: not fetched, its release {link.release_id} could not be had"
+            self.refused[link.url] = f"{link.name}: not fetched, its release {link.release_id} could not be had"
             return
         loaded = archived_zip(link, before, self.index)
         # What is not loaded must come whole, whatever the server remembers having sent.
         known = before.validators if before is not None and loaded is not None else Validators()
         target = self._target(link)
         try:
-            arrived = present(self.client).download(link.address, target, known)
+            arrived = present(self.client).download(link.url, target, known)
             twin = loaded.sha256 if arrived.path is None and loaded is not None else self._twin(link, arrived)
         except StorageFull:
             raise
         except SourceError as error:
             target.unlink(missing_ok=True)
-            self.refused[link.address] = str(error)
-            failed = AskedFile(_now(), "failed" if isinstance(error, FetchFailed) else "refused", link.text)
-            # What is held stays held, whatever the site has now.
+            self.refused[link.url] = str(error)
+            failed = RequestedFile(_now(), "failed" if isinstance(error, FetchFailed) else "refused", link.text)
+            # What is loaded stays loaded, whatever the site has now.
             lasting = before if before is not None and loaded is not None else failed
-            self.requested[link.address] = replace(lasting, asked_at=_now(), why=str(error))
+            self.requested[link.url] = replace(lasting, requested_at=_now(), why=str(error))
             if link.kind == "release" and link.release_id not in releases_with_code(self.index):
                 self.failed_releases.add(link.release_id or "")
             return
         seen = arrived.validators
         if twin is not None:
             target.unlink(missing_ok=True)
-            self.unchanged[link.address] = "not changed" if arrived.path is None else "the same members again"
-            self.requested[link.address] = AskedFile(_now(), "held", link.text, twin, seen.etag, seen.last_modified)
+            self.unchanged[link.url] = "not changed" if arrived.path is None else "the same members again"
+            self.requested[link.url] = RequestedFile(_now(), "loaded", link.text, twin, seen.etag, seen.last_modified)
             return
         is_revision = link.kind == "release" and link.release_id in releases_with_code(self.index)
         self.fetched.append(
             FetchedZip(
                 link.release_id or "",
                 link.name,
-                link.address,
+                link.url,
                 present(arrived.path),
                 arrived.bytes,
                 present(arrived.sha256),
                 is_revision,
             )
         )
-        self.requested[link.address] = AskedFile(
+        self.requested[link.url] = RequestedFile(
             _now(), "fetched", link.text, arrived.sha256, seen.etag, seen.last_modified
         )
 
@@ -251,9 +251,9 @@ class _Run:
         return target
 
     def _twin(self, link: SiteLink, arrived: FetchResult) -> str | None:
-        """The sha256 of a held zip with the same members; checks the zip, and its members where they are known."""
+        """The sha256 of a loaded zip with the same members; checks the zip, and its members where they are known."""
         members = read_zip(present(arrived.path))
-        if (known := self.known.get(link.address)) is not None:
+        if (known := self.known.get(link.url)) is not None:
             check_members(link.name, known, members)
         if arrived.sha256 in self.index.zips:
             return arrived.sha256
@@ -267,16 +267,18 @@ class _Run:
 def _known_to_try(
     client: SiteClient, site: Site, state: SiteState, index: ArchiveIndex, news: list[News]
 ) -> list[SiteLink]:
-    """Known older releases on this site that are neither held nor on the page nor failed lately, newest first."""
+    """Known older releases on this site that are neither loaded nor on the page nor failed lately, newest first."""
     there = {n.link.release_id for n in news} | releases_with_code(index)
     there |= {link.release_id for link in state.links if link.kind == "release"}
     lately = (datetime.now(UTC) - _KNOWN_AGAIN).isoformat(timespec="seconds")
     wanted = []
     for known in reversed(site.known):
-        requested = state.files.get(known.address)
-        failed = requested is not None and requested.outcome in ("refused", "failed") and requested.asked_at > lately
-        if known.release_id not in there and not failed and client.is_allowed(known.address):
-            wanted.append(SiteLink(known.address, known.name, "", "release", known.release_id))
+        requested = state.files.get(known.url)
+        failed = (
+            requested is not None and requested.outcome in ("refused", "failed") and requested.requested_at > lately
+        )
+        if known.release_id not in there and not failed and client.is_allowed(known.url):
+            wanted.append(SiteLink(known.url, known.name, "", "release", known.release_id))
     return wanted
 
 

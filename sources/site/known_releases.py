@@ -15,7 +15,7 @@ from sources.archive.zips import ZipMember
 from sources.errors import CuratedFileError, SourceError
 
 _FILE = Path(__file__).with_name("known_releases.toml")
-_KEYS = {"release", "address", "source", "checked"}
+_KEYS = {"release", "url", "source", "checked"}
 
 
 class ChecksumMismatch(SourceError):
@@ -27,7 +27,7 @@ class KnownRelease:
     """A release, its URL by ``source``, whether a fetch confirmed it, and SHA-256 by member where known."""
 
     release_id: str
-    address: str
+    url: str
     source: str
     checked: bool
     members: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class KnownRelease:
     @property
     def name(self) -> str:
         """The zip's file name."""
-        return urlsplit(self.address).path.rsplit("/", 1)[-1]
+        return urlsplit(self.url).path.rsplit("/", 1)[-1]
 
 
 def load_known_releases(path: Path = _FILE) -> tuple[KnownRelease, ...]:
@@ -50,9 +50,9 @@ def _load(path: Path) -> tuple[KnownRelease, ...]:
     except tomllib.TOMLDecodeError as error:
         raise CuratedFileError(f"{path.name}: {error}") from None
     known = [_entry(path.name, number, raw) for number, raw in enumerate(entries, 1)]
-    if len({k.address for k in known}) < len(known):
+    if len({k.url for k in known}) < len(known):
         raise CuratedFileError(f"{path.name}: a URL appears twice")
-    return tuple(sorted(known, key=lambda k: (k.release_id, k.address)))
+    return tuple(sorted(known, key=lambda k: (k.release_id, k.url)))
 
 
 def _entry(file: str, number: int, raw: Mapping[str, Any]) -> KnownRelease:
@@ -63,14 +63,14 @@ def _entry(file: str, number: int, raw: Mapping[str, Any]) -> KnownRelease:
         raise CuratedFileError(f"{where}: unknown {', '.join(sorted(unknown))}")
     if not re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", str(raw["release"])):
         raise CuratedFileError(f"{where}: release {raw['release']!r} is not of the form YYYY-MM")
-    if not re.fullmatch(r"https://[^/]+/.*\.zip", str(raw["address"]), re.IGNORECASE):
-        raise CuratedFileError(f"{where}: {raw['address']!r} is not the https URL of a zip")
+    if not re.fullmatch(r"https://[^/]+/.*\.zip", str(raw["url"]), re.IGNORECASE):
+        raise CuratedFileError(f"{where}: {raw['url']!r} is not the https URL of a zip")
     if not str(raw["source"]).strip() or not isinstance(raw["checked"], bool):
         raise CuratedFileError(f"{where}: a source in words and checked = true or false are needed")
     members = {str(k): str(v).lower() for k, v in raw.get("members", {}).items()}
     if bad := [k for k, v in members.items() if not re.fullmatch(r"[0-9a-f]{64}", v)]:
         raise CuratedFileError(f"{where}: the hash of {bad[0]} is no SHA-256")
-    return KnownRelease(raw["release"], raw["address"], raw["source"], raw["checked"], members)
+    return KnownRelease(raw["release"], raw["url"], raw["source"], raw["checked"], members)
 
 
 def check_members(name: str, known: KnownRelease, members: list[ZipMember]) -> None:

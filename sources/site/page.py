@@ -50,7 +50,7 @@ class PageUnclear(SourceError):
 class SiteLink:
     """A link to a zip: ``release_id`` where name and text say it, ``why`` where they do not or it is not taken."""
 
-    address: str
+    url: str
     name: str
     text: str
     kind: LinkKind
@@ -67,17 +67,17 @@ class PageRead:
     title: str | None
 
 
-def read_page(page: str, address: str, open_tags: int = 5000) -> PageRead:
-    """The links to zips on a page that was fetched from ``address``, in the page's order, each URL once.
+def read_page(page: str, url: str, open_tags: int = 5000) -> PageRead:
+    """The links to zips on a page that was fetched from ``url``, in the page's order, each URL once.
 
     A link that is not named ``.zip`` counts where its text names a release's file: what comes decides what it is.
     Raises ``PageUnclear`` where more than ``open_tags`` tags are open at once.
     """
     if (most := _open_at_once(page)) > open_tags:
-        raise PageUnclear(f"the page at {address} is nested {most:,} tags deep, past the bound of {open_tags:,}")
+        raise PageUnclear(f"the page at {url} is nested {most:,} tags deep, past the bound of {open_tags:,}")
     tree = LexborHTMLParser(page)
     base_node = tree.css_first("base[href]")
-    base = urljoin(address, (base_node.attributes.get("href") or "").strip()) if base_node else address
+    base = urljoin(url, (base_node.attributes.get("href") or "").strip()) if base_node else url
     texts: dict[str, str] = {}
     further: dict[str, None] = {}
     for node in tree.css("a[href]"):
@@ -87,7 +87,7 @@ def read_page(page: str, address: str, open_tags: int = 5000) -> PageRead:
             target = urljoin(base, href).split("#", 1)[0]
             is_web = urlsplit(target).scheme in ("http", "https")
             is_file = is_web and (_zip_name(target) is not None or _is_file_by_text(target, text))
-            is_page = is_web and not is_file and _is_further_page(target, address)
+            is_page = is_web and not is_file and _is_further_page(target, url)
         except ValueError:  # an href that is no URL, such as an open bracket for a host
             continue
         if is_file:
@@ -102,10 +102,10 @@ def read_page(page: str, address: str, open_tags: int = 5000) -> PageRead:
     )
 
 
-def read_links(page: str, address: str) -> list[SiteLink]:
+def read_links(page: str, url: str) -> list[SiteLink]:
     """The links of a page that stands alone; raises ``PageUnclear`` with the page's title where no release is on it."""
-    read = read_page(page, address)
-    check_for_releases(read.links, address, read.title)
+    read = read_page(page, url)
+    check_for_releases(read.links, url, read.title)
     return list(read.links)
 
 
@@ -125,35 +125,35 @@ def _open_at_once(page: str) -> int:
     return most
 
 
-def check_for_releases(links: Sequence[SiteLink], address: str, title: str | None) -> None:
+def check_for_releases(links: Sequence[SiteLink], url: str, title: str | None) -> None:
     """Raise ``PageUnclear``, naming page and title, where none of the links leads to a release."""
     if not any(link.kind == "release" for link in links):
         named = f" titled {title!r}" if title else ""
         raise PageUnclear(
-            f"the page{named} at {address} has {_counted(links)} and none to a release; if CMS moved it, give the new"
+            f"the page{named} at {url} has {_counted(links)} and none to a release; if CMS moved it, give the new"
             " URL with --site; if a browser displays another page, save that and give it with --page SAVED.html"
         )
 
 
-def classify_link(address: str, text: str) -> SiteLink:
+def classify_link(url: str, text: str) -> SiteLink:
     """What a link to a zip is, by the file's name and the link's text; where both leave it open, ``unclear``."""
-    name = _zip_name(address) or _name_by_text(address, text)
+    name = _zip_name(url) or _name_by_text(url, text)
     low_name, low_text = unquote(name).lower(), text.lower()
     kind = file_kind(low_name) or file_kind(low_text)
-    if _asks_for_license(address):
+    if _asks_for_license(url):
         if kind in ("release", "side") or (kind is None and (mentions_hcpcs(low_name) or mentions_hcpcs(low_text))):
-            return SiteLink(address, name, text, "unclear", None, _BEHIND_LICENSE)
-        return SiteLink(address, name, text, "other", None, "behind a page that asks for a license")
+            return SiteLink(url, name, text, "unclear", None, _BEHIND_LICENSE)
+        return SiteLink(url, name, text, "other", None, "behind a page that asks for a license")
     if kind is None:
-        if mentions_hcpcs(low_name) or mentions_hcpcs(low_text) or not is_named_zip(address):
-            return SiteLink(address, name, text, "unclear", None, "neither name nor text says what it is")
-        return SiteLink(address, name, text, "other", None, "not a HCPCS file")
+        if mentions_hcpcs(low_name) or mentions_hcpcs(low_text) or not is_named_zip(url):
+            return SiteLink(url, name, text, "unclear", None, "neither name nor text says what it is")
+        return SiteLink(url, name, text, "other", None, "not a HCPCS file")
     if kind == "other":
-        return SiteLink(address, name, text, "other", None, "not a file that becomes a table")
+        return SiteLink(url, name, text, "other", None, "not a file that becomes a table")
     try:
-        return SiteLink(address, name, text, kind, _release(name, text))
+        return SiteLink(url, name, text, kind, _release(name, text))
     except ReleaseUnclear as error:
-        return SiteLink(address, name, text, "unclear", None, str(error))
+        return SiteLink(url, name, text, "unclear", None, str(error))
 
 
 def _release(name: str, text: str) -> str:
@@ -183,47 +183,47 @@ def _dates_in_text(text: str) -> list[str]:
     return [f"{years.pop()} text"] if len(years) == 1 else []
 
 
-def is_named_zip(address: str) -> bool:
+def is_named_zip(url: str) -> bool:
     """Whether a URL itself says that a zip comes; else what comes has to tell."""
-    return _ZIP_NAME.search(urlsplit(address).path) is not None
+    return _ZIP_NAME.search(urlsplit(url).path) is not None
 
 
-def _zip_name(address: str) -> str | None:
+def _zip_name(url: str) -> str | None:
     """The name of the zip that a URL leads to, by its path or, behind a license page, by its query."""
-    parts = urlsplit(address)
+    parts = urlsplit(url)
     for path in (parts.path, *(value for _, value in parse_qsl(parts.query))):
         if (found := _ZIP_NAME.search(path)) is not None:
             return unquote(path[: found.start()]).rsplit("/", 1)[-1] + path[found.start() : found.start() + 4]
     return None
 
 
-def _is_file_by_text(address: str, text: str) -> bool:
+def _is_file_by_text(url: str, text: str) -> bool:
     """Whether a link that is not named ``.zip`` may be a release's file, such as ``/media/12345``, by its text."""
-    last = urlsplit(address).path.rsplit("/", 1)[-1]
-    if "." in last and not last.rsplit(".", 1)[-1].isdigit() and not _asks_for_license(address):
+    last = urlsplit(url).path.rsplit("/", 1)[-1]
+    if "." in last and not last.rsplit(".", 1)[-1].isdigit() and not _asks_for_license(url):
         return False  # a page or a document
     kind = file_kind(text)
     is_zip = re.search(r"\bzip\b", text, re.IGNORECASE) is not None
     return bool(_dates_in_text(text)) and (kind in ("release", "side") or (kind is None and is_zip))
 
 
-def _name_by_text(address: str, text: str) -> str:
+def _name_by_text(url: str, text: str) -> str:
     """A file's name for a link whose URL has none: the words of its text, and the URL's last part."""
     words = re.sub(r"\W+", "-", re.sub(r"\(?\bzip\b\)?", "", text, flags=re.IGNORECASE)).strip("-").lower()
-    last = urlsplit(address).path.rstrip("/").rsplit("/", 1)[-1]
+    last = urlsplit(url).path.rstrip("/").rsplit("/", 1)[-1]
     return f"{words[:100]}-{last}.zip" if not _YEAR_OR_MONTH.search(last) else f"{words[:100]}.zip"
 
 
-def _asks_for_license(address: str) -> bool:
-    parts = urlsplit(address)
+def _asks_for_license(url: str) -> bool:
+    parts = urlsplit(url)
     if "license" in parts.path.lower():
         return True
     return not _ZIP_NAME.search(parts.path) and any(_ZIP_NAME.search(value) for _, value in parse_qsl(parts.query))
 
 
-def _is_further_page(target: str, address: str) -> bool:
+def _is_further_page(target: str, url: str) -> bool:
     """Whether a link of a pager leads to another part of the same page: ``?page=1``."""
-    here, there = urlsplit(address), urlsplit(target)
+    here, there = urlsplit(url), urlsplit(target)
     number = dict(parse_qsl(there.query)).get("page", "")
     same_place = (here.scheme, here.netloc, here.path) == (there.scheme, there.netloc, there.path)
     return same_place and number.isascii() and number.isdigit() and here.query != there.query

@@ -1,7 +1,7 @@
 """What is new on the site against the archive, and what must be remembered between polls. Fetches no zip.
 
 A poll asks at most two questions: whether the page has changed, and, if nothing is new on it, whether one file that is
-held has: CMS posts a quarter again under the same name, and a page tells nothing of that.
+loaded has: CMS posts a quarter again under the same name, and a page does not report that.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from sources.site.client import FetchFailed, FetchLimits, Progress, SiteClient, 
 from sources.site.known_releases import KnownRelease, load_known_releases
 from sources.site.page import QUARTERLY_UPDATE, SiteLink, check_for_releases, is_named_zip, read_page
 
-_STATE_FORMAT = 1
+_STATE_FORMAT = 2
 #: The newest release is requested so much oftener than an older one: that is the one CMS corrects.
 _NEWEST_FIRST = 10
 _POSTED_AGAIN = "posted again under the same name"
 _NEVER = "1970-01-01T00:00:00+00:00"
 
-#: `changed`: held, and since posted again; `fetched`: it came, and the archive's index tells whether it was taken in.
-Outcome = Literal["held", "changed", "fetched", "refused", "failed"]
+#: `changed`: loaded, and since posted again; `fetched`: the index of the archive states whether it was taken in.
+Outcome = Literal["loaded", "changed", "fetched", "refused", "failed"]
 
 #: How a site answers that does not want scripts: its zips may come all the same.
 _REFUSES_SCRIPTS = (401, 403, 406, 429, 451)
@@ -52,17 +52,17 @@ class Site:
     ``saved_page`` is the page as a browser saved it, read instead of asking for it.
     """
 
-    address: str = QUARTERLY_UPDATE
+    url: str = QUARTERLY_UPDATE
     limits: FetchLimits = field(default_factory=FetchLimits)
     known: tuple[KnownRelease, ...] = field(default_factory=load_known_releases)
     saved_page: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class AskedFile:
+class RequestedFile:
     """What is remembered of a file on the site: when it was requested last, what came, and what became of it."""
 
-    asked_at: str
+    requested_at: str
     outcome: Outcome
     text: str = ""
     sha256: str | None = None
@@ -83,7 +83,7 @@ class SiteState:
     site: str
     page: Validators = field(default_factory=Validators)
     links: tuple[SiteLink, ...] = ()
-    files: Mapping[str, AskedFile] = field(default_factory=dict)
+    files: Mapping[str, RequestedFile] = field(default_factory=dict)
     polled_at: str | None = None
 
 
@@ -113,7 +113,7 @@ class Poll:
     @property
     def signature(self) -> str:
         """The same for the same news."""
-        return json.dumps(sorted([n.link.address, n.link.text, n.why] for n in self.news))
+        return json.dumps(sorted([n.link.url, n.link.text, n.why] for n in self.news))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,34 +135,36 @@ def poll(site: Site, index: ArchiveIndex, state_path: Path, progress: Progress =
 
     Raises ``FetchFailed`` where the page cannot be had, ``PageUnclear`` where no release is on it.
     """
-    with SiteClient(site.address, site.limits, progress) as client:
+    with SiteClient(site.url, site.limits, progress) as client:
         state = fetch_page(client, read_site_state(state_path, site), progress)
         news, left = news_of(state, index)
-        requested: dict[str, AskedFile] = {}
+        requested: dict[str, RequestedFile] = {}
         if not news and (link := longest_unasked(state, index)) is not None:
-            requested[link.address] = _requested_again(client, link, state.files.get(link.address), index)
-            if requested[link.address].outcome == "changed":
+            requested[link.url] = _requested_again(client, link, state.files.get(link.url), index)
+            if requested[link.url].outcome == "changed":
                 news = [News(link, _POSTED_AGAIN)]
         remember(state_path, state, requested)
         return Poll(state.links, tuple(news), left, unclear_links(state), client.requests)
 
 
-def _requested_again(client: SiteClient, link: SiteLink, before: AskedFile | None, index: ArchiveIndex) -> AskedFile:
-    """Ask whether a held file is still the same, by what the server said of it, else by its size."""
+def _requested_again(
+    client: SiteClient, link: SiteLink, before: RequestedFile | None, index: ArchiveIndex
+) -> RequestedFile:
+    """Ask whether a loaded file is still the same, by what the server said of it, else by its size."""
     loaded = present(archived_zip(link, before, index))
-    known = before or AskedFile(_NEVER, "held", link.text, loaded.sha256)
+    known = before or RequestedFile(_NEVER, "loaded", link.text, loaded.sha256)
     try:
-        answer = client.ask(link.address, known.validators)
+        answer = client.ask(link.url, known.validators)
     except FetchFailed as error:
         # The page came, so the poll did not fail; the next one asks after another file.
-        return replace(known, asked_at=_now(), why=str(error))
+        return replace(known, requested_at=_now(), why=str(error))
     is_same = answer.is_same
     if is_same is None and answer.bytes is not None:
         is_same = answer.bytes == loaded.bytes
     if is_same is False:
-        return replace(known, asked_at=_now(), outcome="changed", why=None)
+        return replace(known, requested_at=_now(), outcome="changed", why=None)
     seen = answer.validators
-    return AskedFile(_now(), "held", link.text, loaded.sha256, seen.etag, seen.last_modified)
+    return RequestedFile(_now(), "loaded", link.text, loaded.sha256, seen.etag, seen.last_modified)
 
 
 def read_saved_page(site: Site, path: Path, state: SiteState) -> SiteState:
@@ -177,7 +179,7 @@ def read_saved_page(site: Site, path: Path, state: SiteState) -> SiteState:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from None
     if len(data) > site.limits.page_bytes:
         raise SourceError(f"{path}: more than {site.limits.page_bytes:,} bytes, the bound of a page")
-    read = read_page(page_text(data, None), site.address, site.limits.open_tags)
+    read = read_page(page_text(data, None), site.url, site.limits.open_tags)
     check_for_releases(read.links, str(path), read.title)
     return replace(state, page=Validators(), links=read.links, polled_at=_now())
 
@@ -193,21 +195,21 @@ def fetch_page(client: SiteClient, state: SiteState, progress: Progress) -> Site
         raise
     if page.text is None:
         return replace(state, page=page.validators, polled_at=_now())
-    first = read_page(page.text, page.address, client.limits.open_tags)
-    links, further, read = [*first.links], [*first.further], {page.address}
-    for address in further:  # grows while it is read: each part may lead to more
-        if address in read:
+    first = read_page(page.text, page.url, client.limits.open_tags)
+    links, further, read = [*first.links], [*first.further], {page.url}
+    for url in further:  # grows while it is read: each part may lead to more
+        if url in read:
             continue
         if len(read) >= client.limits.pages:
             why = f"not read: the page goes on past the bound of {client.limits.pages} parts"
-            links.append(SiteLink(address, address, "", "unclear", None, why))
+            links.append(SiteLink(url, url, "", "unclear", None, why))
             break
-        read.add(address)
-        part = client.get_page(address)
-        more = read_page(part.text or "", part.address, client.limits.open_tags)
-        links += [link for link in more.links if link.address not in {x.address for x in links}]
+        read.add(url)
+        part = client.get_page(url)
+        more = read_page(part.text or "", part.url, client.limits.open_tags)
+        links += [link for link in more.links if link.url not in {x.url for x in links}]
         further += [a for a in more.further if a not in further]
-    check_for_releases(links, page.address, first.title)
+    check_for_releases(links, page.url, first.title)
     # A page of several parts is requested anew each time: the first one's validators say nothing of the others.
     validators = page.validators if len(read) == 1 else Validators()
     return replace(state, page=validators, links=tuple(links), polled_at=_now())
@@ -225,18 +227,16 @@ def overdue(state: SiteState, today: date) -> str | None:
 def news_of(state: SiteState, index: ArchiveIndex) -> tuple[list[News], dict[str, str]]:
     """Links with a file that is not loaded, newest release first, and the links left out with the reason.
 
-    A side file waits until its release is held or new: alone it makes no release.
+    A side file waits until its release is loaded or new: alone it makes no release.
     """
-    left = {link.address: link.why or "" for link in state.links if link.kind == "other"}
+    left = {link.url: link.why or "" for link in state.links if link.kind == "other"}
     dated = [link for link in state.links if link.release_id is not None]
-    news = [News(link, why) for link in dated if (why := _why_new(link, state.files.get(link.address), index))]
+    news = [News(link, why) for link in dated if (why := _why_new(link, state.files.get(link.url), index))]
     coming = {n.link.release_id for n in news if n.link.kind == "release"} | releases_with_code(index)
     left |= {
-        n.link.address: f"not fetched until {n.link.release_id} is loaded"
-        for n in news
-        if n.link.release_id not in coming
+        n.link.url: f"not fetched until {n.link.release_id} is loaded" for n in news if n.link.release_id not in coming
     }
-    news = [n for n in news if n.link.address not in left]
+    news = [n for n in news if n.link.url not in left]
     # A release's code file comes before its side files: they are of no use without it.
     news.sort(key=lambda n: n.link.kind != "release")
     news.sort(key=lambda n: n.link.release_id or "", reverse=True)
@@ -245,17 +245,17 @@ def news_of(state: SiteState, index: ArchiveIndex) -> tuple[list[News], dict[str
 
 def unclear_links(state: SiteState) -> dict[str, str]:
     """Links that may be of use, by URL, and what is not clear about them."""
-    found = {link.address: link.why or "" for link in state.links if link.kind == "unclear"}
+    found = {link.url: link.why or "" for link in state.links if link.kind == "unclear"}
     for link in state.links:
-        requested = state.files.get(link.address)
+        requested = state.files.get(link.url)
         if requested is not None and _arrived_as_no_zip(link, requested):
-            found[link.address] = requested.why or ""
+            found[link.url] = requested.why or ""
     return found
 
 
-def _arrived_as_no_zip(link: SiteLink, requested: AskedFile) -> bool:
+def _arrived_as_no_zip(link: SiteLink, requested: RequestedFile) -> bool:
     """Whether a link that only its text calls a file led to something else, and reads as it did then."""
-    return requested.outcome == "refused" and requested.text == link.text and not is_named_zip(link.address)
+    return requested.outcome == "refused" and requested.text == link.text and not is_named_zip(link.url)
 
 
 def releases_with_code(index: ArchiveIndex) -> set[str]:
@@ -263,7 +263,7 @@ def releases_with_code(index: ArchiveIndex) -> set[str]:
     return {z.release_id for z in index.zips.values() if z.code_members}
 
 
-def _why_new(link: SiteLink, requested: AskedFile | None, index: ArchiveIndex) -> str | None:
+def _why_new(link: SiteLink, requested: RequestedFile | None, index: ArchiveIndex) -> str | None:
     if requested is None:
         return None if archived_zip(link, None, index) else "new on the page"
     if _arrived_as_no_zip(link, requested):
@@ -277,7 +277,7 @@ def _why_new(link: SiteLink, requested: AskedFile | None, index: ArchiveIndex) -
     return None if requested.text == link.text else "its text on the page has changed"
 
 
-def archived_zip(link: SiteLink, requested: AskedFile | None, index: ArchiveIndex) -> ArchivedZip | None:
+def archived_zip(link: SiteLink, requested: RequestedFile | None, index: ArchiveIndex) -> ArchivedZip | None:
     """The zip in the archive that a link's file was when it was requested; before that, one of its name and release."""
     if requested is not None:
         return index.zips.get(requested.sha256 or "")
@@ -287,16 +287,16 @@ def archived_zip(link: SiteLink, requested: AskedFile | None, index: ArchiveInde
 
 
 def longest_unasked(state: SiteState, index: ArchiveIndex) -> SiteLink | None:
-    """The held file to ask after again: the one asked longest ago, the newest release's oftener."""
-    loaded = [x for x in state.links if x.release_id and archived_zip(x, state.files.get(x.address), index)]
+    """The loaded file to ask after again: the one asked longest ago, the newest release's oftener."""
+    loaded = [x for x in state.links if x.release_id and archived_zip(x, state.files.get(x.url), index)]
     if not loaded:
         return None
     newest = max(x.release_id or "" for x in loaded)
     now = datetime.now(UTC)
 
     def waited(link: SiteLink) -> float:
-        requested = state.files.get(link.address)
-        seconds = (now - datetime.fromisoformat(requested.asked_at if requested else _NEVER)).total_seconds()
+        requested = state.files.get(link.url)
+        seconds = (now - datetime.fromisoformat(requested.requested_at if requested else _NEVER)).total_seconds()
         return seconds * (_NEWEST_FIRST if link.release_id == newest else 1)
 
     return max(loaded, key=waited)
@@ -306,21 +306,21 @@ def read_site_state(path: Path, site: Site) -> SiteState:
     """What is remembered of ``site``; nothing at first, or where it was of another URL or format."""
     try:
         raw: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        if raw["format"] != _STATE_FORMAT or raw["site"] != site.address:
-            return SiteState(site.address)
+        if raw["format"] != _STATE_FORMAT or raw["site"] != site.url:
+            return SiteState(site.url)
         return SiteState(
             raw["site"],
             Validators(**raw["page"]),
             tuple(SiteLink(**link) for link in raw["links"]),
-            {address: AskedFile(**requested) for address, requested in raw["files"].items()},
+            {url: RequestedFile(**requested) for url, requested in raw["files"].items()},
             raw["polled_at"],
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         # Only a cache of what the site said: without it, everything is requested once more.
-        return SiteState(site.address)
+        return SiteState(site.url)
 
 
-def remember(path: Path, state: SiteState, requested: Mapping[str, AskedFile]) -> None:
+def remember(path: Path, state: SiteState, requested: Mapping[str, RequestedFile]) -> None:
     """Keep the page's state, and add what was asked of files to what another process may have added meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
@@ -332,36 +332,36 @@ def remember(path: Path, state: SiteState, requested: Mapping[str, AskedFile]) -
             "polled_at": state.polled_at,
             "page": asdict(state.page),
             "links": [asdict(link) for link in state.links],
-            "files": {address: asdict(files[address]) for address in sorted(files)},
+            "files": {url: asdict(files[url]) for url in sorted(files)},
         }
         write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def site_rows(state: SiteState, index: ArchiveIndex) -> list[dict[str, Any]]:
-    """What the site had at the last poll, a row a link: its release, whether it is held, what was refused and why."""
+    """What the site had at the last poll, a row a link: its release, whether it is loaded, what was refused and why."""
     news, left = news_of(state, index)
-    new = {n.link.address: n.why for n in news}
+    new = {n.link.url: n.why for n in news}
     return [
         {
             "release_id": link.release_id,
             "kind": link.kind,
             "name": link.name,
-            "state": _state_word(link, state.files.get(link.address), new, left),
-            "why": new.get(link.address) or left.get(link.address) or link.why,
-            "address": link.address,
+            "state": _state_word(link, state.files.get(link.url), new, left),
+            "why": new.get(link.url) or left.get(link.url) or link.why,
+            "url": link.url,
         }
         for link in state.links
     ]
 
 
-def _state_word(link: SiteLink, requested: AskedFile | None, new: Iterable[str], left: Iterable[str]) -> str:
+def _state_word(link: SiteLink, requested: RequestedFile | None, new: Iterable[str], left: Iterable[str]) -> str:
     if link.kind == "unclear":
         return "unclear"
-    if link.address in left:
+    if link.url in left:
         return "left"
     if requested is not None and requested.outcome in ("refused", "failed"):
         return requested.outcome
-    return "new" if link.address in new else "held"
+    return "new" if link.url in new else "loaded"
 
 
 def _now() -> str:

@@ -54,5 +54,5 @@ def _about(read: ReleaseRead, zips: list[ArchivedZip]) -> dict[str, Any]:
         "modifiers": current.height - codes.height,
         "findings": read.findings.height,
         "codes by section": shown.bars(dict(sections.iter_rows()), "section"),
-        **{f"posted at {n}": dg.MetadataValue.url(address) for n, address in enumerate(urls, 1)},
+        **{f"posted at {n}": dg.MetadataValue.url(url) for n, url in enumerate(urls, 1)},
     }

@@ -76,7 +76,7 @@ def test_a_run_leaves_a_summary_of_what_it_fetched_from_where(server, tmp_path):
     done = refreshed(server, outputs)
     (summary,) = [json.loads(p.read_text()) for p in outputs.runs.glob("*.json")]
     assert summary["version"] == done.published.version
-    assert {f["address"] for f in summary["fetched"]["fetched"]} == {server.root + JULY, server.root + OCTOBER}
+    assert {f["url"] for f in summary["fetched"]["fetched"]} == {server.root + JULY, server.root + OCTOBER}
     index = json.loads((outputs.archive / "index.json").read_text())
     assert {o["from"] for z in index["zips"].values() for o in z["origins"]} == {
         server.root + JULY,

@@ -267,7 +267,7 @@ def test_many_redirects_are_too_many(site, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("address", "allowed"),
+    ("url", "allowed"),
     [
         ("https://www.cms.gov/files/zip/x.zip", True),
         ("http://www.cms.gov/files/zip/x.zip", True),
@@ -279,11 +279,11 @@ def test_many_redirects_are_too_many(site, tmp_path):
         ("ftp://www.cms.gov/x.zip", False),
     ],
 )
-def test_a_site_is_its_domain_by_tls(address, allowed):
+def test_a_site_is_its_domain_by_tls(url, allowed):
     with SiteClient("https://www.cms.gov/page") as client:
-        assert client.is_allowed(address) is allowed
+        assert client.is_allowed(url) is allowed
         if allowed:
-            assert client._within_site(address).scheme == "https", "http becomes https"
+            assert client._within_site(url).scheme == "https", "http becomes https"
 
 
 def test_a_wrong_certificate_is_no_reason_to_try_again(site):
@@ -333,10 +333,10 @@ def test_a_page_has_a_bound(site):
         client.get_page(site.url)
 
 
-@pytest.mark.parametrize("address", ["", "cms.gov", "file:///x", "https://"])
-def test_a_site_that_is_no_address_is_refused(address):
+@pytest.mark.parametrize("url", ["", "cms.gov", "file:///x", "https://"])
+def test_a_site_that_is_no_address_is_refused(url):
     with pytest.raises(FetchFailed, match="not the URL of a web page"):
-        SiteClient(address)
+        SiteClient(url)
 
 
 def test_a_webhook_that_refuses_is_an_error(site):

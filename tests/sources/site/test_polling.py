@@ -36,7 +36,7 @@ from sources.site.client import FetchFailed, FetchLimits, StorageFull
 from sources.site.fetch_new import FetchReport, fetch_new
 from sources.site.known_releases import KnownRelease, load_known_releases
 from sources.site.page import PageUnclear
-from sources.site.polling import AskedFile, Poller, Site, poll, read_site_state, remember, site_rows
+from sources.site.polling import Poller, RequestedFile, Site, poll, read_site_state, remember, site_rows
 
 QUICK = FetchLimits(
     connect_seconds=5, silent_seconds=5, file_seconds=20, total_seconds=60, first_wait=0.02, longest_wait=0.1, pause=0
@@ -120,7 +120,7 @@ def names(report: FetchReport) -> list[str]:
 def test_a_first_fetch_takes_releases_newest_first_and_side_files_after_theirs(server, holder):
     report = holder.fetch()
     assert [f.path.parent.name for f in report.fetched] == ["2026-07", "2026-04", "2026-04"]
-    assert [f.address for f in report.fetched] == [server.root + path for path in (JULY, APRIL, NOC)]
+    assert [f.url for f in report.fetched] == [server.root + path for path in (JULY, APRIL, NOC)]
     assert sorted(holder.held()) == ["2026-04", "2026-07"]
     assert report.url_of(report.fetched[0].path) == server.root + JULY
     assert json.loads(json.dumps(report.summary()))["fetched"][0]["release_id"] == "2026-07"
@@ -177,7 +177,7 @@ def test_the_newest_release_is_asked_after_oftener_and_no_file_is_forgotten(serv
     asked: list[str] = []
     for day in range(12):
         older = {
-            a: replace(f, asked_at=(at + timedelta(days=-1 if f.text else 0)).isoformat())
+            a: replace(f, requested_at=(at + timedelta(days=-1 if f.text else 0)).isoformat())
             for a, f in state.files.items()
         }
         if day == 0:
@@ -190,7 +190,7 @@ def test_the_newest_release_is_asked_after_oftener_and_no_file_is_forgotten(serv
         # A day passes: what was asked today lies a day back tomorrow.
         kept = read_site_state(holder.state, holder.site)
         moved = {
-            a: replace(f, asked_at=(datetime.fromisoformat(f.asked_at) - timedelta(days=1)).isoformat())
+            a: replace(f, requested_at=(datetime.fromisoformat(f.requested_at) - timedelta(days=1)).isoformat())
             for a, f in kept.files.items()
         }
         holder.state.unlink()
@@ -246,7 +246,7 @@ def test_one_bad_file_is_refused_and_the_others_come(server, holder, bad_day, sa
     assert [f.release_id for f in report.fetched] == ["2026-04", "2026-04"]
     assert list(report.refused) == [server.root + JULY] and says in report.refused[server.root + JULY]
     row = next(
-        r for r in site_rows(read_site_state(holder.state, holder.site), holder.archive.index()) if JULY in r["address"]
+        r for r in site_rows(read_site_state(holder.state, holder.site), holder.archive.index()) if JULY in r["url"]
     )
     assert row["state"] == outcome and says in row["why"]
     holder.site = replace(holder.site, limits=QUICK)
@@ -344,7 +344,7 @@ def test_a_run_that_is_killed_while_fetching_leaves_nothing_that_counts(server, 
         child.kill()
     assert not list(killed.rglob("*[!t].zip")) and not holder.state.exists()
     report = holder.fetch()
-    assert {f.address: f.path.read_bytes() for f in report.fetched} == {
+    assert {f.url: f.path.read_bytes() for f in report.fetched} == {
         server.root + path: server.files[path].body for path in (JULY, APRIL, NOC)
     }
 
@@ -366,8 +366,8 @@ def test_two_processes_keep_what_the_other_learned(server, holder):
     holder.fetch()
     state = read_site_state(holder.state, holder.site)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    remember(holder.state, state, {"a": AskedFile(now, "failed")})
-    remember(holder.state, state, {"b": AskedFile(now, "failed")})
+    remember(holder.state, state, {"a": RequestedFile(now, "failed")})
+    remember(holder.state, state, {"b": RequestedFile(now, "failed")})
     assert {"a", "b"} < set(read_site_state(holder.state, holder.site).files)
 
 
@@ -385,7 +385,7 @@ def test_known_older_releases_are_fetched_once_when_the_page_has_them_not(server
     holder = Holder(tmp_path, server.url, (elsewhere, there, gone))
     report = holder.fetch()
     assert "2012-01" in holder.held() and not report.refused
-    assert list(report.skipped) == [gone.address], "one that fails is reported; one elsewhere is not even asked"
+    assert list(report.skipped) == [gone.url], "one that fails is reported; one elsewhere is not even asked"
     server.requests.clear()
     assert not holder.fetch().fetched
     assert not [r for r in server.requests if r.path.startswith("/downloads/2013")], "not asked again every day"
@@ -401,7 +401,7 @@ def test_a_known_hash_that_differs_is_an_error_with_both(server, tmp_path):
 
 def test_the_known_releases_have_sources_and_lie_on_the_site():
     entries = load_known_releases()
-    assert entries and all(k.source and re.match(r"https://(www3?)\.cms\.gov/", k.address) for k in entries)
+    assert entries and all(k.source and re.match(r"https://(www3?)\.cms\.gov/", k.url) for k in entries)
     named = {
         "2010-01",
         "2012-01",
@@ -421,10 +421,10 @@ def test_the_known_releases_have_sources_and_lie_on_the_site():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('[[release]]\nrelease = "2012-01"', "address, checked, source missing"),
-        ('[[release]]\nrelease="12"\naddress="https://a/b.zip"\nsource="x"\nchecked=false', "not of the form"),
-        ('[[release]]\nrelease="2012-01"\naddress="http://a/b.zip"\nsource="x"\nchecked=false', "not the https URL"),
-        ('[[release]]\nrelease="2012-01"\naddress="https://a/b.zip"\nsource=""\nchecked=false', "source in words"),
+        ('[[release]]\nrelease = "2012-01"', "checked, source, url missing"),
+        ('[[release]]\nrelease="12"\nurl="https://a/b.zip"\nsource="x"\nchecked=false', "not of the form"),
+        ('[[release]]\nrelease="2012-01"\nurl="http://a/b.zip"\nsource="x"\nchecked=false', "not the https URL"),
+        ('[[release]]\nrelease="2012-01"\nurl="https://a/b.zip"\nsource=""\nchecked=false', "source in words"),
         ("[[release", "releases.toml"),
     ],
 )

@@ -71,7 +71,7 @@ def test_relative_absolute_and_repeated_links_are_one_each():
         ),
         AT,
     )
-    assert [link.address for link in links] == [
+    assert [link.url for link in links] == [
         "https://www.cms.gov/files/zip/april-2026-alpha-numeric-hcpcs-file.zip",
         "https://www.cms.gov/files/zip/july-2026-alpha-numeric-hcpcs-file.zip",
     ]
@@ -80,7 +80,7 @@ def test_relative_absolute_and_repeated_links_are_one_each():
 
 def test_a_base_element_decides_where_relative_links_lead():
     html = page(("zip/11anweb.zip", "2011"), head='<base href="https://downloads.cms.gov/files/">')
-    assert read_links(html, AT)[0].address == "https://downloads.cms.gov/files/zip/11anweb.zip"
+    assert read_links(html, AT)[0].url == "https://downloads.cms.gov/files/zip/11anweb.zip"
 
 
 def test_the_layout_round_a_link_does_not_matter():
