@@ -20,7 +20,7 @@ from pipeline.transforms.changes import changes_between_releases, with_current_e
 from pipeline.transforms.crosswalk import crosswalk_from_records
 from pipeline.transforms.episodes import episodes_of_records
 from pipeline.transforms.history import history_from_records, latest_states
-from pipeline.transforms.published_tables import standing
+from pipeline.transforms.published_tables import current
 
 RELEASES, RECORDS = 100, 8_800
 
@@ -30,7 +30,7 @@ def repeated_records(staged: Path, releases: int, records: int = RECORDS) -> pl.
 
     A release that is too small is filled up with records of the newest one that it has not.
     """
-    real = [standing(pl.read_parquet(path)) for path in sorted(staged.glob("*.parquet"))]
+    real = [current(pl.read_parquet(path)) for path in sorted(staged.glob("*.parquet"))]
     key = ["kind", "code"]
     quarters = (f"{year}-{month:02}" for year in itertools.count(2005) for month in (1, 4, 7, 10))
     made = []
@@ -48,7 +48,7 @@ def measure(staged: Path, releases: int) -> dict[str, float]:
     """In this process: records, seconds of the four steps together, and the peak of memory in MB."""
     records = repeated_records(staged, releases)
     start = time.perf_counter()
-    episodes = episodes_of_records(standing(records))
+    episodes = episodes_of_records(current(records))
     history = history_from_records(episodes)
     states = latest_states(episodes, history)
     changes = changes_between_releases(with_current_episodes(records, episodes))

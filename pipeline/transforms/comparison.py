@@ -6,8 +6,6 @@ Case, white space, code-page damage and punctuation do not count; letters, digit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import polars as pl
 
 from schemas.columns import CONTENT_COLUMNS, RecordContent
@@ -60,9 +58,23 @@ def field_form(column: str) -> pl.Expr:
     return form.fill_null("").alias(column)
 
 
-def content_form(columns: Iterable[str] = CONTENT_COLUMNS) -> pl.Expr:
-    """A record's whole content as one number, equal in two records of one run whose contents are equal by form."""
-    return pl.concat_str([field_form(c) for c in columns], separator=_FIELD_END).hash(seed=0).alias("content_form")
+def content_forms(records: pl.DataFrame) -> pl.Series:
+    """Each record's whole content as one number, equal in two records of one run whose contents are equal by form."""
+    form = pl.concat_str([field_form(c) for c in CONTENT_COLUMNS], separator=_FIELD_END).hash(seed=0)
+    return _of_each_distinct(records.select(CONTENT_COLUMNS), form).alias("content_form")
+
+
+def prose_forms(texts: pl.Series) -> pl.Series:
+    """The ``prose_form`` of each description."""
+    return _of_each_distinct(texts.to_frame(), prose_form(texts.name))
+
+
+def _of_each_distinct(rows: pl.DataFrame, form: pl.Expr) -> pl.Series:
+    """``form`` of each row, made once for rows that are the same: releases state most of what they state again."""
+    same = rows.hash_rows()
+    first = same.arg_unique()
+    forms = pl.DataFrame({"same": same.gather(first), "form": rows[first].select(form).to_series()})
+    return same.alias("same").to_frame().join(forms, on="same", how="left", maintain_order="left")["form"]
 
 
 def _code_form(expression: pl.Expr) -> pl.Expr:

@@ -11,7 +11,7 @@ import polars as pl
 from rapidfuzz import fuzz
 
 from pipeline.transforms.batches import in_batches_of_codes
-from pipeline.transforms.comparison import prose_form, prose_words
+from pipeline.transforms.comparison import prose_forms, prose_words
 
 #: Texts less alike than this are unlike. Of 40 re-uses seen 39 lie below it, of 1,211 rewordings 1,184 at or above it.
 UNLIKE_BELOW = 0.7
@@ -159,7 +159,7 @@ def _with_similarity(pairs: pl.DataFrame) -> pl.DataFrame:
     keeps its words or its short text, a re-use keeps neither. A text that is missing on one side tells nothing.
     """
     pairs = pairs.with_columns(
-        prose_form("long_description").alias("_long"), prose_form("short_description").alias("_short")
+        prose_forms(pairs["long_description"]).alias("_long"), prose_forms(pairs["short_description"]).alias("_short")
     ).with_columns(
         *(pl.col(c).shift(1).over(_CODE).alias(f"_previous{c}") for c in ("_long", "_short")),
         *(

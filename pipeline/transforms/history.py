@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from pipeline.transforms.batches import in_batches_of_codes
-from pipeline.transforms.comparison import content_form
+from pipeline.transforms.comparison import content_forms
 from pipeline.transforms.episodes import release_day
 from schemas.columns import CONTENT_COLUMNS
 
@@ -213,13 +213,14 @@ def records_unlike_span(records_with_episodes: pl.DataFrame, history: pl.DataFra
     """
     on = release_day(pl.col("release_id"))
     key = [*_EPISODE, "release_id"]
-    spans = history.select(*_EPISODE, "span_number", content_form().alias("_span"))
+    spans = history.select(*_EPISODE, "span_number", content_forms(history).alias("_span"))
 
     def unlike(some: pl.DataFrame) -> pl.DataFrame:
         stated = some.filter(
             (pl.col("termination_date") >= on).fill_null(True)
             & (pl.col("action_code").ne_missing("R") | (pl.col("action_effective_date") <= on).fill_null(False))
-        ).select(*key, content_form().alias("_stated"))
+        )
+        stated = stated.select(*key, content_forms(stated).alias("_stated"))
         return (
             _covered(stated, history)
             .filter((on >= pl.col("valid_from")) & (on <= pl.col("valid_to")).fill_null(True))
@@ -268,7 +269,8 @@ def _with_neighbors(records: pl.DataFrame, loaded: pl.DataFrame) -> pl.DataFrame
     before = {c: pl.col(c).shift(1).over(_EPISODE) for c in ("content_form", "termination_date", "number", "next_day")}
     action_day = pl.col("action_day")
     in_window = ((action_day > pl.col("previous_day")) & (action_day <= pl.col("day"))).fill_null(False)
-    ordered = records.with_columns(content_form()).join(loaded, on="release_id", how="left").sort(*_CODE, "release_id")
+    formed = records.with_columns(content_forms(records))
+    ordered = formed.join(loaded, on="release_id", how="left").sort(*_CODE, "release_id")
     return ordered.with_columns(_action_days(ordered).alias("action_day")).with_columns(
         pl.when(in_window).then(action_day).otherwise("day").alias("change_day"),
         pl.when(in_window).then(pl.lit("action")).otherwise(pl.lit("release")).alias("change_basis"),

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from conftest import REPOSITORY
 
-from pipeline.transforms.comparison import content_form, field_form, prose_form
+from pipeline.transforms.comparison import content_forms, field_form, prose_form
 from pipeline.transforms.episodes import (
     DECISIONS,
     episode_decisions,
@@ -296,8 +296,8 @@ def test_values_do_not_run_into_their_neighbors():
     schema = {name: c.dtype.type for name, c in RecordContent.to_schema().columns.items()}
     moved = pl.DataFrame(empty | {"asc_group": ["YY", None], "opps_group": [None, "YY"]}, schema=schema)
     listed = pl.DataFrame(empty | {"crosswalk_targets": [["AB", "C"], ["A", "BC"]]}, schema=schema)
-    assert moved.select(content_form())["content_form"].n_unique() == 2
-    assert listed.select(content_form())["content_form"].n_unique() == 2
+    assert content_forms(moved).n_unique() == 2
+    assert content_forms(listed).n_unique() == 2
 
 
 # --- the real releases ---
