@@ -61,15 +61,15 @@ def field_form(column: str) -> pl.Expr:
 def content_forms(records: pl.DataFrame) -> pl.Series:
     """Each record's whole content as one number, equal in two records of one run whose contents are equal by form."""
     form = pl.concat_str([field_form(c) for c in CONTENT_COLUMNS], separator=_FIELD_END).hash(seed=0)
-    return _of_each_distinct(records.select(CONTENT_COLUMNS), form).alias("content_form")
+    return of_each_distinct(records.select(CONTENT_COLUMNS), form).alias("content_form")
 
 
 def prose_forms(texts: pl.Series) -> pl.Series:
     """The ``prose_form`` of each description."""
-    return _of_each_distinct(texts.to_frame(), prose_form(texts.name))
+    return of_each_distinct(texts.to_frame(), prose_form(texts.name))
 
 
-def _of_each_distinct(rows: pl.DataFrame, form: pl.Expr) -> pl.Series:
+def of_each_distinct(rows: pl.DataFrame, form: pl.Expr) -> pl.Series:
     """``form`` of each row, made once for rows that are the same: releases state most of what they state again."""
     same = rows.hash_rows()
     first = same.arg_unique()

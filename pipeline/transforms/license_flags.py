@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import polars as pl
 
+from pipeline.transforms.comparison import of_each_distinct
 from schemas.columns import LICENSE_CDT, LICENSE_CMS, LICENSE_CPT, LICENSE_UNKNOWN
 from schemas.registry import contract
 
@@ -86,7 +87,7 @@ def with_license_flags(
 
     A row that states its ``license_id`` and ``steward`` already keeps them.
     """
-    cites = [_cites(pl.col(t)) for t in texts]
+    cites = [of_each_distinct(frame.select(t), _cites(pl.col(t))) for t in texts]
     owner = _owner(pl.col("code") if code is None else code)
     owned = frame.with_columns(
         license_id=pl.coalesce("license_id", owner) if "license_id" in frame.columns else owner,
