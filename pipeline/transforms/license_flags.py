@@ -88,7 +88,8 @@ def with_license_flags(
     A row that states its ``license_id`` and ``steward`` already keeps them.
     """
     cites = [of_each_distinct(frame.select(t), _cites(pl.col(t))) for t in texts]
-    owner = _owner(pl.col("code") if code is None else code)
+    about = frame.with_columns(about=pl.col("code") if code is None else code).select("about")
+    owner = of_each_distinct(about, _owner(pl.col("about")))
     owned = frame.with_columns(
         license_id=pl.coalesce("license_id", owner) if "license_id" in frame.columns else owner,
         cites_cpt=pl.any_horizontal(cites) if cites else pl.lit(False),
@@ -102,11 +103,11 @@ def with_license_flags(
         for rule in _rules(table, policy, "mask")
         if rule["column"] in owned.columns
     ]
-    names = (
-        pl.concat_list(withheld).list.drop_nulls().list.unique(maintain_order=True)
-        if withheld
-        else pl.lit([], pl.List(pl.String))
-    )
+    names: pl.Expr | pl.Series = pl.lit([], pl.List(pl.String))
+    if withheld:
+        fields = owned.select(field.alias(str(number)) for number, field in enumerate(withheld))
+        listed = pl.concat_list(pl.all()).list.drop_nulls().list.unique(maintain_order=True)
+        names = of_each_distinct(fields, listed)
     return owned.with_columns(withheld_fields=names).with_columns(
         redistribution=pl.when(pl.col("license_id").is_in([LICENSE_CPT, LICENSE_CDT, LICENSE_UNKNOWN]))
         .then(pl.lit("withheld"))
