@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from html.parser import HTMLParser
 from pathlib import Path
 from types import MappingProxyType
@@ -65,6 +65,9 @@ MIN_TEXT_LETTERS = 12
 #: So many letters and digits from the beginning of a withheld description give it away.
 _TELLING_START = 32
 _SMALL_BYTES = 2_000_000
+#: Pages below this size, in bytes, are looked at so many at a time.
+_SMALL_PAGE = 100_000
+_MANY_PAGES = 2_000
 _SHOWN_LEAKS = 30
 _SHOWN_TEXT = 60
 _FLAG_COLUMNS = ("redistribution", "cites_cpt", "field")
@@ -143,13 +146,12 @@ def inspect_version(
     """As ``check_version``, but leaks are reported and not raised."""
     gate = _Gate(_Policy(policy), forbidden_texts)
     listed = set(manifest_files)
-    present = set()
-    for name, path in gate.files_of(folder):
-        present.add(name)
+    present = dict(gate.files_of(folder))
+    for name in present:
         if name not in listed and name != "manifest.json":
             gate.leak(name, "", "", "", "the manifest does not list this file")
-        gate.look_at_file(path, name)
-    for name in sorted(listed - present):
+    gate.look_at_files(present)
+    for name in sorted(listed - present.keys()):
         gate.leak(name, "", "", "", "the manifest lists this file, but it is not there")
     return gate.report(len(present))
 
@@ -157,13 +159,16 @@ def inspect_version(
 def policy_of_quotes(policy: pl.DataFrame, shown: Mapping[str, Iterable[str]]) -> pl.DataFrame:
     """The policy, and for each file of ``shown`` what the columns (``table.column``) that it quotes may keep."""
     keep = policy.filter(pl.col("action") == "keep")
+
+    @cache  # thousands of pages quote the same columns
+    def kept(columns: tuple[str, ...]) -> list[tuple[str, str]]:
+        of_columns = keep.filter(pl.format("{}.{}", "table", "column").is_in(columns)).select("condition", "reason")
+        return of_columns.unique("condition", keep="first", maintain_order=True).rows()
+
     rows = [
         {"table": file, "column": "*", "condition": condition, "action": "keep", "reason": reason}
         for file, columns in shown.items()
-        for condition, reason in keep.filter(pl.format("{}.{}", "table", "column").is_in(list(columns)))
-        .select("condition", "reason")
-        .unique("condition", keep="first", maintain_order=True)
-        .iter_rows()
+        for condition, reason in kept(tuple(columns))
     ]
     return pl.concat([policy, pl.DataFrame(rows, schema=policy.schema)])
 
@@ -248,7 +253,8 @@ def _as_read(text: str) -> str:
         before = text
         text = _CODE_POINT.sub(lambda m: chr(min(int(m[1] or m[2] or m[3], 16), 0x10FFFF)), text)
         text = _TAG.sub(lambda tag: " " if tag[1] and _is_block(tag[1]) else "", unquote(html.unescape(text)))
-        text = "".join(map(_plain_character, text)) if not text.isascii() or not text.isprintable() else text
+        if not text.isascii() or not text.isprintable():
+            text = text.translate({ord(c): _plain_character(c) for c in set(text) if not " " <= c <= "~"})
         if text == before:
             break
     return text
@@ -462,6 +468,20 @@ class _Gate:
                 self.look_at_text(name, "file name", "", name)
                 yield name, path
 
+    def look_at_files(self, files: Mapping[str, Path]) -> None:
+        """Look at many files: small pages of markup many at a time, any that may hold something also by itself."""
+        markup = (name for name in files if name.lower().endswith((".html", ".htm")))
+        pages = [name for name in markup if files[name].stat().st_size < _SMALL_PAGE]
+        harmless: set[str] = set()
+        for start in range(0, len(pages), _MANY_PAGES) if not self.forbidden else ():
+            names = pages[start : start + _MANY_PAGES]
+            contents = pl.Series([files[name].read_bytes() for name in names], dtype=pl.Binary)
+            harmless |= {name for name, is_harmless in zip(names, _are_harmless(contents), strict=True) if is_harmless}
+        self.values += len(harmless)
+        for name, path in files.items():
+            if name not in harmless:
+                self.look_at_file(path, name)
+
     def look_at_file(self, path: Path, name: str) -> None:
         """Look at one file of any kind that the gate can read; another kind is a leak."""
         suffix = Path(name).suffix.lower()
@@ -505,8 +525,8 @@ class _Gate:
         text = content.decode("utf-8")
         if suffix in (".csv", ".tsv") and self._look_at_delimited(text, name, "\t" if suffix == ".tsv" else None):
             return
-        if reader is _texts_of_script and not self.forbidden and not _script_may_hold_token(text):
-            self.values += 1
+        if reader is _texts_of_script:
+            self._look_at_script(text, name)
             return
         texts = list(self._texts_of_new_json(text, name) if reader is _texts_of_json else reader(text))
         for column, place, one in texts:
@@ -515,6 +535,20 @@ class _Gate:
                 self.leak(name, "", place, one[:_SHOWN_TEXT], _FOREIGN_TEXT, one)
         # A sentence may run over lines and elements.
         self._look_for_withheld(name, "", [" ".join(one for _, _, one in texts)], lambda _: [""])
+
+    def _look_at_script(self, content: str, name: str) -> None:
+        """Look at the strings and comments of a script, each distinct one at its first place: most are data."""
+        raws = _SCRIPT_TEXT.findall(content)
+        texts = {raw: _text_of_script(raw) for raw in dict.fromkeys(raws)}
+        self.values += len(texts)
+        distinct = pl.Series(texts.values(), dtype=pl.String)
+        holding = set(_with_read_forms(distinct).filter(pl.col("read").str.contains(_HOLDS_TOKEN))["text"])
+        for raw, text in texts.items():
+            if text in holding:
+                line = content.count("\n", 0, content.index(raw)) + 1
+                self.look_at_text(name, "", f"line {line}", text)
+        if self.forbidden:
+            self._look_for_withheld(name, "", [" ".join(map(texts.__getitem__, raws))], lambda _: [""])
 
     def _texts_of_new_json(self, content: str, name: str) -> _Texts:
         """The texts of JSON or of its lines; none of what was looked at by the same rules under another name."""
@@ -947,14 +981,12 @@ def _texts_of_script(content: str) -> _Texts:
     for found in _SCRIPT_TEXT.finditer(content):
         line += content.count("\n", counted, found.start())
         counted = found.start()
-        text = found.group(0)
-        yield "", f"line {line}", _without_escapes(text if text.startswith("/") else text[1:-1])
+        yield "", f"line {line}", _text_of_script(found.group(0))
 
 
-def _script_may_hold_token(content: str) -> bool:
-    """Whether a token stands anywhere in a script: a quick look that spares most scripts of mere data the long one."""
-    plain = _without_escapes(content)
-    return bool(pl.Series([plain, _as_read(plain)]).str.contains(_HOLDS_TOKEN).any())
+def _text_of_script(raw: str) -> str:
+    """What a comment or a string says."""
+    return _without_escapes(raw if raw.startswith("/") else raw[1:-1])
 
 
 def _without_escapes(text: str) -> str:
@@ -1013,6 +1045,32 @@ _BLOCK = re.compile(
     "|noscript|ol|optgroup|option|p|pre|script|section|select|style|summary|svg|table|tbody|td|template|textarea|tfoot"
     "|th|thead|title|tr|ul|video|text|desc|defs|symbol|use|g|path|rect|circle|ellipse|line|polyline|polygon|image"
 )
+
+
+#: Elements that stand within a line, so that a token may run over them.
+_INLINE = "a|abbr|b|cite|code|data|em|i|kbd|label|mark|s|small|span|strong|sub|sup|time|u|var|wbr"
+#: A tag with attributes as our templates write them: none that a style or a script within could hide something in.
+_TAG_END = r"(?:\s+[a-z-]+(?:=\"[^<>\"]*\")?)*\s*/?>"
+_INLINE_TAG = rf"(?i)</?(?:{_INLINE}){_TAG_END}"
+_KNOWN_TAG = rf"(?i)<!doctype html>|</?(?:{_BLOCK.pattern}|{_INLINE}){_TAG_END}"
+#: Entities that stand for a mark which can neither join what is around it nor begin a tag or another entity.
+_HARMLESS_ENTITY = r"&(?:#34|#39|gt);|&lt;([ =0-9])|&amp;([^#0-9A-Za-z&])"
+#: What only a reader of markup understands: other entities, characters beside ASCII and some marks, escapes, styles.
+_ODD_MARKUP = r"[^ -%'-~\t\n–—‘’“”…·→−]|%[0-9A-Fa-f]{2}|\\|\]\]|(?i:<style|style=|<script[^>]*type)"
+
+
+def _are_harmless(pages: pl.Series) -> pl.Series:
+    """Which pages hold no token, however they are read: by fewer and coarser looks than ``_texts_of_markup``.
+
+    A page that has odd markup is not harmless. In any other a token stands in the bytes, or in them without the tags
+    that a text runs over; every other tag ends a text, as it does in the bytes. A page with a tag of another form is
+    not harmless either.
+    """
+    texts = pages.cast(pl.String, strict=False).str.replace_all(_HARMLESS_ENTITY, "'${1}${2}")
+    joined = texts.str.replace_all(_INLINE_TAG, "")
+    holds = texts.str.contains(_ODD_MARKUP) | texts.str.contains(_HOLDS_TOKEN) | joined.str.contains(_HOLDS_TOKEN)
+    holds |= joined.str.replace_all(_KNOWN_TAG, "").str.contains("[<>]")
+    return ~holds.fill_null(True)
 
 
 def _is_block(tag: str) -> bool:

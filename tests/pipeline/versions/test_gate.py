@@ -297,6 +297,69 @@ NUMBERS = [
 ]
 
 
+#: A code as a page can write it; each stands behind the page's heading.
+DISGUISES = (
+    *("<p>99213</p>", "<p>see cpt99213</p>", "<p>0042t</p>", "<p>D0120</p>", '<p title="99213">', "<!-- 99213 -->"),
+    *(
+        "<p>99<b>213</b></p>",
+        "<p>99<wbr>213</p>",
+        "<p><B>99</B>213</p>",
+        "<p>99<a\n>213</a></p>",
+        "<p>99<!---->213</p>",
+    ),
+    *("<p>99<x-y>213</x-y></p>", "<p>99<a title='>'>213</a></p>", '<p>99<a title="&gt;">213</a></p>'),
+    *(
+        "<p>9&#57;213</p>",
+        "<p>9&amp;#57;213</p>",
+        "<p>99&shy;213</p>",
+        "<p>99&lt;b&gt;213</p>",
+        "<p>99&ZeroWidthSpace;213</p>",
+    ),
+    *(
+        "<p>99\u200b213</p>",
+        "<p>99\u00ad213</p>",
+        "<p>\uff19\uff19\uff12\uff11\uff13</p>",
+        "<p>99%32%31%33</p>",
+    ),
+    *(
+        "<style>p::before{content:'99' '213'}</style>",
+        "<p style=\"--a: '99' '213'\">",
+        "<p style=\"--a: '\\39 9213'\">",
+    ),
+    *('<script>var a = "\\n99213"</script>', '<script>var a = "\\x399213"</script>', "<svg><text>99213</text></svg>"),
+    '<script type="application/json">{"code": "25", "display": "Words about it"}</script>',
+)
+
+
+def test_a_code_in_any_page_of_the_catalog_is_refused_however_it_is_written(
+    sample_catalog: Path, tmp_path: Path
+) -> None:
+    kinds = ["index.html", "licenses.html", "codes/J0570.html", "codes/section-J.html", "lineage.html"]
+    pages = {kind.replace("/", "-"): (sample_catalog / kind).read_text() for kind in kinds}
+    spoiled = {
+        f"{number}-{name}": page.replace("</h1>", f"</h1>{disguise}", 1)
+        for name, page in pages.items()
+        for number, disguise in enumerate(DISGUISES)
+    }
+    for name, page in (pages | spoiled).items():
+        (tmp_path / name).write_text(page)
+    for number, text in enumerate(('"99213"', "'99<b>213</b>'", '"9&#57;213"', '"\\n99213"', "/* 99\u200b213 */")):
+        name = f"{number}-data.js"
+        spoiled[name] = "window.hcpcs=[" + "'a text of ours', " * 300 + f"{text}];"
+        (tmp_path / name).write_text(spoiled[name])
+    report = inspect_version(tmp_path, load_license_policy(), [*pages, *spoiled])
+    assert {leak.table for leak in report.leaks} == spoiled.keys()
+
+
+def test_a_mark_that_does_not_make_a_page_odd_parts_what_is_around_it() -> None:
+    others = [chr(n) for n in range(0x80, 0x30000) if not 0xD800 <= n < 0xE000]
+    pages = pl.Series([f"<p>99{c}213</p>".encode() for c in others], dtype=pl.Binary)
+    harmless = [c for c, is_harmless in zip(others, gate._are_harmless(pages), strict=True) if is_harmless]
+    assert 0 < len(harmless) < 20
+    assert all(not gate._as_read(f"99{c}213").replace(".", " ").isalnum() for c in harmless)
+    assert not any(gate._TOKEN.search(gate._as_read(f"99{c}213")) for c in harmless)
+
+
 def test_numbers_dates_and_hashes_are_no_codes(folder: Path) -> None:
     assert look(folder, also=written(folder, NUMBERS)).leaks == ()
 
