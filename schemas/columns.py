@@ -26,8 +26,12 @@ RECORD_KINDS = ("procedure", "modifier")
 REDISTRIBUTION = ("open", "withheld")
 
 RELEASE_ID = r"^(19|20)\d\d-(0[1-9]|1[0-2])$"
-#: A code as CMS's record can hold it: five positions, letter or digit first and last, digits between; or a modifier.
-CODE_OR_MODIFIER = r"^([A-Z0-9][0-9]{3}[A-Z0-9]|[A-Z0-9]{2})$"
+#: Codes by the kind of CMS's record: five positions, letter or digit first and last, digits between; two of a modifier.
+CODE_FORMATS = {"procedure": "[A-Z0-9][0-9]{3}[A-Z0-9]", "modifier": "[A-Z0-9]{2}"}
+CODE_OR_MODIFIER = f"^({'|'.join(CODE_FORMATS.values())})$"
+#: Category I, II (F), III (T), PLA (U), administrative MAAA (M), retired vaccine codes (A).
+CPT_CODE = r"^[0-9]{4}[0-9FTUMA]$"
+CDT_CODE = r"^D[0-9]{4}$"
 SHA256 = r"^[0-9a-f]{64}$"
 
 #: The ``source`` of a column that no publisher states: this project decides, counts or writes it. A column must say

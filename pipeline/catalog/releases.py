@@ -15,8 +15,7 @@ import polars as pl
 from pipeline.catalog.charts import MOST_SERIES, Chart, bar_chart, line_chart
 from pipeline.catalog.site import Site
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
-from pipeline.transforms.history import expected_releases
-from sources.release.calendar import next_release
+from sources.release.calendar import next_release, releases_between
 from sources.release.names import effective_day
 
 #: Each class of change in few words, weightiest first; docs/changes.md says exactly what each is.
@@ -242,7 +241,7 @@ def release_facts(version: PublishedVersion) -> list[ReleaseFacts]:
 
 def missing_between(earlier: str, later: str) -> tuple[str, ...]:
     """Releases that CMS posted between two that are loaded, by its calendar."""
-    return tuple(r for r in expected_releases(earlier, later) if earlier < r < later)
+    return tuple(r for r in releases_between(earlier, later) if earlier < r < later)
 
 
 def uncertain_days(version: PublishedVersion) -> list[tuple[date, date]]:

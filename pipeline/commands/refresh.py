@@ -28,6 +28,7 @@ from hcpcs.paths import Outputs
 if TYPE_CHECKING:
     from pipeline.refresh.refresh import RefreshResult
     from sources.archive.archive import ArchiveIndex
+from schemas.columns import RELEASE_ID
 from sources.release.inspect import open_archive
 
 
@@ -115,7 +116,7 @@ def refresh_command(
     import re
     import tempfile
 
-    if stated is not None and not re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", stated):
+    if stated is not None and not re.fullmatch(RELEASE_ID, stated):
         raise click.BadParameter(f"{stated!r} is not of the form YYYY-MM", param_hint="--release")
     sources = {"--sample": sample, "--from": offered, "--offline": offline, "--page": saved_page, "--zip": urls}
     if len(given := [name for name, value in sources.items() if value]) > 1:

@@ -14,10 +14,11 @@ import polars as pl
 from pipeline.transforms.batches import in_batches_of_codes
 from pipeline.transforms.comparison import PROSE_COLUMNS, field_form
 from pipeline.transforms.episodes import release_day
-from pipeline.transforms.history import departures, expected_releases
+from pipeline.transforms.history import departures
 from schemas.columns import CONTENT_COLUMNS
 from schemas.contract import schema_of
 from schemas.hcpcs_changes import HcpcsChanges
+from sources.release.calendar import previous_release
 
 #: Fields by the class of their change. CMS's action codes name the same classes: P reports payment, F of
 #: administrative data, T of BETOS and type of service, C of the long description, S of the short one.
@@ -81,12 +82,6 @@ _KEY = ("release_id", "revision", "previous_release_id", "kind", "code", "change
 CHANGE_SCHEMA = schema_of(HcpcsChanges)
 
 
-def release_scheduled_before(release_id: str) -> str:
-    """The release that CMS posted last before this one, by its calendar: January to 2020, each quarter since."""
-    calendar = expected_releases(f"{int(release_id[:4]) - 1}-01", release_id)
-    return [r for r in calendar if r < release_id][-1]
-
-
 def changes_between_releases(records: pl.DataFrame) -> pl.DataFrame:
     """Every difference between neighbors, one row a record, change and field (``CHANGE_SCHEMA``), sorted by its key.
 
@@ -140,7 +135,7 @@ def _steps(postings: pl.DataFrame) -> pl.DataFrame:
     )
     previous = [pl.col(c).shift(1).over("sequence").alias(f"previous_{c}") for c in ("release_id", "revision")]
     steps = sequences.with_columns(*previous)
-    before = {r: release_scheduled_before(r) for r in postings["release_id"].unique()}
+    before = {r: previous_release(r) for r in postings["release_id"].unique()}
     posted_before = pl.col("release_id").replace_strict(before, return_dtype=pl.String)
     return steps.with_columns(
         observed_gap=(pl.col("previous_release_id") < posted_before).fill_null(False),

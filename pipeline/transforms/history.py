@@ -16,13 +16,12 @@ from pipeline.transforms.batches import in_batches_of_codes
 from pipeline.transforms.comparison import content_forms
 from pipeline.transforms.episodes import release_day
 from schemas.columns import CONTENT_COLUMNS
+from sources.release.calendar import releases_between
 
 _CODE = ["kind", "code"]
 _EPISODE = [*_CODE, "episode"]
 _DAY = pl.duration(days=1)
 
-#: Until this year CMS posted one code file a year, in January; from it on one a quarter.
-_QUARTERLY_SINCE = 2020
 #: CMS dropped a code from its file once this time had passed since its end (527 codes between 2013 and 2017).
 _KEPT_AFTER_END = "4y"
 
@@ -240,16 +239,6 @@ def codes_without_one_current_episode(states: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.col("is_current_episode").sum().cast(pl.Int32).alias("current"))
         .filter(pl.col("current") != 1)
     )
-
-
-def expected_releases(first: str, last: str) -> list[str]:
-    """The ids of the releases CMS made from ``first`` to ``last``: every January's, and every quarter's since 2020."""
-    return [
-        release_id
-        for year in range(int(first[:4]), int(last[:4]) + 1)
-        for month in ((1, 4, 7, 10) if year >= _QUARTERLY_SINCE else (1,))
-        if first <= (release_id := f"{year}-{month:02}") <= last
-    ]
 
 
 def _loaded_releases(records: pl.DataFrame, releases: Iterable[str] | None) -> pl.DataFrame:
@@ -471,7 +460,7 @@ def _with_observed_gap(spans: pl.DataFrame, loaded: Sequence[str]) -> pl.DataFra
     """Add whether a release that would decide one of the span's days, up to the newest release, is not loaded."""
     if not loaded:
         return spans.with_columns(pl.lit(False).alias("observed_gap"))
-    known = sorted({*loaded, *expected_releases(loaded[0], loaded[-1])})
+    known = sorted({*loaded, *releases_between(loaded[0], loaded[-1])})
     periods = pl.DataFrame({"release_id": known}).with_columns(
         release_day(pl.col("release_id")).alias("day"), release_day(pl.col("release_id")).shift(-1).alias("next_day")
     )

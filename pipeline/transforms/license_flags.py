@@ -12,15 +12,12 @@ from collections.abc import Callable
 import polars as pl
 
 from pipeline.transforms.comparison import of_each_distinct
-from schemas.columns import LICENSE_CDT, LICENSE_CMS, LICENSE_CPT, LICENSE_UNKNOWN
+from schemas.columns import CDT_CODE, CPT_CODE, LICENSE_CDT, LICENSE_CMS, LICENSE_CPT, LICENSE_UNKNOWN
 from schemas.registry import contract
 
 #: CPT's own modifiers: two digits, a digit and a letter (1P, 8P), the physical status modifiers P1 to P6.
 CPT_MODIFIER = r"^([0-9][0-9A-Z]|P[1-6])$"
-#: CPT codes by shape: Category I, II (F), III (T), PLA (U), administrative MAAA (M), retired vaccine codes (A).
-CPT_CODE = r"^[0-9]{4}[0-9FTUMA]$"
-CDT_CODE = r"^D[0-9]{4}$"
-#: The same within a text.
+#: Codes of CPT and CDT within a text.
 #: In lower case too, as CMS writes some; but `1000u` counts units, for a laboratory's own test begins with 0.
 CITATION = r"(?i)(?:\b|_)(?:CPT|CDT)?([0-9]{5}|[0-9]{4}(?:[FTMA]|(?-i:U))|0[0-9]{3}U|D[0-9]{4})(?:\b|_)"
 #: What looks like one and is none: a day with slashes, also a misspelled one (01/0/12019).

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from hcpcs.manifest import NAME, Manifest, ManifestDamaged
+from hcpcs.version_files import VERSION_ID
 from pipeline.versions.object_store import ObjectStore, TargetRefused
 from pipeline.versions.store import version_key
 from sources.errors import SourceError
 
 LATEST = "latest.json"
 
-_VERSION_URL = re.compile(r"(.*?)/versions/(\d{4}\.\d{2}\.\d+)/?$")
+_VERSION_URL = re.compile(rf"(.*?)/versions/({VERSION_ID.pattern})/?$")
 
 
 @contextmanager
@@ -68,7 +69,7 @@ def parsed_json(store: ObjectStore, path: str, data: bytes) -> dict[str, Any]:
         parsed: dict[str, Any] = json.loads(data)
         if path == LATEST:
             version_key(parsed["version"])
-            if re.fullmatch(r"versions/\d{4}\.\d{2}\.\d+", parsed["path"]) is None:
+            if re.fullmatch(f"versions/{VERSION_ID.pattern}", parsed["path"]) is None:
                 raise ValueError(parsed["path"])
     except (ValueError, KeyError, TypeError, AttributeError):
         raise TargetRefused(f"{store.target}: {path} is not what hcpcs writes there") from None

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import LICENSE_CPT, SHA256, column, derived
+from schemas.columns import CPT_CODE, LICENSE_CPT, SHA256, column, derived
 
-CPT_CODE = r"^[0-9]{4}[0-9FTUMA]$"
 VALID_FROM_BASES = ("descriptor", "not_stated")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from hcpcs.errors import printable
+from schemas.columns import CODE_FORMATS
 from sources.code_file.record_layout import (
     CODE_FORMS,
     CODED_FIELDS,
@@ -27,8 +28,6 @@ from sources.findings import Finding
 
 #: Fields that decide on which days a code was valid: nothing may be guessed or lost there.
 _DECISIVE_DATES = ("added_date", "termination_date")
-
-CODE_SHAPES = {"procedure": r"^[A-Z0-9][0-9]{3}[A-Z0-9]$", "modifier": r"^[A-Z0-9]{2}$"}
 
 #: What a word processor types for English; a letter where one of these stood is damage, not a foreign word.
 _TYPOGRAPHY = frozenset("‘’“”–—…•™®\u00a0")
@@ -385,7 +384,7 @@ def _read_odd_integer(value: str) -> tuple[object, str | None]:
 def _record_findings(member: str, records: pl.DataFrame) -> list[Finding]:
     """What is odd about whole records; one pass picks the records of each rule, mostly none."""
     code = pl.col("code")
-    misshapen = pl.coalesce(pl.when(kind=of).then(~code.str.contains(shape)) for of, shape in CODE_SHAPES.items())
+    misshapen = pl.coalesce(pl.when(kind=of).then(~code.str.contains(f"^{form}$")) for of, form in CODE_FORMATS.items())
     rules: list[tuple[pl.Expr, Callable[[str, pl.DataFrame], list[Finding]]]] = [
         (misshapen, _code_shape),
         (pl.col("termination_date") < pl.col("added_date"), _dates_out_of_order),

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
+from schemas.columns import CPT_CODE
 from sources.errors import SourceError
 
 #: Columns of the descriptors, in order.
@@ -33,7 +34,7 @@ CPT_SCHEMA: dict[str, pl.DataType] = {
     "source_line": pl.Int32(),
 }
 
-_CODE = re.compile(r"[0-9]{4}[0-9FTUMA]")
+_CODE = re.compile(CPT_CODE)
 _TABBED = re.compile(r"^\"?([0-9A-Z]{5})\"?\t(.*)$")
 _BLANKED = re.compile(r"^([0-9A-Z]{5}) +(\S.*)$")
 #: Longest descriptors that the AMA's own layout allows, in characters.

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import polars as pl
 
+from schemas.columns import CODE_OR_MODIFIER, RELEASE_ID
 from sources.errors import CuratedFileError
 
 _PATH = Path(__file__).with_name("episodes.csv")
 _COLUMNS = ["kind", "code", "release", "decision", "reason", "source"]
 _PATTERNS = {
     "kind": r"^(procedure|modifier)$",
-    "code": r"^([A-Z0-9][0-9]{3}[A-Z0-9]|[A-Z0-9]{2})$",
-    "release": r"^(19|20)\d\d-(0[1-9]|1[0-2])$",
+    "code": CODE_OR_MODIFIER,
+    "release": RELEASE_ID,
     "decision": r"^(new_episode|same)$",
     "reason": r"\S",
     "source": r"\S",

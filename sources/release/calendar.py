@@ -61,6 +61,17 @@ def next_release(release_id: str) -> str:
     return min(d for d in _effective_days(day.year, day.year + 1) if d > day).strftime("%Y-%m")
 
 
+def releases_between(first: str, last: str) -> list[str]:
+    """The releases of CMS's calendar from ``first`` to ``last``, both included."""
+    days = _effective_days(*range(int(first[:4]), int(last[:4]) + 1))
+    return sorted(r for r in (f"{day:%Y-%m}" for day in days) if first <= r <= last)
+
+
+def previous_release(release_id: str) -> str:
+    """The release that CMS posted last before this one, by its calendar."""
+    return [r for r in releases_between(f"{int(release_id[:4]) - 1}-01", release_id) if r < release_id][-1]
+
+
 def expected_release(today: date) -> str:
     """The newest release that should have been posted by ``today``."""
     ahead = today + timedelta(days=POSTED_DAYS_BEFORE)

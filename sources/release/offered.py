@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hcpcs.errors import printable
+from schemas.columns import RELEASE_ID
 from sources.archive.archive import CODE_ROLES
 from sources.archive.zips import MOST_MEMBER_BYTES, is_junk, read_zip, zip_of_files
 from sources.errors import SourceError, ZipRefused
@@ -93,7 +94,7 @@ def why_not_hcpcs(name: str, members: Iterable[tuple[str, str]]) -> str | None:
 def release_folder(folder: Path) -> str | None:
     """The release that a folder's name says: its name as given, or that of the folder which it links to or means."""
     names = (folder.name, folder.resolve().name)
-    return next((n for n in names if re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", n)), None)
+    return next((n for n in names if re.fullmatch(RELEASE_ID, n)), None)
 
 
 def _with_inner_zips(path: Path, workshop: Path) -> list[Offer]:

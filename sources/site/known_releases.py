@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from schemas.columns import RELEASE_ID
 from sources.archive.zips import ZipMember
 from sources.errors import CuratedFileError, SourceError
 
@@ -61,7 +62,7 @@ def _entry(file: str, number: int, raw: Mapping[str, Any]) -> KnownRelease:
         raise CuratedFileError(f"{where}: {', '.join(sorted(missing))} missing")
     if unknown := raw.keys() - _KEYS - {"members"}:
         raise CuratedFileError(f"{where}: unknown {', '.join(sorted(unknown))}")
-    if not re.fullmatch(r"(19|20)\d\d-(0[1-9]|1[0-2])", str(raw["release"])):
+    if not re.fullmatch(RELEASE_ID, str(raw["release"])):
         raise CuratedFileError(f"{where}: release {raw['release']!r} is not of the form YYYY-MM")
     if not re.fullmatch(r"https://[^/]+/.*\.zip", str(raw["url"]), re.IGNORECASE):
         raise CuratedFileError(f"{where}: {raw['url']!r} is not the https URL of a zip")

@@ -15,7 +15,6 @@ from reconciliation import reconcile_with_cms
 from pipeline.transforms.changes import (
     CHANGE_SCHEMA,
     changes_between_releases,
-    release_scheduled_before,
     transactions_unlike_records,
     with_current_episodes,
 )
@@ -278,22 +277,6 @@ def test_an_unknown_or_empty_letter_is_not_judged():
 
 
 # --- gaps ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("release", "before"),
-    [
-        ("2016-01", "2015-01"),
-        ("2020-01", "2019-01"),
-        ("2020-04", "2020-01"),
-        ("2021-01", "2020-10"),
-        ("2025-10", "2025-07"),
-        ("2018-07", "2018-01"),
-        ("2025-02", "2025-01"),
-    ],
-)
-def test_cms_posts_each_january_to_2020_and_each_quarter_since(release, before):
-    assert release_scheduled_before(release) == before
 
 
 def test_over_a_gap_n_says_nothing_of_changes_that_may_be_older():

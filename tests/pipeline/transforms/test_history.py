@@ -14,7 +14,6 @@ from pipeline.transforms.episodes import episodes_of_records
 from pipeline.transforms.history import (
     codes_without_one_current_episode,
     departures,
-    expected_releases,
     history_from_records,
     latest_states,
     overlapping_spans,
@@ -303,10 +302,6 @@ def test_an_added_date_corrected_into_the_meaning_before_cuts_that_short():
 
 
 # --- releases not held ---
-
-
-def test_releases_are_expected_in_january_and_every_quarter_since_2020():
-    assert expected_releases("2018-01", "2020-10") == ["2018-01", "2019-01", "2020-01", "2020-04", "2020-07", "2020-10"]
 
 
 @pytest.mark.parametrize(

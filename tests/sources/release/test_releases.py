@@ -7,6 +7,7 @@ import datetime as dt
 import pytest
 
 from sources.errors import ReleaseUnclear
+from sources.release.calendar import previous_release, releases_between
 from sources.release.names import effective_day, release_in_name, resolve_release
 
 
@@ -100,3 +101,23 @@ def test_names_that_say_nothing_are_an_error_with_the_way_out() -> None:
 
 def test_a_release_holds_from_the_first_of_its_month() -> None:
     assert effective_day("2025-10") == dt.date(2025, 10, 1)
+
+
+def test_releases_are_expected_in_january_and_every_quarter_since_2020():
+    assert releases_between("2018-01", "2020-10") == ["2018-01", "2019-01", "2020-01", "2020-04", "2020-07", "2020-10"]
+
+
+@pytest.mark.parametrize(
+    ("release", "before"),
+    [
+        ("2016-01", "2015-01"),
+        ("2020-01", "2019-01"),
+        ("2020-04", "2020-01"),
+        ("2021-01", "2020-10"),
+        ("2025-10", "2025-07"),
+        ("2018-07", "2018-01"),
+        ("2025-02", "2025-01"),
+    ],
+)
+def test_cms_posts_each_january_to_2020_and_each_quarter_since(release, before):
+    assert previous_release(release) == before
