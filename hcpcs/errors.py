@@ -26,6 +26,11 @@ def printable(text: str) -> str:
     return _NOT_PRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def named(what: str, why: str) -> str:
+    """A reason with the name of what it is about, unless it begins with it."""
+    return why if why.startswith(what) else f"{what}: {why}"
+
+
 class HcpcsError(Exception):
     """Something cannot be done with what was given; the message says what is wrong, where, and what helps."""
 

@@ -283,14 +283,18 @@ def summary_tables(summary: dict[str, Any]) -> Iterator[tuple[str, list[str], li
         for r in summary["invalid_codes"]
     ]
     if invalid:
-        yield "most frequent codes not valid on their day", ["code", "status", "lines", "replaced by", "is"], invalid
+        yield (
+            "most frequent codes not valid on their day",
+            ["code", "status", "lines", "replaced by", "description"],
+            invalid,
+        )
     for name, counts in summary.get("modifiers", {}).items():
         if counts:
             yield "", [name, "lines"], [[s, f"{n:,}"] for s, n in counts.items()]
     odd = summary["odd"]
     found = [[f"{name} is null or blank", n] for name, n in summary["null"].items()]
     found += [[f"code {rule.replace('_', ' ')}", n] for rule, n in odd["codes_read_by_rule"].items()]
-    found += [[f"{name} holds no date", n] for name, n in odd["unreadable_dates"].items()]
+    found += [[f"{name} is no date", n] for name, n in odd["unreadable_dates"].items()]
     found += [[f"no amount: {r['value']!r}", r["lines"]] for r in odd["unreadable_amounts"]["examples"][:5]]
     found += [["blank, left out", odd["blank_lines"]]]
     found += [["dated after the newest release's quarter", odd["after_newest_release"]]]

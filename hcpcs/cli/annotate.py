@@ -87,7 +87,7 @@ def annotate_command(
         print_json(summary)
         return
     for title, headings, rows in summary_tables(summary):
-        click.echo(title)
+        click.echo(f"\n{title}" if title else "")
         print_table(headings, rows)
     where = f", in {out}" if out else ""
     click.echo(f"{summary['lines']:,} lines annotated with version {summary['version']}{where}")

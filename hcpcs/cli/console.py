@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -149,7 +150,15 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 def _lines(cell: str, width: int) -> list[str]:
     """A cell in lines that are no wider, if its words and letters allow it."""
     lines = cell.splitlines() or [""]
-    return lines if len(cell) <= width else [part for line in lines for part in textwrap.wrap(line, width) or [""]]
+    return lines if len(cell) <= width else [part for line in lines for part in _Wrapper(width).wrap(line) or [""]]
+
+
+class _Wrapper(textwrap.TextWrapper):
+    """Breaks a word that is too wide, such as the name of a file or column, behind ``_``, ``.`` or ``/``."""
+
+    def _split(self, text: str) -> list[str]:
+        chunks = super()._split(text)
+        return [p for c in chunks for p in (re.findall(r"[^_./]*[_./]+|[^_./]+", c) if len(c) > self.width else [c])]
 
 
 def _columns_of(text: str) -> int:

@@ -22,7 +22,7 @@ from hcpcs.cli.console import (
     wait_option,
     warn,
 )
-from hcpcs.errors import HcpcsError
+from hcpcs.errors import HcpcsError, named
 from hcpcs.paths import Outputs
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _print_refreshed(outputs: Outputs, done: RefreshResult, as_json: bool) -> No
     for url, why in (done.fetched.unclear if done.fetched else {}).items():
         click.echo(f"not fetched: {url}: {why}")
     for name, why in done.left.items():
-        click.echo(f"not loaded: {name}: {why}")
+        click.echo(f"not loaded: {named(name, why)}")
     for name, files in done.compressed.items():
         click.echo(f"compressed {', '.join(files)} into {name}, which is kept in the archive")
     for url, why in (done.fetched.refused if done.fetched else {}).items():
@@ -276,7 +276,7 @@ def _print_status(outputs: Outputs, status: dict[str, Any], *, states_freshness:
     if states_freshness and not status["is_sample"]:
         click.echo(status["freshness"]["message"])
     for name, why in status["missing"].items():
-        click.echo(f"missing: {name}: {why}")
+        click.echo(f"missing: {named(name, why)}")
     for which, why in status["excluded"].items():
         click.echo(f"excluded: {which}: {why}")
     for why in status["damaged"]:
@@ -323,7 +323,7 @@ def releases_command(context: click.Context, outputs: Outputs, as_json: bool) ->
     columns = ["release_id", "revision", "is_current", "form", "procedure_count", "modifier_count", "finding_count"]
     print_table([*columns, "code file"], [[*(r[c] for c in columns), r["member_names"][0]] for r in rows])
     for what, why in [*index.refused.items(), *index.excluded.items()]:
-        click.echo(f"not loaded: {what}: {why}")
+        click.echo(f"not loaded: {named(what, why)}")
     if on_site:
         click.echo("\non CMS's site when it was last checked:")
         shown = ["release_id", "kind", "name", "state", "why"]

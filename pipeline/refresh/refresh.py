@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from hcpcs.errors import HcpcsError, present, printable
+from hcpcs.errors import HcpcsError, named, present, printable
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version, refused_findings
 from hcpcs.version_files import FileDamaged
@@ -125,9 +125,7 @@ class RefreshResult:
             words.append(f"read {', '.join(self.read) or 'no release'} again")
         else:
             words.append(f"nothing new: version {self.published.version} is current")
-        words += [
-            f"not loaded: {why if why.startswith(name) else f'{name}: {why}'}" for name, why in self.refused.items()
-        ]
+        words += [f"not loaded: {named(name, why)}" for name, why in self.refused.items()]
         return "; ".join(words) + "."
 
 

@@ -273,3 +273,11 @@ def test_without_the_pipeline_its_commands_say_where_it_is(tmp_path: Path) -> No
     assert done.returncode == 1
     assert done.stderr.startswith("hcpcs: error: `hcpcs refresh` belongs to the pipeline")
     assert "Traceback" not in done.stderr
+
+
+def test_a_name_that_is_too_wide_for_a_table_is_broken_behind_an_underscore(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "40")
+        print_table(["what", "why"], [["crosswalk_target_no_code", "a text that takes more than the half of it"]])
+    words = {line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[2:]}
+    assert words - {""} == {"crosswalk_target_", "no_code"}

@@ -122,7 +122,9 @@ def test_with_skip_bad_the_rest_is_published_and_the_manifest_says_what_is_missi
     assert "an HTML page" in content["missing"]["2019-01/page.zip"]
     status = json.loads(hcpcs("status", "--json", "--outputs", outputs.folder).out)
     assert status["missing"] == content["missing"]
-    assert hcpcs("findings", "2019-01", "--outputs", outputs.folder).out.count("not a record") == 1
+    assert hcpcs("findings", "2019-01", "--outputs", outputs.folder).out.count("not_a_record") == 1
+    printed = hcpcs("status", "--outputs", outputs.folder).out
+    assert "missing: 2019-01: " in printed and "2019-01: 2019-01" not in printed
 
     # A good zip comes: the release is missing no more, and nobody hears of its findings again.
     mended = tmp_path / "mended"
