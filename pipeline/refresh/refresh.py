@@ -155,10 +155,26 @@ def refresh(
     published and held stays as it was then.
     """
     home = dagster_home or outputs.dagster_home
-    with _failed_writes_reported(outputs, home), only_writer(outputs, wait=wait, progress=progress):
+    with (
+        _seldom_collecting_garbage(),
+        _failed_writes_reported(outputs, home),
+        only_writer(outputs, wait=wait, progress=progress),
+    ):
         return _refresh_alone(
             outputs, offered, stated, skip_bad, accept_losses, site, urls, home, progress, warn or progress, openlineage
         )
+
+
+@contextlib.contextmanager
+def _seldom_collecting_garbage() -> Iterator[None]:
+    """Look for garbage seldom: a refresh makes hardly any, and looking was a tenth of its time. Tables are none."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50_000, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 @contextlib.contextmanager
@@ -387,7 +403,8 @@ def _run_job_on(
     given = dg.ResourceDefinition.hardcoded_resource(run_context)
     definitions = assemble(outputs=outputs.folder, run_context=given, openlineage=openlineage, hooks={keep_error})
     job = definitions.resolve_job_def("refresh")
-    with _modules_out_of_garbage_collection(), dg.DagsterInstance.from_config(str(home)) as instance:
+    gc.freeze()  # until the end of the refresh: what was imported stays
+    with dg.DagsterInstance.from_config(str(home)) as instance:
         keys = _align_partitions(instance, list(run_context.releases()))
         kept = _kept_reference_tables(outputs, run_context)
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -410,16 +427,6 @@ def _run_job_on(
             made = {table: reference_fingerprint(outputs.work / f"{table}.parquet") for table in REFERENCE_TABLES}
             write_state(outputs, reference=made)
     return [r for r in read if r not in run_context.refused]
-
-
-@contextlib.contextmanager
-def _modules_out_of_garbage_collection() -> Iterator[None]:
-    """Leave what is loaded out of garbage collection: looking through it again and again is a tenth of a refresh."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def instance_partitions_of_archive(instance: dg.DagsterInstance, run_context: RunContext) -> None:
