@@ -27,6 +27,38 @@ CONTENT_SECURITY_POLICY = (
 )
 #: A column as ``table.column``, whose values a file shows.
 _SHOWN = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+")
+#: A hole of a pattern.
+_HOLE = re.compile("\0([a-z_]+)\0")
+_SPECIAL = re.compile("[&<>'\"]")
+
+
+class Pattern:
+    """HTML that a template rendered once with holes, to be filled many times: a page a code is made by thousands.
+
+    The holes of the names in ``markup`` take HTML, the others text, which is escaped.
+    """
+
+    def __init__(self, html: str, markup: Sequence[str] = ()) -> None:
+        self._first, *rest = _HOLE.split(html)
+        self._rest = [(name, name in markup, fixed) for name, fixed in zip(rest[::2], rest[1::2], strict=True)]
+
+    @staticmethod
+    def holes(*names: str) -> dict[str, Markup]:
+        """Values for a template that leave holes of these names."""
+        return {name: Markup(f"\0{name}\0") for name in names}
+
+    def filled(self, **texts: str | None) -> str:
+        """The HTML with a text in each hole; nothing for None."""
+        parts = [self._first]
+        for name, is_markup, fixed in self._rest:
+            text = texts[name] or ""
+            parts += (text if is_markup else escaped(text), fixed)
+        return "".join(parts)
+
+
+def escaped(text: str) -> str:
+    """A text as HTML; as ``markupsafe`` escapes it, at a tenth of the time for one that has nothing to escape."""
+    return str(escape(text)) if _SPECIAL.search(text) else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +133,30 @@ class Site:
         ``scripts`` are loaded in their order, as paths from the site's top. In the template ``link(path)`` leads to
         another file of the site.
         """
+        self.html(path, self._rendered(path, template, title=title, scripts=scripts, **values), shows=shows)
+
+    def html(self, path: str, html: str, *, shows: Sequence[str] = ()) -> None:
+        """Write a page that is rendered already, as by a ``Pattern``."""
+        self._write(path, html.encode(), shows)
+
+    def page_pattern(
+        self, path: str, template: str, holes: Sequence[str], *, markup: Sequence[str] = (), **values: Any
+    ) -> Pattern:
+        """A page as for ``page``, with ``holes`` to be filled, for every path in the folder of ``path``."""
+        return Pattern(self._rendered(path, template, **Pattern.holes(*holes, *markup), **values), markup)
+
+    def macros(self, template: str) -> Any:
+        """The macros of a template, as methods."""
+        return self._environment.get_template(template).module
+
+    def _rendered(self, path: str, template: str, **values: Any) -> str:
         root = "../" * (len(PurePosixPath(path).parts) - 1)
         section = next((e.path for e in NAVIGATION if e.path == path), None) or next(
             (e.path for e in NAVIGATION if e.path.startswith(path.split("/")[0] + "/")), None
         )
-        html = self._environment.get_template(template).render(
-            title=title, path=path, section=section, scripts=scripts, link=lambda to: root + to, **values
+        return self._environment.get_template(template).render(
+            path=path, section=section, link=lambda to: root + to, **values
         )
-        self._write(path, html.encode(), shows)
 
     def data(self, path: str, name: str, value: Any, *, shows: Sequence[str] = ()) -> None:
         """Write a script at ``path`` that sets ``window.hcpcs[name]``; days become YYYY-MM-DD."""

@@ -248,3 +248,12 @@ def test_no_file_is_written_twice(site: Site):
     site.asset("note.txt", "one")
     with pytest.raises(ValueError, match=r"two files of the name note\.txt"):
         site.asset("note.txt", "two")
+
+
+def test_a_page_made_of_a_pattern_is_escaped_as_one_of_a_template(tmp_path: Path) -> None:
+    texts = ["plain", "<b>&amp;\"'</b>", "a\0code\0b", "ünïcode – ’", "", None]
+    site = Site(tmp_path, version="v", is_sample=False, newest="2025-10")
+    pattern = site.page_pattern("codes/x.html", "section.html", ("title",), codes=[], scripts=())
+    for number, text in enumerate(texts):
+        site.page(f"codes/{number}.html", "section.html", text or "", codes=[])
+        assert pattern.filled(title=text) == (tmp_path / "codes" / f"{number}.html").read_text()
