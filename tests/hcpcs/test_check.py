@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 
 import pytest
 import xlsxwriter
@@ -72,6 +73,13 @@ def test_a_column_of_a_workbook_is_a_list_and_numbers_get_their_zeros_back(hcpcs
     assert "read: zeros restored 1, upper cased 1" in table
     changes = hcpcs("changes", "latest", "--codes", path, "--outputs", sample.outputs.folder)
     assert changes.status == 1 and "codes.xlsx contains no code" in changes.err, "the first sheet has none"
+
+
+def test_without_its_extra_a_workbook_is_one_line(hcpcs, sample, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fastexcel", None)
+    (tmp_path / "codes.xlsx").write_bytes(b"")
+    done = hcpcs("check", tmp_path / "codes.xlsx", "--outputs", sample.outputs.folder)
+    assert (done.status, done.out) == (1, "") and "pip install 'hcpcs[excel]'" in done.err
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from pipeline.definitions import build_definitions
 from pipeline.orchestration.assets import history
 from pipeline.refresh.exclusions import exclude
 from pipeline.refresh.notify import Notifier
+from pipeline.versions.watched import add_list
 from sources.site.client import FetchLimits
 from sources.site.polling import Site
 
@@ -58,12 +59,19 @@ def run_job(outputs: Outputs, name: str, command: str, **options: Any) -> bool:
 def test_the_job_in_the_user_interface_reports_what_it_published(
     own_sample: Outputs, tmp_path: Path, command: str
 ) -> None:
-    exclude(own_sample, "2012-01", "for the test")
+    changes = pl.read_parquet(own_sample.latest_link / "open" / "hcpcs_changes.parquet")
+    ended = changes.filter(release_id="2019-01", change="discontinued", redistribution="open")["code"].unique()
+    (tmp_path / "codes.txt").write_text("\n".join(ended))
+    add_list(own_sample, "ended", tmp_path / "codes.txt")
+    exclude(own_sample, "2019-01", "for the test")
     assert run_job(own_sample, "refresh", command)
     (notice,) = notices(tmp_path)
     assert (notice["event"], notice["version"]) == ("published", latest_version(own_sample))
     releases = pl.read_parquet(own_sample.latest_link / "open" / "hcpcs_releases.parquet")["release_id"]
-    assert "2012-01" not in set(releases), "Dagster's partitions still have it"
+    assert "2019-01" not in set(releases), "Dagster's partitions still have it"
+    # What ended by the release that is left out now ends by the next one.
+    found = {(r["code"], r["release_id"]) for r in notice["watched"]["ended"] if r["change"] == "discontinued"}
+    assert found == {(code, "2020-04") for code in ended} != set()
     assert run_job(own_sample, "refresh", command)
     assert len(notices(tmp_path)) == 1  # nothing new
 
