@@ -84,7 +84,7 @@ def test_verify_diff_export_publish_and_annotate_take_the_same_names(
     for number, (kind, name) in enumerate(names(sample, target, web).items()):
         assert hcpcs("verify", name, *own).status == 0, kind
         assert hcpcs("diff", name, sample.id, *own).status == 0, kind
-        said = hcpcs("export", "--csv", tmp_path / f"csv{number}", "--version", name, *own)
+        said = hcpcs("export", "--tuva", tmp_path / f"tuva{number}", "--version", name, *own)
         assert (said.status, said.err) == (0, ""), kind
         said = hcpcs("annotate", claims, "--code", "code", "--date", "day", "--version", name, *own)
         assert said.status == 0 and f"with version {sample.id}" in said.out, kind
