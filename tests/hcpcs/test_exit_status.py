@@ -24,7 +24,7 @@ from pipeline.versions.store import all_versions
 from pipeline.versions.verify import verify
 
 #: What takes no outputs and cannot fail on data, or replaces the process.
-NEVER_FAIL = {("sql", "annotate"), ("sql",)}
+NEVER_FAIL = {("sql", "annotate"), ("sql",), ("watch",)}
 
 
 def hcpcs_process(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -83,6 +83,10 @@ FAILING = {
     ("publish",): (["ftp://nowhere/x", "--outputs", "{outputs}"], "ftp://nowhere/x"),
     ("export",): (["--csv", "{tmp}/o", "--version", "1999.01.1", "--outputs", "{outputs}"], "1999.01.1"),
     ("annotate",): (["{tmp}/nothing.csv", "--code", "c", "--date", "d", "--outputs", "{outputs}"], "nothing.csv"),
+    ("watch", "add"): (["Name", "{list}", "--outputs", "{outputs}"], "'Name'"),
+    ("watch", "list"): (["--outputs", "{cut}"], "drugs/list.json"),
+    ("watch", "remove"): (["nothing", "--outputs", "{outputs}"], "'nothing'"),
+    ("watch", "show"): (["nothing", "--outputs", "{outputs}"], "'nothing'"),
     ("ui",): (["--port", "1", "--outputs", "{file}/o"], "{file}"),
 }
 
@@ -99,6 +103,10 @@ def test_what_fails_exits_with_status_one_and_one_error(
     cut.mkdir()
     (cut / "latest.json").write_text('{"version": "20')
     (tmp_path / "file").write_text("a file")
+    (tmp_path / "list").write_text("J0570\n")
+    watched = Outputs(cut).watched / "drugs"
+    watched.mkdir(parents=True)
+    (watched / "list.json").write_text('{"codes": ["J05')
     arguments, word = FAILING[command]
     names = {
         "damaged": damaged.folder,
@@ -106,6 +114,7 @@ def test_what_fails_exits_with_status_one_and_one_error(
         "tmp": tmp_path,
         "cut": cut,
         "file": tmp_path / "file",
+        "list": tmp_path / "list",
     }
     done = warm.run(*command, *(a.format(**names) for a in arguments))
     out, err = done.stdout.decode(), done.stderr.decode()
