@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from hcpcs.paths import Outputs
 from pipeline.lineage.provenance import fields_of, holders_of_members, with_continuations
 from sources.code_file.record_layout import CONTINUATION_KINDS, LAST_FIELD_POSITION, RECORD_FIELDS, RECORD_ID_POSITION
 from sources.errors import SourceError
 from sources.release.inspect import open_archive
-from sources.side_files.tables import decoded, is_workbook, lines_of, sheets
+from sources.side_files.tables import Sheet, decoded, is_workbook, lines_of, sheets
 
 #: What a record says, in order: sequence number and record id of each line, the fields, and what no field has.
 CELLS = ("head", *(f.name for f in RECORD_FIELDS), "filler")
 _CODE_LENGTH = 5
-_TYPE = pl.List(pl.String)
+#: A header is in the first rows of a sheet, and no record has more lines.
+_HEADER_ROWS, _MOST_LINES = 200, 1_000
 
 Cells = dict[str, str]
 
@@ -58,7 +59,8 @@ def with_raw_records(outputs: Outputs, rows: pl.DataFrame) -> pl.DataFrame:
         _quotable(found.get((sha, line)), redistribution, withheld)
         for sha, line, redistribution, withheld in rows.select(columns).iter_rows()
     ]
-    return rows.with_columns(pl.Series("record", records, dtype=_TYPE))
+    # By Arrow, which takes nested lists in a fifth of the time that polars takes.
+    return rows.with_columns(pl.Series("record", pa.array(records, pa.list_(pa.string()))))
 
 
 def _quotable(cells: Cells | None, redistribution: str, withheld: list[str] | None) -> list[str | None] | None:
@@ -76,7 +78,7 @@ def _of_text(name: str, data: bytes, wanted: Mapping[int, str]) -> Iterator[tupl
     texts = slice(description.start - 1, description.start - 1 + description.width)
     for number, code in wanted.items():
         own = [lines[number - 1]]
-        for line in lines[number:]:
+        for line in lines[number : number + _MOST_LINES]:
             if (
                 line[:_CODE_LENGTH].strip() != code
                 or line[RECORD_ID_POSITION - 1 : RECORD_ID_POSITION] not in CONTINUATION_KINDS
@@ -93,18 +95,19 @@ def _of_text(name: str, data: bytes, wanted: Mapping[int, str]) -> Iterator[tupl
 def _of_workbook(name: str, data: bytes, wanted: Mapping[int, str]) -> Iterator[tuple[int, Cells]]:
     left = dict(wanted)
     for sheet in sheets(name, data):
-        rows = list(sheet.rows)
-        names: dict[int, str] = {}
+        names = next((found for _, row in sheet.first_rows(_HEADER_ROWS) if (found := fields_of(row))), {})
+        places = [column for column, field in names.items() if field == "code"]
+        if not places:
+            continue
+        # The first column of the frame is the row's number.
+        codes = pl.nth(places[0] + 1).str.strip_chars()
+        rows = Sheet(sheet.name, sheet.cells.filter(codes.is_in(sorted(set(wanted.values()))))).rows
         for place, (number, row) in enumerate(rows):
-            names = names or fields_of(row)
-            code = left.get(number)
-            if code is None or not names or code not in (cell.strip() for cell in row):
+            if left.get(number) != row[places[0]].strip():
                 continue
             cells: dict[str, list[str]] = defaultdict(list)
-            for _, part in with_continuations(rows[place:], code):
+            for _, part in with_continuations(rows[place : place + _MOST_LINES], left.pop(number)):
                 for column, field in names.items():
                     if field == "long_description" or part is row:
-                        cells[field].append(part[column].strip() if column < len(part) else "")
-            joined: Any = {f: ("\n" if f == "long_description" else "\t").join(v).rstrip() for f, v in cells.items()}
-            yield number, joined
-            del left[number]
+                        cells[field].append(part[column].strip())
+            yield number, {f: ("\n" if f == "long_description" else "\t").join(v).rstrip() for f, v in cells.items()}
