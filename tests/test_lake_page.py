@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 from conftest import REPOSITORY, Version
 from engines import engines_python
 
@@ -15,6 +16,7 @@ from pipeline.versions.verify import verify
 PAGE = (REPOSITORY / "docs" / "exports" / "lake.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_pages_code_registers_every_table_and_copies_no_file(sample: Version, tmp_path: Path) -> None:
     # A copy in the test's own folder: hard links want one file system, and the sample is read only.
     version = tmp_path / "outputs" / "versions" / sample.id

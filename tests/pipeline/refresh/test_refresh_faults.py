@@ -236,6 +236,7 @@ with dg.DagsterInstance.get() as instance:
 """
 
 
+@pytest.mark.slow
 def test_the_job_waits_for_a_refresh_and_builds_from_what_that_one_loaded(
     server: SiteServer, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:

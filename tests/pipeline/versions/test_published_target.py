@@ -170,7 +170,7 @@ print(json.dumps(sorted(r["ambulance_locations/letter"].decode() for r in record
 """
 
 
-@pytest.mark.parametrize("kind", PLACES)
+@pytest.mark.parametrize("kind", [*(pytest.param(k, marks=pytest.mark.slow) for k in PLACES if k != "web"), "web"])
 def test_mlcroissant_streams_a_record_set_from_it(
     targets: dict[str, Target], kind: str, sample: Version, tmp_path: Path
 ) -> None:
@@ -194,6 +194,7 @@ def test_mlcroissant_streams_a_record_set_from_it(
     assert json.loads(done.stdout.splitlines()[-1]) == sorted(sample.open("ambulance_locations")["letter"])
 
 
+@pytest.mark.slow
 def test_dbt_builds_the_model_of_the_page_on_it(targets: dict[str, Target], tmp_path: Path, sample: Version) -> None:
     """The source and the model of docs/consume-more.md, as they are there, on the target's folder."""
     python = engines_python("dbt.adapters.duckdb")

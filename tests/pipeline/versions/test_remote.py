@@ -227,6 +227,7 @@ def rewritten(renamed: Callable[..., Path]) -> Callable[..., Path]:
 
 
 @pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("target", [pytest.param("s3", marks=pytest.mark.slow), "folder"], indirect=True)
 def test_killed_at_any_point_the_pointers_version_is_whole_and_publishing_goes_on(
     sample: Version, target: str, rewritten: Callable[..., Path]
 ) -> None:
