@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -41,8 +41,17 @@ def peak_mb() -> int:
     return int(found[1]) // 1024 if found else 0
 
 
-def run_command(arguments: Sequence[str]) -> tuple[float, float]:
-    """Run `hcpcs` in a fresh process of the project's own environment: wall seconds, MB of memory at its largest.
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a command took: seconds on the clock, of processor (user and system), and MB of memory at its largest."""
+
+    wall: float
+    processor: float
+    memory: float
+
+
+def run_command(arguments: Sequence[str]) -> Cost:
+    """Run `hcpcs` in a fresh process of the project's own environment; raises ``CalledProcessError``.
 
     Not of this one: pandas, the rival, makes pandera's import three times as long wherever it is installed.
     """
@@ -58,17 +67,7 @@ def run_command(arguments: Sequence[str]) -> tuple[float, float]:
     seconds = time.perf_counter() - start
     if os.waitstatus_to_exitcode(status) != 0:
         raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), list(arguments))
-    return seconds, usage.ru_maxrss / 1024
-
-
-def processor_seconds(arguments: Sequence[str]) -> float:
-    """Run `hcpcs` in a fresh process of this environment: its processor time, user and system."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [sys.executable, "-m", "hcpcs.cli.main", *arguments], stdout=subprocess.DEVNULL, check=True, timeout=600
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def show(name: str, value: str, bound: str, holds: bool) -> bool:
