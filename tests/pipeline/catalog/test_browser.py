@@ -152,7 +152,7 @@ def test_no_page_at_the_top_has_a_serious_accessibility_finding(visit: Visit, ad
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light")])
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")])
 def test_no_page_has_a_serious_accessibility_finding(
     size: tuple[int, int], scheme: str, visit: Visit, addresses: list[str]
 ) -> None:
