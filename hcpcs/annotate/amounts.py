@@ -43,7 +43,8 @@ def amounts_of(
             amounts[odd] = np.nan_to_num(read)
             odd = odd[np.isnan(read) & ~is_nothing(given, words)]
         return amounts, odd
-    numbers = pc.fill_null(values.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False)
+    floats = values.cast(pa.float64())
+    numbers = (pc.fill_null(floats, 0.0) if floats.null_count else floats).to_numpy(zero_copy_only=False)
     if np.isfinite(numbers.sum()):
         return numbers, np.empty(0, np.intp)
     return np.where(np.isfinite(numbers), numbers, 0), np.flatnonzero(np.isinf(numbers))
