@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
+from hcpcs.cli.process import Interrupted
 from hcpcs.errors import HcpcsError
 from hcpcs.own_packages import PIPELINE, own_packages_first
 
@@ -152,6 +154,13 @@ COMMANDS = {
 
 class CommandGroup(click.Group):
     """The commands of ``COMMANDS``, each imported when it is used: ``--help`` imports none."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; click would print an empty line for an interrupt that a library raises by Python's name."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names."""

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import click
 
 from hcpcs.cli.commands import CommandGroup
 from hcpcs.cli.console import is_refusal
-from hcpcs.cli.process import interrupts_end_the_process, survive_closed_pipes
+from hcpcs.cli.process import Interrupted, interrupts_end_the_process, survive_closed_pipes
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,6 +38,8 @@ def main() -> None:
     with interrupts_end_the_process() as interrupts:
         try:
             status = cli(standalone_mode=False)  # what `context.exit` was given, or None
+        except Interrupted:
+            interrupts.first = interrupts.first or signal.SIGINT
         except BaseException as error:
             if interrupts.first is None:
                 status = _print_error(error)

@@ -71,8 +71,14 @@ def interrupts_end_the_process() -> Iterator[Interrupts]:
         sys.unraisablehook = lambda _: None
         raise Interrupted
 
+    def report_of_thread(failure: threading.ExceptHookArgs) -> None:
+        # polars raises an interrupt of its own in whichever thread it computes for.
+        if not issubclass(failure.exc_type, KeyboardInterrupt):
+            report_before(failure)
+
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
+    report_before, threading.excepthook = threading.excepthook, report_of_thread
     wakeup_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     # A signal that whoever started the process has it ignore (`nohup`, `&` in a script) stays ignored.
     heeded = [s for s in _SIGNALS.values() if signal.getsignal(s) is not signal.SIG_IGN]
@@ -84,6 +90,7 @@ def interrupts_end_the_process() -> Iterator[Interrupts]:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(wakeup_before)
+        threading.excepthook = report_before
         os.close(writing)
 
 

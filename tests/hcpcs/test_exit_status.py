@@ -189,6 +189,23 @@ def test_a_library_that_catches_the_interrupt_prints_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (143, "hcpcs: ended by SIGTERM\n")
 
 
+def test_an_interrupt_that_a_library_raises_by_pythons_name_prints_no_traceback() -> None:
+    program = (
+        "import sys, threading\n"
+        "import hcpcs.cli.main as program\n"
+        "def interrupted(*_):\n"
+        "    raise KeyboardInterrupt\n"
+        "def command(*_):\n"
+        "    thread = threading.Thread(target=interrupted); thread.start(); thread.join()\n"
+        "    interrupted()\n"
+        "program.cli.get_command = command\n"
+        "sys.argv = ['hcpcs', 'status']\n"
+        "program.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert (done.returncode, done.stderr) == (130, "hcpcs: interrupted\n")
+
+
 @pytest.mark.slow
 def test_a_reader_that_leaves_costs_nothing(tmp_path: Path) -> None:
     notices = tmp_path / "notices"
