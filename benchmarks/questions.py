@@ -19,7 +19,7 @@ _TIMES = 5
 
 
 def run(outputs: Path) -> bool:
-    """Print the processor time of each command, the least of several; returns whether all bounds hold."""
+    """Print the processor time of each command, the least of several; returns whether all bounds are kept."""
     version = open_version(Outputs(outputs.resolve()))
     releases = len({r.release_id for r in version.manifest.content.releases})
     is_small = releases <= 10

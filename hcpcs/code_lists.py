@@ -93,7 +93,8 @@ def _rows_of_workbook(path: Path, sheet: str | None) -> list[list[str]]:
     except (HcpcsError, OSError, KeyboardInterrupt):
         raise
     except BaseException as error:  # the reader's panics are no `Exception`
-        raise HcpcsError(f"{path} cannot be read as a workbook: {in_one_line(error)}") from None
+        why = in_one_line(error).partition(" Context:")[0]
+        raise HcpcsError(f"{path} cannot be read as a workbook: {why}; save it again as .xlsx, or as CSV") from None
     return [[cell or "" for cell in row] for row in zip(*(c.to_pylist() for c in found.columns), strict=True)]
 
 

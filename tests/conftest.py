@@ -53,7 +53,7 @@ def missing(what: str) -> None:
     """Skip, saying what is missing and who installs it; where `.ci/run` promised everything, fail instead."""
     if os.environ.get("HCPCS_REQUIRE_ALL"):
         pytest.fail(f"{what} is missing, and HCPCS_REQUIRE_ALL says that nothing may be")
-    pytest.skip(f"needs {what}: not on this machine; `.ci/run` has it, so that nothing is skipped there")
+    pytest.skip(f"{what} is not on this machine; `.ci/run` installs it, and there this test runs or fails")
 
 
 #: Dagster as a user has it, with its database in a folder; tests have it in memory.
@@ -255,11 +255,11 @@ def hcpcs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The address of an empty database, dropped at the end, on the PostgreSQL server that HCPCS_TEST_POSTGRES names."""
-    address = os.environ.get("HCPCS_TEST_POSTGRES")
-    if address is None:
-        missing("a PostgreSQL server (its address in HCPCS_TEST_POSTGRES)")
-    server = sqlalchemy.make_url(address)
+    """The URL of an empty database, dropped at the end, on the PostgreSQL server that HCPCS_TEST_POSTGRES names."""
+    url = os.environ.get("HCPCS_TEST_POSTGRES")
+    if not url:
+        missing("a PostgreSQL server (its URL in HCPCS_TEST_POSTGRES)")
+    server = sqlalchemy.make_url(url)
     engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
     name = f"hcpcs_test_{uuid.uuid4().hex}"
     with engine.connect() as connection:

@@ -17,7 +17,7 @@ def node(script: str, *arguments: object) -> str:
     if program is None:
         missing("Node")
     if not (FOLDER / "node_modules" / ".package-lock.json").exists():
-        pytest.skip("needs the packages of tests/npm: `make npm` was not run, or npm's registry could not be reached")
+        pytest.skip("the packages of tests/npm are missing: `make npm` was not run, or did not reach npm's registry")
     command = [program, FOLDER / script, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -101,7 +101,7 @@ class Machine:
 @pytest.mark.parametrize("name", ["hcpcs-daemon.service", "hcpcs-ui.service"])
 def test_systemd_accepts_the_units_and_finds_their_programs(tmp_path: Path, name: str) -> None:
     if not shutil.which("systemd-analyze") or not can_unshare():
-        pytest.skip("needs systemd-analyze, and root for a mount namespace; another test runs the units' commands")
+        pytest.skip("systemd-analyze or root (for a mount namespace) is missing; another test runs the units' commands")
     (tmp_path / name).write_text(file_of_page(f"/etc/systemd/system/{name}"), "utf-8")
     done = Machine(tmp_path).run(f"systemd-analyze verify --man=no {STATE}/{name}", BARE)
     problems = [line for line in done.stderr.splitlines() if name in line]

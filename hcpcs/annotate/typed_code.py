@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: A code or a modifier that no rule changes; none of these stands for nothing.
+#: A code or a modifier that no rule changes; none of these means nothing.
 _PLAIN = re.compile("[A-Z0-9][0-9]{3}[A-Z0-9]|[A-Z0-9]{2}")
 
 _CHARACTER, _DIGIT = re.compile("[A-Za-z0-9]"), re.compile("[0-9]")

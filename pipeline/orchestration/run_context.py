@@ -47,7 +47,7 @@ class RunContext:
     ``progress`` gets progress, ``warn`` what must stay readable after the run.
     A refused release of which no posting can be read is ``left_out``; of one loaded before, the loaded zips are used.
     A release that lacks what its neighbors have is ``partial``, unless its losses were accepted. ``kept_contracts`` has
-    the hashes of tables as this code held them against their contracts.
+    the hashes of tables that this code checked against their contracts.
     """
 
     outputs: Outputs

@@ -44,7 +44,7 @@ class StagedTables:
         write_state(self._outputs, staged=noted)
 
     def note_kept_contract(self, table: str, content: str) -> None:
-        """Note that this run held a table, by the hash of its content, against its contract."""
+        """Note that this run checked a table, by the hash of its content, against its contract."""
         self._run_context.kept_contracts[table] = content
 
     def releases(self, table: str) -> list[str]:

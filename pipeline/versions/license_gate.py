@@ -205,7 +205,7 @@ def check_files(
 
 
 def withheld_texts(tables: Iterable[tuple[str, pl.DataFrame]], policy: pl.DataFrame) -> frozenset[str]:
-    """Texts of whole, unmasked tables (name, rows) that the gate would refuse: what may stand nowhere in the open tier.
+    """Texts of whole, unmasked tables (name, rows) that the gate would refuse: what may be nowhere in the open tier.
 
     Of a description that is the AMA's or the ADA's, its beginning too, so that a cut quotation is found. A text that
     is in a place that may keep it is CMS's own, and is left out.
@@ -1047,13 +1047,13 @@ _BLOCK = re.compile(
 )
 
 
-#: Elements that stand within a line, so that a token may run over them.
+#: Elements within a line, so that a token may run over them.
 _INLINE = "a|abbr|b|cite|code|data|em|i|kbd|label|mark|s|small|span|strong|sub|sup|time|u|var|wbr"
 #: A tag with attributes as our templates write them: none that a style or a script within could hide something in.
 _TAG_END = r"(?:\s+[a-z-]+(?:=\"[^<>\"]*\")?)*\s*/?>"
 _INLINE_TAG = rf"(?i)</?(?:{_INLINE}){_TAG_END}"
 _KNOWN_TAG = rf"(?i)<!doctype html>|</?(?:{_BLOCK.pattern}|{_INLINE}){_TAG_END}"
-#: Entities that stand for a mark which can neither join what is around it nor begin a tag or another entity.
+#: Entities for a mark that can neither join what is around it nor begin a tag or another entity.
 _HARMLESS_ENTITY = r"&(?:#34|#39|gt);|&lt;([ =0-9])|&amp;([^#0-9A-Za-z&])"
 #: What only a reader of markup understands: other entities, characters beside ASCII and some marks, escapes, styles.
 _ODD_MARKUP = r"[^ -%'-~\t\n–—‘’“”…·→−]|%[0-9A-Fa-f]{2}|\\|\]\]|(?i:<style|style=|<script[^>]*type)"
@@ -1062,7 +1062,7 @@ _ODD_MARKUP = r"[^ -%'-~\t\n–—‘’“”…·→−]|%[0-9A-Fa-f]{2}|\\|\]
 def _are_harmless(pages: pl.Series) -> pl.Series:
     """Which pages hold no token, however they are read: by fewer and coarser looks than ``_texts_of_markup``.
 
-    A page that has odd markup is not harmless. In any other a token stands in the bytes, or in them without the tags
+    A page that has odd markup is not harmless. In any other a token is in the bytes, or in them without the tags
     that a text runs over; every other tag ends a text, as it does in the bytes. A page with a tag of another form is
     not harmless either.
     """

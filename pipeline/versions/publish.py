@@ -84,8 +84,8 @@ def publish(
     ``accepted_losses`` names the releases that lack what their neighbors have and were accepted so.
     ``accepted`` is called when every check has passed and before the version appears: a version names no bytes that
     are not kept, and what was refused is kept nowhere.
-    ``kept_contracts`` has the ``content_hash`` of tables as this code held them against their contracts; all others,
-    such as those that masking changes, are held against them here.
+    ``kept_contracts`` has the ``content_hash`` of tables that this code checked against their contracts; all others,
+    such as those that masking changes, are checked here.
     Raises ``ContractViolation`` or ``LicenseLeak`` before a version appears.
     """
     outputs.versions.mkdir(parents=True, exist_ok=True)
@@ -103,12 +103,12 @@ def publish(
         """The whole tables, each of which is masked and written meanwhile; few at a time, since they are large."""
         for name in sorted(tables):
             whole = tables[name].collect()
-            shown = masked(name, whole, policy).select(list(contract(name).polars_schema))
-            if content_hash([shown]) != kept_contracts.get(name):
-                shown = enforce(name, shown)
+            open_rows = masked(name, whole, policy).select(list(contract(name).polars_schema))
+            if content_hash([open_rows]) != kept_contracts.get(name):
+                open_rows = enforce(name, open_rows)
             for earlier in list(writing.values())[: 1 - _WRITERS]:
                 earlier.result()
-            writing[name] = pool.submit(write, name, shown)
+            writing[name] = pool.submit(write, name, open_rows)
             yield name, whole
 
     try:

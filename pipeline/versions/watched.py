@@ -35,7 +35,7 @@ from sources.curated.license_policy import load_license_policy
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LIST = "list.json"
-#: What tells a change from those of the version before.
+#: What distinguishes a change from those of the version before.
 _KEY = ("release_id", "revision", "kind", "code", "change", "field", "old", "new")
 
 Progress = Callable[[str], None]
@@ -126,8 +126,8 @@ def read_watched(outputs: Outputs, name: str) -> WatchedList:
 
 
 def _no_list(outputs: Outputs, name: str) -> ListRefused:
-    names = ", ".join(list_names(outputs)) or "no list"
-    return ListRefused(f"no watched list is called {name!r}; watched: {names}")
+    names = ", ".join(list_names(outputs)) or "none"
+    return ListRefused(f"no watched list is called {name!r}; watched: {names}; `hcpcs watch add` adds one")
 
 
 def watched_feeds(outputs: Outputs) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from sources.findings import Finding
 from sources.side_files.tables import CodedRow, coded_rows, day_from, day_of_row, header_findings, sha256_of, tables
 
 #: Columns of corrections, in order.
-#: What only the records of the releases tell comes later.
+#: What only the records of the releases state comes later.
 CORRECTION_SCHEMA = schema_of(HcpcsCorrections, without=("release_id", "state_in_records", "in_records_since"))
 TWIN_FIELDS = ("action_text", "effective_date", "short_description", "long_description")
 

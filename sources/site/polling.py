@@ -150,7 +150,7 @@ def poll(site: Site, index: ArchiveIndex, state_path: Path, progress: Progress =
 def _requested_again(
     client: SiteClient, link: SiteLink, before: RequestedFile | None, index: ArchiveIndex
 ) -> RequestedFile:
-    """Ask whether a loaded file is still the same, by what the server said of it, else by its size."""
+    """Ask whether a loaded file is still the same, by what the server reports of it, else by its size."""
     loaded = present(archived_zip(link, before, index))
     known = before or RequestedFile(_NEVER, "loaded", link.text, loaded.sha256)
     try:

@@ -297,7 +297,7 @@ NUMBERS = [
 ]
 
 
-#: A code as a page can write it; each stands behind the page's heading.
+#: A code as a page can write it; each is put behind the page's heading.
 DISGUISES = (
     *("<p>99213</p>", "<p>see cpt99213</p>", "<p>0042t</p>", "<p>D0120</p>", '<p title="99213">', "<!-- 99213 -->"),
     *(

@@ -58,19 +58,19 @@ def test_a_table_that_breaks_its_contract_stops_the_version(
     assert [p.name for p in own_sample.versions.iterdir()] == [sample.id]
 
 
-def test_what_kept_its_contract_is_not_held_against_it_again(
+def test_what_kept_its_contract_is_not_checked_again(
     own_sample: Outputs, sample: Version, tables: dict[str, pl.LazyFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[str] = []
+    checked: list[str] = []
 
     def enforce(name: str, frame: pl.DataFrame) -> pl.DataFrame:
-        held.append(name)
+        checked.append(name)
         return frame
 
     monkeypatch.setattr(publishing, "enforce", enforce)
     kept = {table: content_hash([frame.collect()]) for table, frame in tables.items() if table != "hcpcs_codes"}
     publish(own_sample, sample, tables, kept_contracts=kept)
-    assert held == ["hcpcs_codes"]
+    assert checked == ["hcpcs_codes"]
 
 
 def test_the_same_content_is_no_new_version(

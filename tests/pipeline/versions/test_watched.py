@@ -135,7 +135,7 @@ def test_what_cannot_be_watched_is_one_line(
         (("add", "../x", lists["two"]), "'../x' is no name of a list"),
         (("add", "drugs", lists["drugs"]), "has no code to watch: nonsense"),
         (("add", "of-99213", lists["two"]), "feeds of of-99213 would state what may not be redistributed"),
-        (("show", "drugs"), "no watched list is called 'drugs'; watched: no list"),
+        (("show", "drugs"), "no watched list is called 'drugs'; watched: none"),
         (("remove", ".."), "no watched list is called '..'"),
         (("add", "drugs", lists["two"], "--outputs", tmp_path / "none"), "has no version yet"),
     ]:
