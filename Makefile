@@ -91,8 +91,9 @@ tests/npm/node_modules/.package-lock.json: tests/npm/package-lock.json
 
 npm: tests/npm/node_modules/.package-lock.json ## install what reads FHIR packages, for the tests that use it; needs Node
 
-spark: .venv-engines/ready ## add Spark to .venv, for `hcpcs.spark`; needs a Java runtime
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint tests/engines.lock pyspark
+# Without a cache: pyspark comes as source, which uv builds again each time and would keep at 1.4 GB a build.
+spark: .venv/ready ## add Spark to .venv, for `hcpcs.spark`; needs a Java runtime
+	$(BIN)/uv pip install --quiet --no-cache --python $(BIN)/python --require-hashes -r tests/spark.lock
 
 lock: setup ## pin again what pyproject.toml asks for
 	$(BIN)/uv pip compile pyproject.toml --group pipeline --group dev --universal --python-version 3.11 --no-strip-extras \
@@ -102,6 +103,9 @@ lock: setup ## pin again what pyproject.toml asks for
 	  --constraints requirements.lock --output-file benchmarks/requirements.lock
 	$(BIN)/uv pip compile tests/engines.in --universal --python-version 3.11 --no-strip-extras --generate-hashes --quiet \
 	  --custom-compile-command "make lock" --output-file tests/engines.lock
+	$(BIN)/uv pip compile pyproject.toml --extra spark --universal --python-version 3.11 --no-strip-extras \
+	  --generate-hashes --quiet --custom-compile-command "make lock" \
+	  --constraints requirements.lock --output-file tests/spark.lock
 	$(BIN)/uv pip compile .ci/installer.in --universal --generate-hashes --quiet \
 	  --custom-compile-command "make lock" --output-file .ci/installer.lock
 

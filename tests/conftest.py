@@ -270,13 +270,18 @@ def postgres_url() -> Iterator[str]:
     engine.dispose()
 
 
-@pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A session of Spark on this machine, one for all tests of a process; its JVM compiles for a quick start."""
+def need_spark() -> None:
+    """Skips where Spark or the Java runtime that it needs is missing."""
     if shutil.which("java") is None:
         missing("a Java runtime, which Spark needs,")
     if importlib.util.find_spec("pyspark") is None:
         missing("pyspark (`make spark`)")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A session of Spark on this machine, one for all tests of a process; its JVM compiles for a quick start."""
+    need_spark()
     from pyspark.sql import SparkSession
 
     options = {

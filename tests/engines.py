@@ -11,7 +11,7 @@ from conftest import REPOSITORY, missing
 
 
 def engines_python(*modules: str) -> Path:
-    """The interpreter with pandas, Spark and the standards' validators; skips where it or a module is missing."""
+    """The interpreter with pandas and the standards' validators; skips where it or a module is missing."""
     stated = os.environ.get("HCPCS_ENGINES_PYTHON")
     python = Path(stated) if stated else REPOSITORY / ".venv-engines" / "bin" / "python"
     if not python.exists():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from conftest import REPOSITORY, Version, missing
+from conftest import REPOSITORY, Version, need_spark
 from engines import engines_python
 
 from pipeline.versions.upload import publish_to
@@ -100,9 +99,7 @@ def test_frames_give_the_meaning_on_the_day(engine: str, place: Path, answer: li
     if engine == "pandas":
         python = engines_python("pandas")
     if engine == "spark":
-        python = engines_python("pyspark")
-        if shutil.which("java") is None:
-            missing("a Java runtime, which Spark needs,")
+        need_spark()
     (text,) = of(engine)
     assert run([python, "-c", text + _SHOW[engine]], place) == answer
 
