@@ -67,6 +67,8 @@ NO_SHAPE = {"code_system": "unknown_shape", "redistribution": "withheld", "licen
 LAST_DAY = dt.date(9999, 12, 31)
 #: Columns of ``hcpcs_validity`` by which its rows are found.
 _KEY = ("kind", "is_interval", "code_shape", "first_code", "last_code", "from_day", "to_day")
+#: Its texts that many rows share, which are read as dictionaries: a row of them is a number.
+_REPEATED = ("kind", "code_shape", "status", "undated_section_id", "modifier_kind", *OF_SHAPE, *DEFAULT_COLUMNS)
 _SPAN_KEY = ("kind", "code", "episode", "span_number")
 #: Days that are laid out from the last bound on.
 _DAYS_BEHIND = 50 * 366
@@ -114,7 +116,12 @@ def read_version(
     of_spans = [c for c in columns if c in spans and c not in stated]
     return VersionTables(
         version=version,
-        validity=pq.read_table(paths["hcpcs_validity"], columns=[c for c in stated if c in wanted], filesystem=fs),
+        validity=pq.read_table(
+            paths["hcpcs_validity"],
+            columns=[c for c in stated if c in wanted],
+            read_dictionary=[c for c in stated if c in _REPEATED],
+            filesystem=fs,
+        ),
         history=pq.read_table(
             paths["hcpcs_history"],
             columns=list(dict.fromkeys(["last_release", *(_SPAN_KEY if of_spans else ()), *of_spans])),
@@ -134,9 +141,10 @@ class Lookup:
         self.kind = kind
         self.width = 5 if kind == "procedure" else 2
         self._tables = tables
-        rows = tables.validity.filter(pc.equal(tables.validity["kind"], kind))
         order = [("is_interval", "ascending"), ("first_code", "ascending"), ("from_day", "ascending")]
-        self._rows = rows.take(pc.sort_indices(rows, order))
+        places = pc.sort_indices(tables.validity, order)
+        is_ours = pc.equal(tables.validity["kind"], kind).combine_chunks().take(places)
+        self._rows = tables.validity.take(places.filter(is_ours))
         self._compile()
 
     def rows_of_keys(self, keys: np.ndarray) -> np.ndarray:
@@ -290,6 +298,8 @@ def _plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(values, pa.ChunkedArray):
         values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
         values = values.cast(pa.list_(pa.string()))
         joined = pc.binary_join(values, _LIST_SEPARATOR)
