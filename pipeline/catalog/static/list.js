@@ -28,8 +28,9 @@
     const raw = shard?.[one.code];
     if (!raw) {
       const identity = identityOf(one.code);
-      const status = ambulanceOf(one.code) ? "ambulance modifier" : identity && identity.steward !== "CMS" ? "not CMS’s" : "unknown";
-      return { ...one, status, text: unknownText(one.code), days: null, ended: null, successors: [], ends: [], changes: [] };
+      const status = one.isNoCode ? "no code" : ambulanceOf(one.code) ? "ambulance modifier" : identity && identity.steward !== "CMS" ? "not CMS’s" : "unknown";
+      const text = one.isNoCode ? "neither a code nor a modifier by its format" : unknownText(one.code);
+      return { ...one, status, text, days: null, ended: null, successors: [], ends: [], changes: [] };
     }
     const codeHistory = partsOf(raw);
     const row = daysRowOn(codeHistory, day);
@@ -73,7 +74,7 @@
       ],
       text: (row) => [row.given, row.code, row.text, ...row.successors].join(" "),
       columns: [
-        { label: "Code", name: "code", value: (row) => row.code, cell: (row) => [codeLink(row.code), row.given.toUpperCase() === row.code ? "" : el("span", { class: "note" }, ` as ${row.given}`)] },
+        { label: "Code", name: "code", value: (row) => row.code, cell: (row) => row.isNoCode ? row.given : [codeLink(row.code), row.given.toUpperCase() === row.code ? "" : el("span", { class: "note" }, ` as ${row.given}`)] },
         { label: `On ${day}`, name: `status_on_${day}`, value: (row) => row.status, cell: (row) => row.status },
         { label: "Text", name: "text", value: (row) => row.text, cell: (row) => row.text, wide: true },
         { label: "In effect", name: "in_effect", value: (row) => row.days, cell: (row) => row.days },

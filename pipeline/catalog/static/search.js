@@ -124,12 +124,13 @@
     return read && { given, code: read[1].toUpperCase(), modifiers: read[2].toUpperCase().split(/[-:]/).filter(Boolean) };
   };
 
-  // The codes of a pasted list; null for what is no list of codes.
+  // The codes of a pasted list, and what else is in it; null for what is no list of codes.
   const listOf = (text) => {
-    const tokens = text.split(/[\s,;|]+/).filter(Boolean);
-    const read = tokens.map(readCode);
-    if (tokens.length < 2 || read.includes(null)) return null;
-    const isList = read.some((one) => !isModifier(one.code)) || read.every((one) => placeOf.has(one.code));
+    const tokens = text.split(/[\s,;|"'()[\]]+/).filter(Boolean);
+    const read = tokens.map((given) => readCode(given) ?? { given, code: given.toUpperCase(), modifiers: [], isNoCode: true });
+    if (tokens.length < 2) return null;
+    const procedures = read.filter((one) => !one.isNoCode && !isModifier(one.code)).length;
+    const isList = read.some((one) => one.isNoCode) ? procedures > 1 : procedures || read.every((one) => placeOf.has(one.code));
     return isList ? [...new Map(read.map((one) => [one.given.toUpperCase(), one])).values()] : null;
   };
 

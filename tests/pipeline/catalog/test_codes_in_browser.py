@@ -85,7 +85,7 @@ def test_a_pasted_list_is_answered_as_hcpcs_check_answers_it(
         pl.col("relation") == "replaced_by", pl.col("target").is_not_null(), pl.col("is_withdrawn").not_()
     )["code"][0]
     other = "9" * 5  # no number of another owner is written here
-    codes = [broken[0], ended, history["code"][0], other, "RH"]
+    codes = [broken[0], ended, history["code"][0], other, "RH", "XX999", "code"]
     day = dt.date(2025, 11, 1)
     page = visit(f"codes.html#on={day}")
     page.locator("#words").evaluate(
@@ -99,7 +99,7 @@ def test_a_pasted_list_is_answered_as_hcpcs_check_answers_it(
     )
     page.locator("#list tbody tr").first.wait_for()
     words = {"valid": "in effect", "expired": "ended", "purged_unknown": "left CMS’s file without a stated end"}
-    words |= {"not_loaded": "not CMS’s", "unknown_code": "ambulance modifier"}
+    words |= {"not_loaded": "not CMS’s", "unknown_code": "ambulance modifier", "unknown_shape": "no code"}
     expected = check_codes(sample.folder, codes, day=day)
     shown = rows_of(page)
     assert [row[0] for row in shown] == codes
