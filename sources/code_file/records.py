@@ -63,8 +63,6 @@ class Cells:
 
     rows: pl.DataFrame
     codings: pl.DataFrame
-    #: Known to have no character beyond ASCII, so that none is looked for.
-    is_ascii: bool = False
 
     @classmethod
     def of_rows(cls, frame: pl.DataFrame) -> Cells:
@@ -87,9 +85,8 @@ def typed_records(member: str, cells: Cells) -> tuple[pl.DataFrame, list[Finding
     texts, codings = _clean(TEXT_FIELDS, cells.rows), _clean(CODED_FIELDS, cells.codings)
     texts = _without_controls(member, TEXT_FIELDS, texts, stated.with_row_index("at"), findings)
     codings = _without_controls(member, CODED_FIELDS, codings, at_coding, findings)
-    if not cells.is_ascii:
-        texts = _without_damage(member, TEXT_FIELDS, texts, stated.with_row_index("at"), findings)
-        codings = _without_damage(member, CODED_FIELDS, codings, at_coding, findings)
+    texts = _without_damage(member, TEXT_FIELDS, texts, stated.with_row_index("at"), findings)
+    codings = _without_damage(member, CODED_FIELDS, codings, at_coding, findings)
     codings = _without_retyping(member, codings, at_coding, findings)
     typed = _typed_fields(CODED_FIELDS, codings)
     typed = _with_odd_values(member, codings, typed, at_coding, findings)
@@ -154,8 +151,10 @@ def _undone(found: re.Match[str]) -> str:
 
 
 def _clean(fields: tuple[RecordField, ...], frame: pl.DataFrame) -> pl.DataFrame:
-    """The cells without blanks at their ends, null where nothing is left."""
-    return frame.with_columns(pl.col(list(_parts(fields, frame))).str.strip_chars().replace("", None))
+    """The cells without blanks at their ends, null where nothing is left; columns without any are dropped."""
+    parts = list(_parts(fields, frame))
+    frame = frame.with_columns(pl.col(parts).str.strip_chars().replace("", None))
+    return frame.drop(part for part in parts if frame[part].null_count() == frame.height)
 
 
 def _parts(fields: tuple[RecordField, ...], frame: pl.DataFrame) -> dict[str, str]:
@@ -218,9 +217,8 @@ def _without_retyping(member: str, frame: pl.DataFrame, at: pl.DataFrame, findin
     misshapen: dict[str, list[pl.DataFrame]] = defaultdict(list)
     for part, name in parts.items():
         form = rf"^(?:{CODE_FORMS[name]})$" if name in CODE_FORMS else None
-        is_odd = frame[part].str.contains(rf"^(?:{DAY_OR_POWER})$")
-        if form is not None:
-            is_odd = is_odd | ~frame[part].str.contains(form)
+        # A day or a power of ten has a sign that no code has.
+        is_odd = ~frame[part].str.contains(form) if form else frame[part].str.contains(rf"^(?:{DAY_OR_POWER})$")
         places = is_odd.fill_null(False).arg_true()
         if places.is_empty():
             continue
@@ -276,16 +274,14 @@ def _misshapen(member: str, field: str, odd: pl.DataFrame, filled: int) -> list[
 
 
 def _typed_fields(fields: tuple[RecordField, ...], cells: pl.DataFrame) -> pl.DataFrame:
-    nulls = cells.null_count().row(0, named=True) if cells.height else {}
-    used = {part for part, count in nulls.items() if count < cells.height}
     # Of the frame's height even where no field has a cell.
-    return cells.select(pl.int_range(pl.len()).alias("at"), *(_typed(f, used) for f in fields)).drop("at")
+    return cells.select(pl.int_range(pl.len()).alias("at"), *(_typed(f, cells.columns) for f in fields)).drop("at")
 
 
-def _typed(f: RecordField, used: set[str]) -> pl.Expr:
-    """The field from its cells; ``used`` names those that any record has."""
+def _typed(f: RecordField, columns: list[str]) -> pl.Expr:
+    """The field from its cells; ``columns`` names those that any record has."""
     cell = pl.col(f.name)
-    parts = [part for part in f.parts if part in used]
+    parts = [part for part in f.parts if part in columns]
     if not parts:
         return pl.lit([] if f.type == "list" else None, RECORD_SCHEMA[f.name]).alias(f.name)
     if f.type == "list":
@@ -315,8 +311,8 @@ def _with_odd_values(
 
 def _is_odd(f: RecordField) -> pl.Expr:
     raw, unread = pl.col(f.name), pl.col(f"{f.name}_read").is_null()
-    if f.type == "date":  # polars reads a five-digit year or a short day in some forms; eight digits are the plain form
-        unread |= ~raw.str.contains(r"^[0-9]{8}$")
+    if f.type == "date":  # polars also reads a five-digit year, a short day, and the year 0, which Python does not have
+        unread |= ~raw.str.contains(r"^[1-9][0-9]{7}$")
     return raw.is_not_null() & unread
 
 
@@ -359,9 +355,9 @@ def read_odd_date(value: str) -> tuple[object, str | None]:
     if text.strip("0") == "":
         return None, "no date"
     forms = (
-        (r"^(\d{8})\.0+$", "%Y%m%d", "a number"),
-        (r"^(\d{4}-\d{2}-\d{2})(?:[ T]00:00:00(?:\.0+)?)?$", "%Y-%m-%d", "an ISO date"),
-        (r"^(\d{1,2}/\d{1,2}/\d{4})$", "%m/%d/%Y", "month/day/year"),
+        (r"^([1-9]\d{7})\.0+$", "%Y%m%d", "a number"),
+        (r"^([1-9]\d{3}-\d{2}-\d{2})(?:[ T]00:00:00(?:\.0+)?)?$", "%Y-%m-%d", "an ISO date"),
+        (r"^(\d{1,2}/\d{1,2}/[1-9]\d{3})$", "%m/%d/%Y", "month/day/year"),
     )
     series = pl.Series([text])
     for pattern, date_format, name in forms:
