@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs
 import pyarrow.parquet as pq
 
@@ -28,6 +29,8 @@ from hcpcs.errors import HcpcsError, present
 _PART_BYTES = 48 << 20
 _PART_LINES = 1 << 20
 _FILE_LINES = 8 << 20
+_SAMPLED_LINES = 20_000
+_MOST_DISTINCT = 0.75
 _PARQUET, _CSV = (".parquet", ".pq", ".parq"), (".csv", ".tsv", ".tab", ".psv", ".txt")
 _PACKED = (".gz", ".bz2", ".zst")
 _WILD = re.compile(r"[*?\[]")
@@ -445,6 +448,8 @@ class Output:
         self._refuse_within(claims, out)
         if self.is_file and any("=" in part for f in claims.files for part in f.name.split("/")[:-1]):
             raise OutputRefused(f"{out}: partitioned claims do not fit one file; name a folder")
+        added = {*schema.names} - {*claims.schema.names}
+        self._repeating = added | _repeating(claims)
 
     def _refuse_within(self, claims: Claims, out: Path) -> None:
         if not isinstance(claims.filesystem, pyarrow.fs.LocalFileSystem):
@@ -522,6 +527,9 @@ class Output:
             compression="zstd",
             store_schema=False,
             write_statistics=self._statistics,
+            use_dictionary=[
+                f.name for f in table.schema if f.name in self._repeating or pa.types.is_dictionary(f.type)
+            ],
             # A dictionary that outgrew its page would be written out in full.
             dictionary_pagesize_limit=4 << 20,
         )
@@ -549,6 +557,18 @@ def _output_stems(names: Iterable[str]) -> dict[str, str]:
         stems[name] = stem
     used = Counter(stem.casefold() for stem in stems.values())
     return {name: stem if used[stem.casefold()] == 1 else name for name, stem in stems.items()}
+
+
+def _repeating(claims: Claims) -> set[str]:
+    """Columns whose values repeat in the first lines: a dictionary makes those smaller, and others slower to write."""
+    flat = [
+        f.name for f in claims.schema if pa.types.is_primitive(f.type) or pa.types.is_decimal(f.type) or is_text(f.type)
+    ]
+    lines = next(head(claims, flat, _SAMPLED_LINES), None)
+    if lines is None:
+        return {*flat}
+    lines = lines.slice(0, _SAMPLED_LINES)
+    return {n for n in flat if len(pc.unique(lines[n])) <= _MOST_DISTINCT * lines.num_rows}
 
 
 def text_columns(schema: pa.Schema, names: Sequence[str]) -> list[str]:

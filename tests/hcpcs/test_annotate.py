@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -446,6 +447,17 @@ def test_added_texts_stay_dictionary_encoded(tmp_path: Path, version: Path) -> N
     group = file.metadata.row_group(0)
     encodings = {group.column(i).path_in_schema: group.column(i).encodings for i in range(group.num_columns)}
     assert all("RLE_DICTIONARY" in encodings[f.name] for f in added)
+
+
+def test_columns_whose_values_differ_are_written_without_a_dictionary(tmp_path: Path, version: Path) -> None:
+    claims = many(5000).append_column("id", pa.array([f"claim {i}" for i in range(5000)]))
+    claims = claims.append_column("payer", pa.array([f"payer {i % 7}" for i in range(5000)]))
+    for name, write in (("c.parquet", pq.write_table), ("c.csv", pyarrow.csv.write_csv)):
+        write(claims, tmp_path / name)
+        annotate(tmp_path / name, tmp_path / f"{name}.parquet", version=version, code="hcpcs_code", date="day")
+        group = pq.read_metadata(tmp_path / f"{name}.parquet").row_group(0)
+        encodings = {group.column(i).path_in_schema: group.column(i).encodings for i in range(group.num_columns)}
+        assert "RLE_DICTIONARY" not in encodings["id"] and "RLE_DICTIONARY" in encodings["payer"], name
 
 
 def test_no_lines_give_a_file_without_lines(tmp_path: Path, version: Path) -> None:
