@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hcpcs.errors import HcpcsError
+from hcpcs.typed_json import Untyped, read_typed
 
 NAME = "manifest.json"
 #: Of all published tables together; docs/versioning.md says what raises it.
@@ -175,6 +176,7 @@ class Manifest:
         try:
             version = str(raw["content"]["schema_version"])
             content, build, seal = raw["content"], raw["build"], raw.get("sha256")
+            stated_build = {"hcpcs": "", "python": "", **build}  # which an older program did not write
         except (LookupError, TypeError, AttributeError):
             raise ManifestDamaged(f"{where}: {NAME} lacks `content`, `build` or the schema version") from None
         if re.fullmatch(r"\d+\.\d+", version) is None:
@@ -187,8 +189,11 @@ class Manifest:
         if seal != _seal(content, build) or data != json_bytes(raw):
             raise ManifestDamaged(f"{where}: {NAME} was edited: it does not match its checksum")
         try:
-            manifest = cls(_content(_in_todays_words(content)), _build(build))
-        except _Untyped as error:
+            manifest = cls(
+                read_typed(Content, _in_todays_words(content), "content"),
+                read_typed(Build, stated_build, "build"),
+            )
+        except Untyped as error:
             raise ManifestDamaged(f"{where}: {NAME}: {error}") from None
         for name in manifest.files:
             if not _stays_inside(name):
@@ -215,110 +220,15 @@ def _plain(part: Content | Build) -> dict[str, Any]:
     return plain | {"files": files}
 
 
-class _Untyped(Exception):
-    """A value of a manifest is of another type than this program writes."""
-
-
-_NEEDED: Any = object()
-
-
-class _Part:
-    """An object of the manifest, whose values are taken by type; ``path`` names it in messages."""
-
-    def __init__(self, raw: Any, path: str) -> None:
-        if not isinstance(raw, dict):
-            raise _Untyped(f"`{path}` is not an object")
-        self.raw, self.path = raw, path
-
-    def take(self, key: str, *types: type, default: Any = _NEEDED) -> Any:
-        """A value of one of ``types``; ``default`` where an older program did not write it."""
-        value = self.raw.get(key, default)
-        # A bool is an int to Python alone.
-        if value is _NEEDED or not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            raise _Untyped(f"`{self.path}.{key}` is {'missing' if value is _NEEDED else 'of another type'}")
-        return value
-
-    def parts(self, key: str) -> list[_Part]:
-        """A list of objects."""
-        return [_Part(one, f"{self.path}.{key}[{n}]") for n, one in enumerate(self.take(key, list, default=[]))]
-
-    def texts(self, key: str) -> dict[str, str]:
-        """An object of texts."""
-        part = _Part(self.take(key, dict, default={}), f"{self.path}.{key}")
-        return {name: part.take(name, str) for name in part.raw}
-
-    def files(self) -> dict[str, VersionFile]:
-        """The object ``files``."""
-        files = _Part(self.take("files", dict, default={}), f"{self.path}.files")
-        entries = {name: _Part(entry, f"{files.path}.{name}") for name, entry in files.raw.items()}
-        return {
-            name: VersionFile(
-                entry.take("sha256", str),
-                entry.take("bytes", int),
-                entry.take("rows", int, type(None), default=None),
-                entry.take("logical_sha256", str, type(None), default=None),
-            )
-            for name, entry in entries.items()
-        }
-
-
 def _in_todays_words(content: Any) -> Any:
-    """The content part as schema 2.0 names it: before, `is_current` was `stands`, and no loss could be accepted."""
+    """The content part as schema 2.0 names it: before, `is_current` was `stands`."""
     if not isinstance(content, dict) or not isinstance(content.get("releases"), list):
         return content
     releases = [
         {"is_current": release["stands"], **release} if isinstance(release, dict) and "stands" in release else release
         for release in content["releases"]
     ]
-    return {"accepted_losses": {}, **content, "releases": releases}
-
-
-def _content(raw: Any) -> Content:
-    part = _Part(raw, "content")
-    restricted = None
-    if part.raw.get("restricted") is not None:
-        own = _Part(part.raw["restricted"], "content.restricted")
-        licenses, cpt_files = own.take("licenses", list), own.take("cpt_files", list)
-        restricted = RestrictedPart(
-            own.take("open_version", str), own.take("notice", str), tuple(licenses), tuple(cpt_files)
-        )
-    return Content(
-        part.take("schema_version", str),
-        part.take("tier", str),
-        part.take("is_sample", bool),
-        part.take("newest_release", str),
-        tuple(
-            ReleaseRevision(
-                release.take("release_id", str),
-                release.take("revision", int),
-                release.take("is_current", bool),
-                tuple(
-                    ReleaseMember(m.take("name", str), m.take("role", str), m.take("sha256", str), m.take("bytes", int))
-                    for m in release.parts("members")
-                ),
-            )
-            for release in part.parts("releases")
-        ),
-        part.texts("missing"),
-        part.texts("excluded"),
-        part.texts("accepted_losses"),
-        part.files(),
-        restricted,
-    )
-
-
-def _build(raw: Any) -> Build:
-    part = _Part(raw, "build")
-    return Build(
-        part.take("version", str),
-        part.take("predecessor", str, type(None), default=None),
-        part.take("created_at", str),
-        part.take("hcpcs", str, default=""),
-        part.take("commit", str, type(None), default=None),
-        part.take("python", str, default=""),
-        part.texts("libraries"),
-        part.files(),
-    )
+    return {**content, "releases": releases}
 
 
 def _stays_inside(name: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from hcpcs.files import file_sha256, write_atomically
 from hcpcs.manifest import NAME, Manifest, ManifestDamaged, json_bytes
 from hcpcs.paths import Outputs
+from hcpcs.typed_json import Untyped, read_typed
 from hcpcs.version import latest_version, refused_findings
 from hcpcs.version_files import VERSION_ID, FileDamaged, LatestPointer
 
@@ -134,18 +135,9 @@ class State:
     def from_json(cls, data: bytes) -> State:
         """The state that ``data`` holds; raises ``FileDamaged`` for what is none."""
         try:
-            raw = json.loads(data)
-            state = cls(**{f.name: raw[f.name] for f in fields(cls) if f.name in raw})
-            texts = [
-                state.fingerprint or "",
-                state.publishing or "",
-                *(t for made in (*state.staged.values(), state.reference) for t in made.values()),
-            ]
-            is_typed = all(isinstance(t, str) for t in texts) and all(isinstance(n, int) for n in state.builds.values())
-        except (ValueError, TypeError, AttributeError):
-            is_typed = False
-        if not is_typed:
-            raise FileDamaged("state.json is damaged")
+            state: State = read_typed(cls, json.loads(data), "state")
+        except (ValueError, Untyped):
+            raise FileDamaged("state.json is damaged") from None
         return state
 
 

@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -25,6 +26,7 @@ from hcpcs.files import write_atomically
 from hcpcs.lookup import changes_of
 from hcpcs.manifest import SCHEMA_VERSION
 from hcpcs.paths import Outputs
+from hcpcs.typed_json import Untyped, read_typed
 from hcpcs.version import latest_version, version_folder
 from hcpcs.version_files import FileDamaged, Rows
 from pipeline.versions.feeds import feeds_of_list, reported_changes
@@ -57,15 +59,11 @@ class WatchedList:
     def from_json(cls, data: bytes, path: Path) -> WatchedList:
         """The list that ``data`` holds; raises ``FileDamaged`` for what is none."""
         name = path.parent.name
-        try:
-            raw = json.loads(data)
-            found = cls(raw["name"], tuple(raw["codes"]), raw["added_at"])
-            is_typed = found.name == name and all(isinstance(t, str) for t in (*found.codes, found.added_at))
-        except (ValueError, LookupError, TypeError):
-            is_typed = False
-        if not is_typed:
-            raise FileDamaged(f"{path} is damaged; `hcpcs watch remove {name}` removes the list, then add it again")
-        return found
+        with suppress(ValueError, Untyped):
+            found: WatchedList = read_typed(cls, json.loads(data), "list")
+            if found.name == name:
+                return found
+        raise FileDamaged(f"{path} is damaged; `hcpcs watch remove {name}` removes the list, then add it again")
 
 
 def add_list(

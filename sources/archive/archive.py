@@ -20,6 +20,7 @@ from typing import Any
 
 from hcpcs.errors import in_one_line
 from hcpcs.files import file_sha256, write_atomically
+from hcpcs.manifest import json_bytes
 from sources.archive.zips import ZipMember, read_zip
 from sources.errors import SourceError, ZipRefused
 
@@ -155,7 +156,7 @@ class Archive:
             "refused": dict(sorted(index.refused.items())),
             "accepted": dict(sorted(index.accepted.items())),
         }
-        write_atomically(self._index_path, _json(content))
+        write_atomically(self._index_path, json_bytes(content))
         known = self._kept_members()
         new = {sha: (self._code, archived.members) for sha, archived in index.zips.items() if sha not in known}
         if new:
@@ -195,7 +196,7 @@ class Archive:
 
     def _keep_members(self, kept: dict[str, tuple[str, tuple[ArchivedMember, ...]]]) -> None:
         content = {sha: (code, [asdict(m) for m in members]) for sha, (code, members) in sorted(kept.items())}
-        write_atomically(self._members_path, _json(content))
+        write_atomically(self._members_path, json_bytes(content))
 
     def zip_path(self, sha256: str) -> Path:
         """Where the bytes of a zip lie."""
@@ -243,10 +244,6 @@ def _lost(loaded: ArchivedZip, why: str) -> str:
         f"{loaded.release_id}: {why}: it was {loaded.name}{source}; `hcpcs refresh --from` a folder or zip that has it"
         " replaces it"
     )
-
-
-def _json(content: object) -> bytes:
-    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _entry(archived: ArchivedZip) -> dict[str, Any]:

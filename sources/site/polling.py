@@ -17,6 +17,8 @@ from filelock import FileLock
 
 from hcpcs.errors import present
 from hcpcs.files import write_atomically
+from hcpcs.manifest import json_bytes
+from hcpcs.typed_json import Untyped, read_typed
 from sources.archive.archive import ArchivedZip, ArchiveIndex
 from sources.errors import SourceError
 from sources.release.calendar import expected_release
@@ -305,17 +307,10 @@ def longest_unasked(state: SiteState, index: ArchiveIndex) -> SiteLink | None:
 def read_site_state(path: Path, site: Site) -> SiteState:
     """What is remembered of ``site``; nothing at first, or where it was of another URL or format."""
     try:
-        raw: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        if raw["format"] != _STATE_FORMAT or raw["site"] != site.url:
-            return SiteState(site.url)
-        return SiteState(
-            raw["site"],
-            Validators(**raw["page"]),
-            tuple(SiteLink(**link) for link in raw["links"]),
-            {url: RequestedFile(**requested) for url, requested in raw["files"].items()},
-            raw["polled_at"],
-        )
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        raw = json.loads(path.read_text("utf-8"))
+        state: SiteState = read_typed(SiteState, raw, "site")
+        return state if raw["format"] == _STATE_FORMAT and state.site == site.url else SiteState(site.url)
+    except (FileNotFoundError, ValueError, KeyError, Untyped):
         # Only a cache of what the site said: without it, everything is requested once more.
         return SiteState(site.url)
 
@@ -326,15 +321,8 @@ def remember(path: Path, state: SiteState, requested: Mapping[str, RequestedFile
     with FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
         kept = read_site_state(path, Site(state.site, known=()))
         files = {**state.files, **kept.files, **requested}
-        content = {
-            "format": _STATE_FORMAT,
-            "site": state.site,
-            "polled_at": state.polled_at,
-            "page": asdict(state.page),
-            "links": [asdict(link) for link in state.links],
-            "files": {url: asdict(files[url]) for url in sorted(files)},
-        }
-        write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        content = asdict(replace(state, files=dict(sorted(files.items()))))
+        write_atomically(path, json_bytes({"format": _STATE_FORMAT} | content))
 
 
 def site_rows(state: SiteState, index: ArchiveIndex) -> list[dict[str, Any]]:
