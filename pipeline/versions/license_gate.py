@@ -16,6 +16,7 @@ import html
 import io
 import json
 import logging
+import os
 import re
 import sqlite3
 import tarfile
@@ -65,8 +66,7 @@ MIN_TEXT_LETTERS = 12
 #: So many letters and digits from the beginning of a withheld description give it away.
 _TELLING_START = 32
 _SMALL_BYTES = 2_000_000
-#: Pages below this size, in bytes, are looked at so many at a time.
-_SMALL_PAGE = 100_000
+#: Pages are looked at so many at a time.
 _MANY_PAGES = 2_000
 _SHOWN_LEAKS = 30
 _SHOWN_TEXT = 60
@@ -220,6 +220,14 @@ def withheld_texts(tables: Iterable[tuple[str, pl.DataFrame]], policy: pl.DataFr
             texts.add(_plain(leak.text)[:_TELLING_START])
     kept = [_plain(text) for text in gate.kept_texts]
     return frozenset(t for t in texts if len(p := _plain(t)) >= MIN_TEXT_LETTERS and not any(p in k for k in kept))
+
+
+def _entries(folder: Path | os.DirEntry[str]) -> Iterator[os.DirEntry[str]]:
+    """Everything below a folder in order; links are not followed."""
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+        yield entry
+        if entry.is_dir(follow_symlinks=False):
+            yield from _entries(entry)
 
 
 def _columns_of(frame: pl.LazyFrame, columns: list[str]) -> pl.DataFrame:
@@ -460,18 +468,17 @@ class _Gate:
 
     def files_of(self, folder: Path) -> Iterator[tuple[str, Path]]:
         """Every file below a folder with its name from there, which is looked at; a link is a leak."""
-        for path in sorted(folder.rglob("*")):
-            name = path.relative_to(folder).as_posix()
-            if path.is_symlink():
+        for entry in _entries(folder):
+            name = os.path.relpath(entry.path, folder)
+            if entry.is_symlink():
                 self.leak(name, "", "", "", "a link, which may lead out of the version")
-            elif path.is_file():
+            elif entry.is_file():
                 self.look_at_text(name, "file name", "", name)
-                yield name, path
+                yield name, Path(entry.path)
 
     def look_at_files(self, files: Mapping[str, Path]) -> None:
-        """Look at many files: small pages of markup many at a time, any that may hold something also by itself."""
-        markup = (name for name in files if name.lower().endswith((".html", ".htm")))
-        pages = [name for name in markup if files[name].stat().st_size < _SMALL_PAGE]
+        """Look at many files: pages of markup many at a time, any that may hold something also by itself."""
+        pages = [name for name in files if name.lower().endswith((".html", ".htm", ".atom.xml"))]
         harmless: set[str] = set()
         for start in range(0, len(pages), _MANY_PAGES) if not self.forbidden else ():
             names = pages[start : start + _MANY_PAGES]
@@ -529,8 +536,10 @@ class _Gate:
             self._look_at_script(text, name)
             return
         texts = list(self._texts_of_new_json(text, name) if reader is _texts_of_json else reader(text))
+        holding = self._holding(one for _, _, one in texts)
         for column, place, one in texts:
-            self.look_at_text(name, column, place, one)
+            if one in holding:
+                self.look_at_text(name, column, place, one)
             if column == _WORDS_OF_OTHERS:
                 self.leak(name, "", place, one[:_SHOWN_TEXT], _FOREIGN_TEXT, one)
         # A sentence may run over lines and elements.
@@ -538,17 +547,25 @@ class _Gate:
 
     def _look_at_script(self, content: str, name: str) -> None:
         """Look at the strings and comments of a script, each distinct one at its first place: most are data."""
-        raws = _SCRIPT_TEXT.findall(content)
-        texts = {raw: _text_of_script(raw) for raw in dict.fromkeys(raws)}
-        self.values += len(texts)
-        distinct = pl.Series(texts.values(), dtype=pl.String)
-        holding = set(_with_read_forms(distinct).filter(pl.col("read").str.contains(_HOLDS_TOKEN))["text"])
-        for raw, text in texts.items():
+        content, strings = _strings_of_data(content)
+        raws = strings or _SCRIPT_TEXT.findall(content)
+        texts = dict(zip(raws, strings or map(_text_of_script, raws), strict=True))
+        holding = self._holding(texts.values())
+        for raw, text in texts.items() if holding else ():
             if text in holding:
                 line = content.count("\n", 0, content.index(raw)) + 1
                 self.look_at_text(name, "", f"line {line}", text)
         if self.forbidden:
             self._look_for_withheld(name, "", [" ".join(map(texts.__getitem__, raws))], lambda _: [""])
+
+    def _holding(self, texts: Iterable[str]) -> set[str]:
+        """Those of ``texts`` that may hold a token; the others are harmless wherever else they are."""
+        distinct = set(texts)
+        self.values += len(distinct)
+        unknown = pl.Series(list(distinct - self._harmless), dtype=pl.String)
+        holding = set(_with_read_forms(unknown).filter(pl.col("read").str.contains(_HOLDS_TOKEN))["text"])
+        self._harmless |= distinct - holding
+        return holding
 
     def _texts_of_new_json(self, content: str, name: str) -> _Texts:
         """The texts of JSON or of its lines; none of what was looked at by the same rules under another name."""
@@ -975,6 +992,19 @@ _SCRIPT_TEXT = re.compile(
 _SCRIPT_ESCAPE = re.compile(r"\\(?:\\|[nrtbfv0]|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]+\}|x[0-9A-Fa-f]{2})")
 
 
+def _strings_of_data(content: str) -> tuple[str, list[str]]:
+    """A script of data without its escapes, and its strings in order; none of any other script.
+
+    Data have no strings but in double quotes, no comments, and no escapes but of those quotes and of line ends.
+    """
+    plain = content.replace('\\"', "'").replace("\\n", " ")
+    outside, strings = (parts := plain.split('"'))[::2], parts[1::2]
+    is_data = "\\" not in plain and len(parts) % 2 and not re.search("['`/]", "".join(outside))
+    if not is_data or any("\n" in one for one in strings):
+        return content, []
+    return plain, strings
+
+
 def _texts_of_script(content: str) -> _Texts:
     """Strings, without their quotes, and comments of JavaScript; numbers are no tokens."""
     line, counted = 1, 0
@@ -1047,30 +1077,55 @@ _BLOCK = re.compile(
 )
 
 
-#: Elements within a line, so that a token may run over them.
-_INLINE = "a|abbr|b|cite|code|data|em|i|kbd|label|mark|s|small|span|strong|sub|sup|time|u|var|wbr"
+#: Elements within a line, so that a token may run over them; those of Atom are, as all that are not known.
+_INLINE = (
+    "a|abbr|b|cite|code|data|em|i|kbd|label|mark|s|small|span|strong|sub|sup|time|u|var|wbr"
+    "|author|category|content|entry|feed|id|name|published|rights|subtitle|updated"
+)
 #: A tag with attributes as our templates write them: none that a style or a script within could hide something in.
-_TAG_END = r"(?:\s+[a-z-]+(?:=\"[^<>\"]*\")?)*\s*/?>"
+_TAG_END = r"(?:\s+[a-z][a-z0-9:-]*(?:=\"[^<>\"]*\")?)*\s*/?>"
 _INLINE_TAG = rf"(?i)</?(?:{_INLINE}){_TAG_END}"
-_KNOWN_TAG = rf"(?i)<!doctype html>|</?(?:{_BLOCK.pattern}|{_INLINE}){_TAG_END}"
+_KNOWN_TAG = rf"(?i)<!doctype html>|<\?xml [^<>?]*\?>|</?(?:{_BLOCK.pattern}|{_INLINE}){_TAG_END}"
 #: Entities for a mark that can neither join what is around it nor begin a tag or another entity.
-_HARMLESS_ENTITY = r"&(?:#34|#39|gt);|&lt;([ =0-9])|&amp;([^#0-9A-Za-z&])"
+_HARMLESS_ENTITY = r"&(?:#34|#39|gt);|list&lt;[a-z]+(?:64)?&gt;|&lt;([ =0-9])|&amp;([^#0-9A-Za-z&<])"
+#: An ampersand with what a reader takes for the name of an entity behind it.
+_AMPERSAND = re.compile(r"&amp;(#?[^\t\n\f <&#;]{0,32};?)")
+#: A style that is one number, which holds no token.
+_NUMBER_STYLE = r' style="[a-z-]+: [0-9]{1,4}(?:\.[0-9]{1,4})?(?:%|px|rem)"'
 #: What only a reader of markup understands: other entities, characters beside ASCII and some marks, escapes, styles.
-_ODD_MARKUP = r"[^ -%'-~\t\n–—‘’“”…·→−]|%[0-9A-Fa-f]{2}|\\|\]\]|(?i:<style|style=|<script[^>]*type)"
+_ODD_MARKUP = r"[^ -%'-~\t\n–—‘’“”…·←→−]|%[0-9A-Fa-f]{2}|\\|\]\]|(?i:<style|style=|<script[^>]*type)"
 
 
 def _are_harmless(pages: pl.Series) -> pl.Series:
-    """Which pages hold no token, however they are read: by fewer and coarser looks than ``_texts_of_markup``.
-
-    A page that has odd markup is not harmless. In any other a token is in the bytes, or in them without the tags
-    that a text runs over; every other tag ends a text, as it does in the bytes. A page with a tag of another form is
-    not harmless either.
+    """Which pages hold no token, however they are read: line by line, since pages share most lines and no token, no
+    entity and no known tag goes over the end of one.
     """
-    texts = pages.cast(pl.String, strict=False).str.replace_all(_HARMLESS_ENTITY, "'${1}${2}")
+    texts = pages.cast(pl.String, strict=False).fill_null("<")
+    lines = texts.str.split("\n").to_frame("line").with_row_index("page").explode("line")
+    distinct = lines["line"].unique()
+    odd = lines.filter(pl.col("line").is_in(distinct.filter(~_are_harmless_lines(distinct)).implode()))
+    return ~pl.int_range(pages.len(), eager=True).is_in(odd["page"].implode())
+
+
+def _are_harmless_lines(lines: pl.Series) -> pl.Series:
+    """Which lines hold no token, by fewer and coarser looks than ``_texts_of_markup``.
+
+    A line that has odd markup is not harmless. In any other a token is in the bytes, or in them without the tags
+    that a text runs over; every other tag ends a text, as it does in the bytes. A line with a tag of another form, or
+    with a part of one, is not harmless either.
+    """
+    texts = lines.str.replace_all(_NUMBER_STYLE, "").str.replace_all(_HARMLESS_ENTITY, "'${1}${2}")
+    named = texts.str.contains("&amp;", literal=True)
+    texts = texts.scatter(named.arg_true(), [_without_ampersands(text) for text in texts.filter(named)])
     joined = texts.str.replace_all(_INLINE_TAG, "")
-    holds = texts.str.contains(_ODD_MARKUP) | texts.str.contains(_HOLDS_TOKEN) | joined.str.contains(_HOLDS_TOKEN)
-    holds |= joined.str.replace_all(_KNOWN_TAG, "").str.contains("[<>]")
-    return ~holds.fill_null(True)
+    odd = [form.str.contains(rf"{_ODD_MARKUP}|{_HOLDS_TOKEN}") for form in (texts, joined)]
+    return ~(odd[0] | odd[1] | joined.str.replace_all(_KNOWN_TAG, "").str.contains("[<>]"))
+
+
+def _without_ampersands(line: str) -> str:
+    """A line with a mark in the place of each ampersand, unless one begins an entity, within a tag or over it."""
+    names = {*_AMPERSAND.findall(line), *_AMPERSAND.findall(re.sub(_INLINE_TAG, "", line))}
+    return line.replace("&amp;", "'") if all(html.unescape(f"&{n}") == f"&{n}" for n in names) else line
 
 
 def _is_block(tag: str) -> bool:

@@ -320,6 +320,10 @@ DISGUISES = (
         "<p>99\u00ad213</p>",
         "<p>\uff19\uff19\uff12\uff11\uff13</p>",
         "<p>99%32%31%33</p>",
+        "<p>99%<b>32</b>13</p>",
+        "<p>9&amp;<b>#57;</b>213</p>",
+        "<p>a&amp;b 99&amp;shy<b>213</b></p>",
+        "<p>99&amp;s<i>hy</i>213</p>",
     ),
     *(
         "<style>p::before{content:'99' '213'}</style>",
@@ -332,21 +336,36 @@ DISGUISES = (
 
 
 def test_a_code_in_any_page_of_the_catalog_is_refused_however_it_is_written(
-    sample_catalog: Path, tmp_path: Path
+    sample: Version, sample_catalog: Path, tmp_path: Path
 ) -> None:
     kinds = ["index.html", "licenses.html", "codes/J0570.html", "codes/section-J.html", "lineage.html"]
     pages = {kind.replace("/", "-"): (sample_catalog / kind).read_text() for kind in kinds}
+    pages["changes.atom.xml"] = (sample.folder / "changes.atom.xml").read_text()
     spoiled = {
-        f"{number}-{name}": page.replace("</h1>", f"</h1>{disguise}", 1)
+        f"{number}-{name}": page.replace(end := "</h1>" if "</h1>" in page else "</title>", f"{end}{disguise}", 1)
         for name, page in pages.items()
         for number, disguise in enumerate(DISGUISES)
     }
     for name, page in (pages | spoiled).items():
         (tmp_path / name).write_text(page)
-    for number, text in enumerate(('"99213"', "'99<b>213</b>'", '"9&#57;213"', '"\\n99213"', "/* 99\u200b213 */")):
-        name = f"{number}-data.js"
-        spoiled[name] = "window.hcpcs=[" + "'a text of ours', " * 300 + f"{text}];"
-        (tmp_path / name).write_text(spoiled[name])
+    in_data = [
+        *(
+            '"99213"',
+            '"99<b>213</b>"',
+            '"9&#57;213"',
+            r'"\n99213"',
+            r'"\t99213"',
+            '"99\u200b213"',
+            r'"as \"99213\" says"',
+            r'"a\\","99213"',
+        ),
+        *(r'"\x399213"', r'"\u00399213"', "'99213'", "`99213`", "/* 99213 */0", "0\n// 99213\n"),
+    ]
+    for quote in "'\"":
+        for number, text in enumerate(in_data):
+            name = f"{number}-{'data' if quote == chr(34) else 'script'}.js"
+            spoiled[name] = "window.hcpcs=[" + f"{quote}a text of ours{quote}, " * 300 + f"{text}];"
+            (tmp_path / name).write_text(spoiled[name])
     report = inspect_version(tmp_path, load_license_policy(), [*pages, *spoiled])
     assert {leak.table for leak in report.leaks} == spoiled.keys()
 
