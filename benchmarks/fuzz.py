@@ -347,7 +347,7 @@ def _work(pipe: Connection, seed: int, real: Path | None, scratch: Path) -> None
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_ADDRESSES, _MOST_ADDRESSES))
     # Nothing here outlives the run: Dagster's runs stay in memory, and no file waits for the disk.
     os.fsync = lambda handle: None
-    dg.DagsterInstance.from_config = staticmethod(lambda _: dg.DagsterInstance.ephemeral())  # type: ignore[assignment, method-assign]
+    dg.DagsterInstance.local_temp = staticmethod(lambda *_: dg.DagsterInstance.ephemeral())  # type: ignore[assignment, method-assign]
     while True:
         try:
             numbers = pipe.recv()

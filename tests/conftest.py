@@ -57,7 +57,7 @@ def missing(what: str) -> None:
 
 
 #: Dagster as a user has it, with its database in a folder; tests have it in memory.
-persistent_instance = dg.DagsterInstance.from_config
+persistent_instance = dg.DagsterInstance.local_temp
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -158,7 +158,7 @@ def sample(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ver
 
     def build(folder: Path) -> Version:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(dg.DagsterInstance, "from_config", staticmethod(persistent_instance))
+            patch.setattr(dg.DagsterInstance, "local_temp", staticmethod(persistent_instance))
             patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")  # as the command line has it
             return Version(Outputs(folder), refresh(Outputs(folder), offered=sample_folder))
 

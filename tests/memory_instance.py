@@ -38,7 +38,7 @@ class _NoEvents(InMemoryEventLogStorage):
         return {}
 
 
-def instance_in_memory(_: str) -> dg.DagsterInstance:
+def instance_in_memory(*_: object) -> dg.DagsterInstance:
     """As ``dg.DagsterInstance.ephemeral()``, whatever home is named."""
     return dg.DagsterInstance(
         instance_type=InstanceType.EPHEMERAL,
@@ -53,6 +53,6 @@ def instance_in_memory(_: str) -> dg.DagsterInstance:
 
 def forget_events(patch: pytest.MonkeyPatch) -> None:
     """Have this instance for every refresh, and no database in memory stamped with its migrations."""
-    patch.setattr(dg.DagsterInstance, "from_config", staticmethod(instance_in_memory))
+    patch.setattr(dg.DagsterInstance, "local_temp", staticmethod(instance_in_memory))
     for module in (in_memory, runs_in_memory):
         patch.setattr(module, "stamp_alembic_rev", lambda *_: None)

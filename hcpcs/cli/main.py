@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -45,6 +46,7 @@ def main() -> None:
                 status = _print_error(error)
         if interrupts.first is not None:
             interrupts.end()
+    gc.freeze()  # or what all modules hold is searched for garbage, twice, as the interpreter ends
     sys.exit(status)
 
 

@@ -399,12 +399,11 @@ def _run_job_on(
         if context.op_exception is not None:
             errors.append(context.op_exception)
 
-    prepare_home(home)
     given = dg.ResourceDefinition.hardcoded_resource(run_context)
     definitions = assemble(outputs=outputs.folder, run_context=given, openlineage=openlineage, hooks={keep_error})
     job = definitions.resolve_job_def("refresh")
     gc.freeze()  # until the end of the refresh: what was imported stays
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with open_instance(home) as instance:
         keys = _align_partitions(instance, list(run_context.releases()))
         kept = _kept_reference_tables(outputs, run_context)
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -496,3 +495,16 @@ def prepare_home(home: Path) -> None:
     settings = home / "dagster.yaml"
     if not settings.exists():
         settings.write_text(_DAGSTER_SETTINGS, "utf-8")
+
+
+def open_instance(home: Path) -> dg.DagsterInstance:
+    """Dagster's instance of a refresh, with its home; one that we set up has the event log that costs little."""
+    import dagster as dg
+
+    prepare_home(home)
+    chosen: dict[str, Any] = {}
+    if (home / "dagster.yaml").read_text("utf-8") == _DAGSTER_SETTINGS:
+        place = {"base_dir": str(home / "history" / "runs")}
+        log = {"module": "pipeline.orchestration.event_log", "class": "OneConnectionEventLog", "config": place}
+        chosen = {"event_log_storage": log}
+    return dg.DagsterInstance.local_temp(str(home), chosen)  # "temp" is Dagster's word; the folder stays

@@ -482,7 +482,7 @@ def test_an_endpoint_that_is_not_there_costs_nothing_but_a_line(
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     environment.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{port}")
-    environment.setattr(dg.DagsterInstance, "from_config", staticmethod(persistent_instance))
+    environment.setattr(dg.DagsterInstance, "local_temp", staticmethod(persistent_instance))
     said = hcpcs("refresh", "--from", offered, "--outputs", tmp_path / "o", "--json")  # as under cron: no terminal
     assert said.status == 0 and json.loads(said.out)["is_new"]
     events = events_of(Outputs(tmp_path / "o"))

@@ -30,7 +30,7 @@ def test_a_refresh_on_postgresql_leaves_its_run_and_materializations_there(
     (home / "dagster.yaml").write_text(settings_of_the_documentation())
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", postgres_url)
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")  # as the command line has it
-    monkeypatch.setattr(dg.DagsterInstance, "from_config", staticmethod(persistent_instance))
+    monkeypatch.setattr(dg.DagsterInstance, "local_temp", staticmethod(persistent_instance))
     done = refresh(outputs, offered=sample_folder, dagster_home=home)
 
     assert manifest_of(outputs.version(latest_version(outputs) or ""))["content"] == sample.content
@@ -56,7 +56,7 @@ def test_a_postgresql_server_that_is_away_is_said_and_nothing_is_published(
     home.mkdir()
     (home / "dagster.yaml").write_text(settings_of_the_documentation())
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", f"postgresql+psycopg2://postgres@/postgres?host={tmp_path / 'nowhere'}")
-    monkeypatch.setattr(dg.DagsterInstance, "from_config", staticmethod(persistent_instance))
+    monkeypatch.setattr(dg.DagsterInstance, "local_temp", staticmethod(persistent_instance))
     with pytest.raises(StorageFailed, match=r"Dagster's storage.*nowhere") as refused:
         refresh(outputs, offered=sample_folder, dagster_home=home)
     assert "nothing was published" in str(refused.value)

@@ -51,7 +51,7 @@ def run_job(outputs: Outputs, name: str, command: str, **options: Any) -> bool:
         graph = definitions.resolve_asset_graph()
         unstaged = [n.key for n in graph.asset_nodes if n.group_name not in ("source", "staged")]
         selection = {"asset_selection": unstaged}
-    with dg.DagsterInstance.from_config(str(outputs.dagster_home)) as instance:
+    with dg.DagsterInstance.local_temp(str(outputs.dagster_home)) as instance:
         instance.add_dynamic_partitions("releases", sorted(p.stem for p in outputs.work.glob("staged_records/*")))
         return job.execute_in_process(instance=instance, raise_on_error=False, **selection).success
 

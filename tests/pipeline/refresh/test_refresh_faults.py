@@ -136,7 +136,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     root = tmp_path_factory.mktemp("undisturbed")
     july, both = Outputs(root / "july"), Outputs(root / "both")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dg.DagsterInstance, "from_config", staticmethod(persistent_instance))
+        patch.setattr(dg.DagsterInstance, "local_temp", staticmethod(persistent_instance))
         patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")  # as the command line has it
         refresh(july, offered=folder_of(root / "1", "2026-07", JULYS))
     shutil.copytree(july.folder, both.folder, symlinks=True)

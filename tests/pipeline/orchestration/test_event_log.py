@@ -1,0 +1,81 @@
+"""The event log of a refresh: few connections, and whole for Dagster's own storage however the process ends."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from conftest import persistent_instance
+
+from pipeline.refresh.refresh import open_instance
+
+#: A run over the log in the folder that is its argument, which is killed after its first asset.
+KILLED = """
+import os, sys
+from pathlib import Path
+import dagster as dg
+from pipeline.refresh.refresh import open_instance
+
+@dg.asset
+def first(): ...
+
+@dg.asset(deps=[first])
+def second():
+    os.kill(os.getpid(), 9)
+
+with open_instance(Path(sys.argv[1])) as instance:
+    dg.materialize([first, second], instance=instance)
+"""
+
+
+@pytest.fixture(autouse=True)
+def on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dg.DagsterInstance, "local_temp", staticmethod(persistent_instance))
+
+
+def test_a_killed_run_leaves_its_events_and_a_log_that_goes_on(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -9, done.stderr
+    with open_instance(tmp_path) as instance:
+        assert dg.materialize([_asset("third")], instance=instance).success
+    assert not (tmp_path / "history" / "runs" / "index.db-wal").exists(), "not synced to the disk when the run ended"
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:  # with Dagster's own storage
+        made = {
+            name: instance.get_latest_materialization_event(dg.AssetKey(name)) for name in ("first", "second", "third")
+        }
+        assert [name for name, event in made.items() if event is not None] == ["first", "third"]
+        assert sorted(r.dagster_run.status.value for r in instance.get_run_records()) == ["STARTED", "SUCCESS"]
+
+
+def test_a_run_opens_each_database_a_few_times_not_for_each_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    connect = sqlite3.dbapi2.connect
+
+    def counted(database: str, *more: object, **named: object) -> sqlite3.Connection:
+        opened.append(Path(database).name)
+        return connect(database, *more, **named)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", counted)
+    with open_instance(tmp_path) as instance:
+        done = dg.materialize([dg.AssetSpec("of_others"), *map(_asset, "abcdefgh")], instance=instance)
+    of_events = [name for name in opened if name in ("index.db", f"{done.run_id}.db")]
+    assert 2 <= len(of_events) < len(done.all_events)
+
+
+def _asset(name: str) -> dg.AssetsDefinition:
+    @dg.asset(name=name)
+    def made() -> None: ...
+
+    return made
+
+
+def test_a_home_with_settings_of_its_own_keeps_its_storage(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with open_instance(tmp_path) as instance:
+        assert type(instance.event_log_storage).__name__ == "SqliteEventLogStorage"
