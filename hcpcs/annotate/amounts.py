@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from hcpcs.annotate.values import NULL_WORDS, flags, is_nothing, is_text
 
+#: From here on a number cannot tell cents, and sums of such become infinite.
+_TOO_LARGE = 1e15
 _PLAIN = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)$"
 _CURRENCY = r"(?:USD|US\$|[$€£])?"
 
@@ -42,21 +44,26 @@ def amounts_of(
             amounts = amounts.copy()
             amounts[odd] = np.nan_to_num(read)
             odd = odd[np.isnan(read) & ~is_nothing(given, words)]
-        return amounts, odd
+        large = np.flatnonzero(np.abs(amounts) >= _TOO_LARGE)
+        if len(large):
+            amounts = amounts.copy()
+            amounts[large] = 0
+        return amounts, np.union1d(odd, large) if len(large) else odd
     floats = values.cast(pa.float64())
     numbers = (pc.fill_null(floats, 0.0) if floats.null_count else floats).to_numpy(zero_copy_only=False)
-    if np.isfinite(numbers.sum()):
+    fits = np.abs(numbers) < _TOO_LARGE
+    if fits.all():
         return numbers, np.empty(0, np.intp)
-    return np.where(np.isfinite(numbers), numbers, 0), np.flatnonzero(np.isinf(numbers))
+    return np.where(fits, numbers, 0), np.flatnonzero(~fits & ~np.isnan(numbers))
 
 
 def _written(values: pa.Array, decimal: str) -> np.ndarray:
     """Texts as numbers, NaN for what is none: signs, currencies, groups of three, parentheses, exponents."""
     group, point = ("[, '\u00a0]", r"\.") if decimal == "." else ("[. '\u00a0]", ",")
     pattern = (
-        rf"^\s*(?P<open>\(?)\s*(?P<before>[+-]?)\s*{_CURRENCY}\s*(?P<within>[+-]?)\s*"
+        rf"^[\s=\"']*(?P<open>\(?)\s*(?P<before>[+-]?)\s*{_CURRENCY}\s*(?P<within>[+-]?)\s*"
         rf"(?P<whole>[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]*)(?:{point}(?P<part>[0-9]*))?(?P<power>(?:E[+-]?[0-9]{{1,3}})?)"
-        rf"\s*{_CURRENCY}\s*(?P<behind>[+-]?)\s*(?P<close>\)?)\s*$"
+        rf"\s*{_CURRENCY}\s*(?P<behind>[+-]?)\s*(?P<close>\)?)[\s\"']*$"
     )
     texts = pc.replace_substring(pc.utf8_upper(values), "\u2212", "-")
     found = pc.extract_regex(texts, pattern)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +31,30 @@ _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 #: Lines that a header may have; where a quotation mark opens more, it is a character like others.
 _HEADER_LINES = 40
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
-_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+#: By what a file begins with; UTF-32's first mark begins like UTF-16's.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+#: What a file is that begins so, and what to do with it.
+_OTHER_KINDS = {
+    rb"PK\x03\x04": "a zip or a workbook; unpack it, or save its sheet as CSV",
+    rb"PAR1": "a Parquet file; name it with the ending .parquet",
+    rb"\xd0\xcf\x11\xe0": "an old workbook; save its sheet as CSV",
+    rb"%PDF": "a PDF",
+    rb"HEADER RECORD\*{7}": "a SAS transport file; export it from SAS as CSV, or convert it to Parquet",
+    rb"ARROW1|ORC[^\w\s]|Obj\x01": "a table of Arrow, ORC or Avro; convert it to Parquet first",
+    rb"ISA.[0-9]{2}.|ST\*[0-9]{3}\*|(MSH|FHS|BHS).\^~": "an X12 or HL7 message; make a table of its lines first",
+    rb"\s*(?:\{\s*[\"}]|\[\s*[\[{\"\]])": (
+        "JSON; convert it first, as in duckdb -c \"copy (from 'FILE.json') to 'FILE.parquet'\""
+    ),
+    rb"(?i)\s*<(\?xml|html|!doc)": "XML or HTML",
+}
+#: Characters that no name of a column has, but what is no text.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 
 
 class ClaimsUnreadable(HcpcsError):
@@ -58,8 +82,8 @@ class TextOptions:
                 raise ClaimsUnreadable(f"{name} {value!r}: not one ASCII character")
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
-            except LookupError:
+                "".encode(self.encoding)
+            except (LookupError, UnicodeError):
                 raise ClaimsUnreadable(f"encoding {self.encoding!r}: not known; as in utf-8, cp1252, utf-16") from None
 
 
@@ -375,7 +399,7 @@ def find_dialect(filesystem: pyarrow.fs.FileSystem, path: str, options: TextOpti
         begin = stream.read(_SAMPLE)
         whole = len(begin) < _SAMPLE
     if kind := kind_of_bytes(begin):
-        raise ClaimsUnreadable(f"{path}: is {kind}, not delimited text")
+        raise ClaimsUnreadable(f"{path}: is {kind}")
     encoding = _encoding(begin, options.encoding)
     data = _decoded(path, begin, encoding, whole)
     lines, start, number = _LINE.findall(data), 0, 1
@@ -387,6 +411,8 @@ def find_dialect(filesystem: pyarrow.fs.FileSystem, path: str, options: TextOpti
         raise ClaimsUnreadable(f"{path}: is empty; a file of delimited text begins with the names of its columns")
     if not whole and len(lines) > 1:
         lines.pop()  # cut in the middle
+    # A mark that is doubled within its own quotation needs no other escape.
+    escape = None if options.escape == (options.quote or '"') else options.escape
     best: tuple[tuple[bool, bool, float, int], Dialect] | None = None
     for delimiter in options.delimiter or _candidates(lines[0]):
         stated = options.quote or ('"' if options.escape else None)
@@ -394,7 +420,7 @@ def find_dialect(filesystem: pyarrow.fs.FileSystem, path: str, options: TextOpti
         columns, header_lines = _header(lines, delimiter, '"' if quote is None else quote)
         head = sum(map(len, lines[:header_lines]))
         dialect = Dialect(
-            delimiter, quote, encoding, columns, start + head, number + header_lines, options.escape, quote is not None
+            delimiter, quote, encoding, columns, start + head, number + header_lines, escape, quote is not None
         )
         body = b"".join(lines[header_lines:])
         found = dialect if quote is not None else replace(dialect, quote=_decide(body, dialect, at_end=whole)[0])
@@ -417,6 +443,12 @@ def _readings(quote: str | None) -> tuple[str, ...]:
 
 def _checked_names(path: str, dialect: Dialect, number: int) -> Dialect:
     columns = dialect.columns
+    if _CONTROL.search("".join(columns)):
+        raise ClaimsUnreadable(f"{path}: line {number}: is not text; if another program reads it, export it as CSV")
+    if "\ufffd" in "".join(columns):
+        raise ClaimsUnreadable(f"{path}: line {number}: is not UTF-8; name the encoding, as in --encoding cp1252")
+    if dialect.delimiter in (dialect.quote, dialect.escape):
+        raise ClaimsUnreadable(f"{path}: {dialect.delimiter!r} cannot both divide fields and quote or escape")
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
         raise ClaimsUnreadable(
@@ -454,6 +486,14 @@ def _decide(data: bytes, dialect: Dialect, *, at_end: bool) -> tuple[str | None,
     if quoted.quoted_fields:
         return '"', quoted
     return ("" if plain.trouble(at_end=True) is None else None), plain
+
+
+def line_with(filesystem: pyarrow.fs.FileSystem, path: str, dialect: Dialect, name: str) -> int | None:
+    """The number of the first of a file's lines, among those that a header may be in, that has ``name`` as a field."""
+    begin = b"".join(islice(filter(None, _chunks(filesystem, path, dialect.encoding)), 1))
+    lines = _LINE.findall(begin[:_SAMPLE])[:_HEADER_LINES]
+    of_name = rf"(^|[{re.escape(_DELIMITERS)}])[\"']?{re.escape(name)}[\"']?([{re.escape(_DELIMITERS)}]|$)".encode()
+    return next((number for number, line in enumerate(lines, 1) if re.search(of_name, line.rstrip(b"\r\n"))), None)
 
 
 def blocks(filesystem: pyarrow.fs.FileSystem, path: str, dialect: Dialect) -> Iterator[Block]:
@@ -533,6 +573,8 @@ def _transcoded(path: str, decoder: codecs.IncrementalDecoder, data: bytes, enco
         raise ClaimsUnreadable(
             f"{path}: line {line + before:,}: the bytes {found} are not {encoding.upper()}"
         ) from None
+    except UnicodeError as error:
+        raise ClaimsUnreadable(f"{path}: is not {encoding.upper()}: {str(error).splitlines()[0]}") from None
 
 
 def _decoded(path: str, data: bytes, encoding: str, whole: bool) -> bytes:
@@ -564,16 +606,4 @@ def _encoding(data: bytes, stated: str | None) -> str:
 
 def kind_of_bytes(begin: bytes) -> str | None:
     """What a file is by its first bytes, with what to do, where it is no delimited text; else ``None``."""
-    if begin.startswith(b"PK\x03\x04"):
-        return "a zip or a workbook; unpack it, or save its sheet as CSV"
-    if begin.startswith(b"PAR1"):
-        return "a Parquet file; name it with the ending .parquet"
-    if begin.startswith(b"\xd0\xcf\x11\xe0"):
-        return "an old workbook; save its sheet as CSV"
-    if begin.startswith(b"%PDF"):
-        return "a PDF"
-    if begin.lstrip()[:1] in (b"{", b"[") and re.match(rb"\s*(?:\{\s*[\"}]|\[\s*[\[{\"\]])", begin):
-        return "JSON; convert it first, as in duckdb -c \"copy (from 'FILE.json') to 'FILE.parquet'\""
-    if begin.lstrip()[:5].lower() in (b"<?xml", b"<html", b"<!doc"):
-        return "XML or HTML"
-    return None
+    return next((kind for pattern, kind in _OTHER_KINDS.items() if re.match(pattern, begin)), None)

@@ -22,13 +22,15 @@ FOUND_FORMS: Mapping[str, str] = {
     "us": "text MM/DD/YYYY",
     "named_month": "text DD-MON-YYYY",
 }
+#: Around a day: blanks, and the marks by which a spreadsheet keeps it a text.
+_BEGIN, _END = r"^[\s=\"']*", r"[\s\"']*$"
 _TIME = r"(?:[T :]\s*[0-9]{1,2}:?[0-9]{2}.*)?"
 _ZONE = r"(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
 _TEXT_FORMS = {
-    "iso": rf"^\s*(?P<y>[0-9]{{4}})[-/](?P<m>[0-9]{{1,2}})[-/](?P<d>[0-9]{{1,2}}){_ZONE}{_TIME}\s*$",
-    "compact": rf"^\s*(?P<y>[0-9]{{4}})(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}})(?:\.0+)?{_TIME}\s*$",
-    "us": rf"^\s*(?P<m>[0-9]{{1,2}})/(?P<d>[0-9]{{1,2}})/(?P<y>[0-9]{{4}}){_TIME}\s*$",
-    "named_month": rf"^\s*(?P<d>[0-9]{{1,2}})[- /]?(?P<b>[A-Za-z]{{3}})[- /]?(?P<y>[0-9]{{4}}){_TIME}\s*$",
+    "iso": rf"{_BEGIN}(?P<y>[0-9]{{4}})[-/](?P<m>[0-9]{{1,2}})[-/](?P<d>[0-9]{{1,2}}){_ZONE}{_TIME}{_END}",
+    "compact": rf"{_BEGIN}(?P<y>[0-9]{{4}})(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}})(?:\.0+)?{_TIME}{_END}",
+    "us": rf"{_BEGIN}(?P<m>[0-9]{{1,2}})/(?P<d>[0-9]{{1,2}})/(?P<y>[0-9]{{4}}){_TIME}{_END}",
+    "named_month": rf"{_BEGIN}(?P<d>[0-9]{{1,2}})[- /]?(?P<b>[A-Za-z]{{3}})[- /]?(?P<y>[0-9]{{4}}){_TIME}{_END}",
 }
 #: Counts since a day, which are read when stated: the first day, and how many are a day.
 COUNTED_FORMS: Mapping[str, tuple[str, float]] = {
@@ -42,6 +44,7 @@ COUNTED_FORMS: Mapping[str, tuple[str, float]] = {
 #: Forms that are never found, as another may be meant: a refusal names those that fit.
 STATED_FORMS = (
     *("YYMMDD", "CYYMMDD", "YYYYDDD", "YYYYMM", "MMDDYYYY", "DDMMYYYY", "MMDDYY", "YYYY"),
+    *("DDMONYY", "MON DD YYYY", "MON DD, YYYY", "YYYY-DDD", "MM/YYYY"),
     *("DD/MM/YYYY", "MM/DD/YY", "DD/MM/YY", "MM-DD-YYYY", "DD-MM-YYYY", "DD.MM.YYYY", "DD-MON-YY", "YYYY-MM"),
     *COUNTED_FORMS,
 )
@@ -90,7 +93,7 @@ def _pattern(form: str) -> tuple[str, int]:
         # Between other characters a month or day may have one digit.
         parts = [p.replace("{2}", "{1,2}") if t in ("MM", "DD") else p for t, p in zip(tokens, parts, strict=True)]
     tail = r"(?:\.0+)?" if is_number else _TIME
-    return rf"^\s*{''.join(parts)}{tail}\s*$", len(form) if is_number else 0
+    return rf"{_BEGIN}{''.join(parts)}{tail}{_END}", len(form) if is_number else 0
 
 
 def date_form(

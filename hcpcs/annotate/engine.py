@@ -11,6 +11,7 @@ import difflib
 import fnmatch
 import json
 import os
+import re
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ from hcpcs.annotate.files import (
     part_lines,
     parts,
     text_columns,
+    where_else,
 )
 from hcpcs.annotate.lookup import (
     DEFAULT_COLUMNS,
@@ -54,7 +56,7 @@ from hcpcs.annotate.lookup import (
 from hcpcs.annotate.parsing import RULES, modifier_pattern, read_codes, texts_of_keys
 from hcpcs.annotate.redaction import ShiftedLines, blanked, judges_of, published_answers
 from hcpcs.annotate.summary import Tally, summary_of
-from hcpcs.annotate.values import NULL_WORDS, UnusableColumn, flags, is_nothing, is_text
+from hcpcs.annotate.values import NULL_WORDS, MissingColumn, UnusableColumn, flags, is_nothing, is_text
 from hcpcs.errors import HcpcsError, present
 from hcpcs.manifest import NAME, OPEN, Manifest, require_tier
 from hcpcs.version_files import LatestPointer
@@ -149,22 +151,27 @@ def annotate(
     """
     found = open_claims(claims, text)
     if claims_out := Path(out) if out is not None else None:
-        _check_place(claims_out)
+        _check_place(str(out))
     tables = open_version(version, columns, tier)
-    request = checked_request(
-        found.schema,
-        code=code,
-        date=date,
-        date_else=date_else,
-        on=on,
-        modifiers=modifiers,
-        columns=columns,
-        redact=redact,
-        amount=amount,
-        date_formats=date_formats,
-        decimal=decimal,
-        nulls=nulls,
-    )
+    try:
+        request = checked_request(
+            found.schema,
+            code=code,
+            date=date,
+            date_else=date_else,
+            on=on,
+            modifiers=modifiers,
+            columns=columns,
+            redact=redact,
+            amount=amount,
+            date_formats=date_formats,
+            decimal=decimal,
+            nulls=nulls,
+        )
+    except MissingColumn as error:
+        if hint := where_else(found, error.column):
+            error.add_note(hint)
+        raise
     annotator = Annotator(tables, request, found)
     workers = threads or os.cpu_count() or 1
     if claims_out is None:
@@ -207,8 +214,8 @@ def _formats(stated: Sequence[str]) -> dict[str, str]:
     return {column: stated_form(form) for column, _, form in pairs}
 
 
-def _check_place(out: Path) -> None:
-    if "://" in str(out) or ":/" in str(out)[:6]:
+def _check_place(out: str) -> None:
+    if "://" in out or out == "-":
         raise OutputRefused(f"{out}: OUT is a local file or folder; copy it to where it shall be")
 
 
@@ -249,16 +256,16 @@ def open_version(version: str | Path, columns: Sequence[str], tier: str = OPEN) 
 
 
 def known_modifiers(tables: VersionTables) -> list[str]:
-    """CMS's modifiers of all days."""
+    """CMS's modifiers of all days, with the pairs of an ambulance's origin and destination."""
     rows = tables.validity
-    stated = pc.and_(pc.equal(rows["kind"], "modifier"), pc.invert(rows["is_interval"]))
+    stated = pc.and_(pc.not_equal(rows["kind"], "procedure"), pc.invert(rows["is_interval"]))
     known: list[str] = pc.unique(rows.filter(stated)["first_code"]).to_pylist()
     return known
 
 
 def _alike(name: str, names: list[str]) -> str:
     """The names that were perhaps meant; all of them where there are few."""
-    if len(names) == 1:
+    if len(names) == 1 and re.search(r"\W", names[0]):
         return f"their one column is {names[0]!r}; if it should be several, state what separates them: --delimiter"
     if len(names) <= _FEW_COLUMNS:
         return f"they have: {', '.join(names)}"
@@ -273,7 +280,7 @@ def _checked(request: Request, schema: pa.Schema) -> Request:
         if schema.names.count(name) > 1:
             raise UnusableColumn(f"the claims have several columns named {name!r}; rename all but one")
         if name not in schema.names:
-            raise UnusableColumn(f"the claims have no column {name!r}; {_alike(name, schema.names)}")
+            raise MissingColumn(name, f"the claims have no column {name!r}; {_alike(name, schema.names)}")
         return name
 
     redacted = {text.rpartition("=")[0] or text for text in request.redact}

@@ -20,7 +20,16 @@ import pyarrow.compute as pc
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from hcpcs.annotate.csv_text import Block, ClaimsUnreadable, Dialect, TextOptions, blocks, find_dialect, kind_of_bytes
+from hcpcs.annotate.csv_text import (
+    Block,
+    ClaimsUnreadable,
+    Dialect,
+    TextOptions,
+    blocks,
+    find_dialect,
+    kind_of_bytes,
+    line_with,
+)
 from hcpcs.annotate.lake import live_files, tables_in
 from hcpcs.annotate.values import is_text
 from hcpcs.errors import HcpcsError, present
@@ -115,6 +124,8 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
     Raises ``ClaimsUnreadable`` where there is nothing, a file is damaged, or two files differ in their columns.
     """
     text = str(place)
+    if text == "-":
+        raise ClaimsUnreadable("-: claims are read from files, not from standard input; save them to a file first")
     filesystem, base, pattern = _resolved(text)
     if filesystem.get_file_info(base).type == pyarrow.fs.FileType.File:
         found, base = _Found([PurePosixPath(base).name], {}), str(PurePosixPath(base).parent)
@@ -133,7 +144,7 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
         path = f"{base}/{name}"
         with _reading(path):
             metadata = _parquet_metadata(filesystem, path)
-            own = metadata.schema.to_arrow_schema()
+            own = _plain(metadata.schema.to_arrow_schema().empty_table()).schema
             groups = tuple(
                 RowGroup(i, g.num_rows, g.total_byte_size)
                 for i, g in ((i, metadata.row_group(i)) for i in range(metadata.num_row_groups))
@@ -220,6 +231,7 @@ def parts(claims: Claims, job: Job, reading: Reading) -> Iterator[pa.Table]:
 
 def claims_in_memory(table: pa.Table, names: Sequence[str]) -> Claims:
     """A table as claims; ``names`` are those of all columns, of which the table has the ones that are used."""
+    table = _plain(table)
     types = {name: table.schema.field(name).type for name in table.column_names}
     schema = pa.schema([(name, types.get(name, pa.null())) for name in names])
     return Claims("", pyarrow.fs.LocalFileSystem(), (), schema, is_csv=False, table=table)
@@ -249,7 +261,7 @@ def head(claims: Claims, columns: Sequence[str], enough: int = 100_000) -> Itera
         with _reading(file.path):
             reader = _reader(claims, file, Reading())
             for batch in reader.iter_batches(batch_size=enough, columns=list(columns), use_threads=False):
-                yield pa.Table.from_batches([batch])
+                yield _plain(pa.Table.from_batches([batch]))
 
 
 def _together(claims: Claims, file: ClaimFile, groups: Sequence[RowGroup], reading: Reading) -> Iterator[pa.Table]:
@@ -257,7 +269,8 @@ def _together(claims: Claims, file: ClaimFile, groups: Sequence[RowGroup], readi
         return
     numbers = [g.number for g in groups]
     with _reading(file.path, numbers):
-        yield _reader(claims, file, reading).read_row_groups(numbers, columns=reading.columns, use_threads=False)
+        reader = _reader(claims, file, reading)
+        yield _plain(reader.read_row_groups(numbers, columns=reading.columns, use_threads=False))
 
 
 def _stream(
@@ -268,7 +281,26 @@ def _stream(
             batch_size=lines, row_groups=[group.number], columns=reading.columns, use_threads=use_threads
         )
         for batch in batches:
-            yield pa.Table.from_batches([batch])
+            yield _plain(pa.Table.from_batches([batch]))
+
+
+def where_else(claims: Claims, name: str) -> str | None:
+    """Where claims have ``name`` that is no column of theirs: in the names of folders, or on a later line."""
+    for file in claims.files:
+        key = next((part for part in file.name.split("/")[:-1] if part.partition("=")[0] == name), None)
+        if key is not None:
+            return f"{name!r} is in the names of folders ({key}), not in the files: annotate each by itself, with --on"
+        if file.dialect and (line := line_with(claims.filesystem, file.path, file.dialect, name)):
+            return f"line {line} of {file.path} has {name!r}: --skip-lines {line - 1} leaves out those before"
+    return None
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """A table whose texts are no views, for which Arrow lacks most functions; polars and DataFusion write such."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_string_view(column.type):
+            table = table.set_column(place, column.with_type(pa.string()), table[place].cast(pa.string()))
+    return table
 
 
 def _reader(claims: Claims, file: ClaimFile, reading: Reading) -> pq.ParquetFile:
@@ -290,7 +322,7 @@ def _resolved(place: str) -> tuple[pyarrow.fs.FileSystem, str, str | None]:
         try:
             filesystem, base = pyarrow.fs.FileSystem.from_uri(stem)
         except (pa.ArrowInvalid, OSError) as error:
-            raise ClaimsUnreadable(f"{place}: {error}") from None
+            raise ClaimsUnreadable(f"{place}: {error}; save it to a disk, and name the file") from None
         return filesystem, base.rstrip("/"), place[len(stem) + 1 :] if wild else None
     path = Path(place).absolute()
     if path.exists() or not _WILD.search(place):

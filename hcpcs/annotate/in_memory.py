@@ -15,6 +15,7 @@ import pyarrow as pa
 from hcpcs.annotate.engine import Annotator, checked_request, open_version
 from hcpcs.annotate.files import claims_in_memory
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS
+from hcpcs.errors import present
 from hcpcs.frames import frame_of
 
 _FEWEST_LINES = 1 << 16
@@ -43,6 +44,7 @@ def annotate_frame(
     # A column that appears twice is refused by its name, so it need not be read.
     table = frame.columns([n for n in used if names.count(n) == 1])
     claims = claims_in_memory(table, names)
+    table = present(claims.table)
     request = checked_request(
         claims.schema,
         code=code,

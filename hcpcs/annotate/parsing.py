@@ -35,7 +35,7 @@ _QUALIFIER = (
     rf"[{_BLANKS}=\"'`]*"
 )
 #: Behind a code: blanks, marks, and the separators of empty components.
-_BEHIND = rf"[{_BLANKS}\"'`:>^*|~]+$"
+_BEHIND = rf"[{_BLANKS}\"'`.:;/,_|*>^~+-]+$"
 #: Applied to upper-cased text in this order: pattern, and what replaces it.
 CLEANING = ((_BEFORE, ""), (_QUALIFIER, ""), (_BEHIND, ""))
 #: A number that a program wrote with decimals; its end is then cut off.

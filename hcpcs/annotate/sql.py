@@ -313,7 +313,7 @@ def _codes_read(names: SqlNames) -> str:
     known = " and ".join(f"({name}.code is not null or {_matches(part, cpt)})" for name, part in parts)
     given = f"(select distinct cast({_quoted(names.code)} as varchar) as given from {_CLAIMS})"
     return f"""hcpcs_known as (
-        select distinct first_code as code from hcpcs_validity where kind = 'modifier' and not is_interval
+        select distinct first_code as code from hcpcs_validity where kind <> 'procedure' and not is_interval
     ),
     hcpcs_codes_read as (
         select staged.given, {_code_key(f"({known})")} as code

@@ -19,6 +19,14 @@ class UnusableColumn(HcpcsError):
     """A column that was named is not there, or is of a kind that holds no codes, dates or amounts."""
 
 
+class MissingColumn(UnusableColumn):
+    """A column that was named is not there."""
+
+    def __init__(self, column: str, message: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
 def is_text(kind: pa.DataType) -> bool:
     """Whether a column holds texts."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -24,7 +23,7 @@ _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semic
 
 @click.command("annotate")
 @click.argument("claims")
-@click.argument("out", type=click.Path(path_type=Path), required=False)
+@click.argument("out", required=False)
 @click.option("--code", required=True, multiple=True, help="Column of procedure codes, or a pattern of several.")
 @click.option("--date", help="Column of the day of service.")
 @click.option("--date-else", help="Column of the day where --date has none.")
@@ -53,7 +52,7 @@ _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semic
 def annotate_command(
     outputs: Outputs,
     claims: str,
-    out: Path | None,
+    out: str | None,
     columns: str | None,
     version: str | None,
     tier: str,
@@ -75,7 +74,7 @@ def annotate_command(
     from hcpcs.annotate.summary import summary_tables
 
     place = version_of(outputs, version, tier)
-    if columns:
+    if columns is not None:
         options["columns"] = [c.strip() for c in columns.split(",")]
     if (options["date"] is None) == (options["on"] is None) or (options["on"] and options["date_else"]):
         raise click.UsageError("name the column of the day (--date), or one day for all lines (--on)")

@@ -152,6 +152,16 @@ COMMANDS = {
 }
 
 
+def _refuse_repeated(own: click.Context, args: list[str]) -> None:
+    command = own.command
+    _, rest, given = command.make_parser(own).parse_args(list(args))
+    for option in given:
+        if isinstance(option, click.Option) and not (option.multiple or option.is_flag) and given.count(option) > 1:
+            raise click.UsageError(f"{option.opts[0]} is given twice, and takes one value", own)
+    if isinstance(command, click.Group) and rest and (below := command.get_command(own, rest[0])):
+        _refuse_repeated(click.Context(below, own, rest[0], resilient_parsing=True), rest[1:])
+
+
 class CommandGroup(click.Group):
     """The commands of ``COMMANDS``, each imported when it is used: ``--help`` imports none."""
 
@@ -161,6 +171,15 @@ class CommandGroup(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted from None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of some arguments; refuses an option given twice, of which click would take the last."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            _refuse_repeated(click.Context(command, ctx, name, resilient_parsing=True), rest)
+        return name, command, rest
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names."""

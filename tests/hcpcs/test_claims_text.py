@@ -252,6 +252,11 @@ def test_a_file_that_is_cut_off_is_refused(annotate: Annotate) -> None:
         (b'[{"code": "J1100"}]', "JSON"),
         (b'{"code": "J1100"}\n', "JSON"),
         (b"PAR1abc", "a Parquet file"),
+        (b"Obj\x01\x04\x14avro.codec", "a table of Arrow, ORC or Avro"),
+        (b"ARROW1\x00\x00\xff", "a table of Arrow, ORC or Avro"),
+        (b"HEADER RECORD*******LIBRARY HEADER RECORD!!!!!!!0000", "a SAS transport file"),
+        (b"ISA*00*          *00*          *ZZ*A~GS*HC~ST*837*0001~", "an X12 or HL7 message"),
+        (b"MSH|^~\\&|A|B\rFT1|1\r", "an X12 or HL7 message"),
         (b"<?xml version", "XML"),
         (b"", "empty"),
     ],
@@ -259,6 +264,61 @@ def test_a_file_that_is_cut_off_is_refused(annotate: Annotate) -> None:
 def test_a_file_that_is_no_text_is_refused_by_what_it_is(annotate: Annotate, content: bytes, kind: str) -> None:
     said, _ = annotate(content)
     assert (said.status, f"c.csv: is {kind}" in said.err) == (1, True), said.err
+
+
+@pytest.mark.parametrize("content", [b"\x00" * 12 + b"\xc2\xeasas7bdat", b"SQLite format 3\x00", b"a\x1b[2J,b\n1,2\n"])
+def test_bytes_of_no_text_are_not_printed_as_names(annotate: Annotate, content: bytes) -> None:
+    said, _ = annotate(content)
+    assert (said.status, "c.csv: line 1: is not text" in said.err) == (1, True), said.err
+    assert not {"\x00", "\x1b"} & set(said.err)
+
+
+def test_a_name_that_is_not_utf_8_is_refused_until_its_encoding_is_stated(annotate: Annotate) -> None:
+    claims = "code,dos,caf\u00e9\nJ1100,2019-01-05,x\n".encode("cp1252")
+    said, _ = annotate(claims)
+    assert (said.status, "c.csv: line 1: is not UTF-8; name the encoding" in said.err) == (1, True), said.err
+    assert column(annotate(claims, "--encoding", "cp1252")[1], "caf\u00e9") == ["x"]
+
+
+@pytest.mark.parametrize(("mark", "encoding"), [("\ufeff", "utf-32-le"), ("\ufeff", "utf-32-be"), ("", "utf-32-le")])
+def test_utf_32_is_read(annotate: Annotate, mark: str, encoding: str) -> None:
+    claims = f"{mark}code,dos,text\nJ1100,{DAY},\u00e9\n".encode(encoding)
+    said, rows = annotate(claims, *([] if mark else ["--encoding", encoding]))
+    assert (said.status, column(rows, "text")) == (0, ["\u00e9"]), said.err
+
+
+@pytest.mark.parametrize("encoding", ["zlib", "base64", "rot13", "undefined", "punycode"])
+def test_what_is_no_encoding_of_text_is_refused(annotate: Annotate, encoding: str) -> None:
+    said, _ = annotate(f"code,dos\nJ1100,{DAY}\n", "--encoding", encoding)
+    assert (said.status, encoding in said.err.lower()) == (1, True), said.err
+
+
+@pytest.mark.parametrize("option", ["--quote", "--escape"])
+def test_a_delimiter_is_no_quotation_mark(annotate: Annotate, option: str) -> None:
+    said, _ = annotate(f"code,dos\nJ1100,{DAY}\n", option, ",")
+    assert (said.status, "cannot both divide fields and quote" in said.err) == (1, True), said.err
+
+
+def test_a_mark_that_escapes_itself_is_doubled(annotate: Annotate) -> None:
+    said, rows = annotate(f'code,dos,d\nJ1100,{DAY},"a ""b"" c"\n', "--quote", '"', "--escape", '"')
+    assert (said.status, column(rows, "d")) == (0, ['a "b" c']), said.err
+
+
+@pytest.mark.parametrize("before", ["sep=,\n", "# made in 2019\n", "Claims,,\n"])
+def test_lines_before_the_header_are_named_with_the_way_out(annotate: Annotate, before: str) -> None:
+    claims = f"{before}code,dos\nJ1100,{DAY}\n"
+    said, _ = annotate(claims)
+    assert (said.status, "--skip-lines" in said.err) == (1, True), said.err
+    assert len(annotate(claims, "--skip-lines", "1")[1]) == 1
+
+
+def test_standard_streams_are_no_files(
+    annotate: Annotate, hcpcs: Callable[..., Said], tmp_path: Path, version: Path
+) -> None:
+    annotate(f"code,dos\nJ1100,{DAY}\n")
+    for places in (("-",), (tmp_path / "c.csv", "-"), (tmp_path / "c.csv", "s3://bucket/out")):
+        said = hcpcs("annotate", *places, "--code", "code", "--date", "dos", "--version", version)
+        assert (said.status, f"error: {places[-1]}: " in said.err) == (1, True), said.err
 
 
 @pytest.mark.slow

@@ -214,6 +214,19 @@ def test_a_date_column_may_begin_with_any_number_of_words_for_nothing(annotate: 
     assert statuses(summary) == {"no_date": 100_001, "valid": 1}
 
 
+def test_texts_and_dates_guarded_for_a_spreadsheet_are_read(annotate: Annotate) -> None:
+    claims = 'code,dos,amt\n"=""J1100""","=""2019-01-05""","=""5.50"""\nJ1100,\'2019-01-06,\'1\n'
+    said, summary = annotate(claims, "--date", "dos", "--amount", "amt")
+    assert (said.status, statuses(summary), total(summary)) == (0, {"valid": 2}, 6.5), said.err
+
+
+def test_texts_that_are_views_are_read_as_texts(annotate: Annotate) -> None:
+    claims = {"code": ["99213", "j1100"], "dos": ["2019-01-05"] * 2, "amt": ["1", "$2"], "desc": ["secret", "stays"]}
+    table = pa.table({name: pa.array(values, pa.string_view()) for name, values in claims.items()})
+    said, summary = annotate(table, "--date", "dos", "--amount", "amt", "--redact", "desc")
+    assert (said.status, summary["lines"], total(summary), summary["redacted"]["values"]) == (0, 2, 3, 1), said.err
+
+
 # Amounts
 
 AMOUNTS: list[tuple[str, float]] = [
@@ -221,7 +234,22 @@ AMOUNTS: list[tuple[str, float]] = [
     *(("(5.25)", -5.25), ("($5.25)", -5.25), ("5.25-", -5.25), ("-$5", -5), ("$-5", -5), ("\u22125", -5)),
     *(("1e3", 1000), ("1.5E+02", 150), (".5", 0.5), ("5.", 5), ("1,234,567", 1_234_567), ("00012.50", 12.5)),
 ]
-NO_AMOUNTS = ["five", "12,34", "1.234,56", "(5", "-5-", "inf", "0x10", "1,2,3", "$", "5 5", "00123{"]
+NO_AMOUNTS = [
+    "five",
+    "1e308",
+    "1e15",
+    "1" * 400,
+    "12,34",
+    "1.234,56",
+    "(5",
+    "-5-",
+    "inf",
+    "0x10",
+    "1,2,3",
+    "$",
+    "5 5",
+    "00123{",
+]
 
 
 def total(summary: dict[str, Any]) -> float:
@@ -325,3 +353,28 @@ def test_decimals_are_codes(annotate: Annotate) -> None:
     _, summary = annotate(claims, "--on", "2019-01-05")
     assert statuses(summary) == {"not_loaded": 2, "unknown_shape": 1}
     assert summary["null"] == {"code": 1}
+
+
+def test_an_infinite_sum_is_never_printed(annotate: Annotate) -> None:
+    claims = pa.table({"code": ["J1100"] * 3, "amt": [1e308, 1e308, 2.5]})
+    said, summary = annotate(claims, "--on", "2019-01-05", "--amount", "amt")
+    assert "Infinity" not in said.out
+    assert (total(summary), summary["odd"]["unreadable_amounts"]["lines"]) == (2.5, 2)
+
+
+@pytest.mark.parametrize(
+    "option", ["--date", "--date-else", "--amount", "--on", "--columns", "--version", "--delimiter"]
+)
+def test_an_option_of_one_value_is_not_taken_twice(annotate: Annotate, option: str) -> None:
+    said, _ = annotate("code,dos,paid\nJ1100,2019-01-05,2019-01-06\n", option, "dos", option, "paid")
+    assert (said.status, f"{option} is given twice" in said.err, "hcpcs annotate --help" in said.err) == (2, True, True)
+
+
+def test_a_key_of_folders_is_named_as_such(hcpcs: Callable[..., Said], tmp_path: Path, version: Path) -> None:
+    folder = tmp_path / "claims" / "dos=2019-01-05"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"code": ["J1100"]}), folder / "a.parquet")
+    said = hcpcs("annotate", folder.parent, "--code", "code", "--date", "dos", "--version", version)
+    assert (said.status, "'dos' is in the names of folders (dos=2019-01-05)" in said.err) == (1, True), said.err
+    assert "--on" in said.err
+    assert "--delimiter" not in said.err

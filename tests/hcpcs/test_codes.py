@@ -21,7 +21,7 @@ from hcpcs.annotate.parsing import modifier_pattern, read_codes
 from hcpcs.annotate.sql import SqlNames, annotate_sql
 from hcpcs.annotate.typed_code import read_code
 
-KNOWN = ["RT", "P1", "XE"]
+KNOWN = ["RT", "P1", "XE", "RH", "SH"]
 COLUMNS = ("code_system", "section_id", "code_status_on_date", "episode", "short_description", "redistribution")
 
 
@@ -65,7 +65,9 @@ def test_a_code_is_read_as_the_table_states(given: str | None, code: str | None,
 
 def test_a_line_gets_what_its_code_and_modifier_are(of_the_engine: list[dict[str, Any]]) -> None:
     assert len(ODD_CODES) >= 120
-    known = {"J1100": "valid", "C4123": "unknown_code", "S7200": "unknown_code"}
+    known = {"J1100": "valid", "C4123": "unknown_code", "S7200": "unknown_code"} | dict.fromkeys(
+        ("A0425", "A0427"), "unknown_code"
+    )
     for i, row in enumerate(of_the_engine):
         _, code, _ = ODD_CODES[i]
         assert row["code_status_on_date"] == ("unknown_shape" if code is None else known.get(code, "not_loaded")), row
