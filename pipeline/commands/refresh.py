@@ -126,9 +126,12 @@ def refresh_command(
     from pipeline.orchestration.openlineage_settings import OpenLineageSettings
     from pipeline.refresh.notify import Notifier
     from pipeline.refresh.refresh import refresh
-    from pipeline.versions.restricted import request_restricted, write_restricted
 
-    request = request_restricted(outputs, restricted, cpt, accepted=accept) if restricted else None
+    request = None
+    if restricted:
+        from pipeline.versions.restricted import request_restricted, write_restricted
+
+        request = request_restricted(outputs, restricted, cpt, accepted=accept)
     with tempfile.TemporaryDirectory() as folder:
         if sample:
             from sources.sample import write_sample

@@ -20,7 +20,6 @@ from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from hcpcs.version_files import FileDamaged, Rows
 from pipeline.versions.watched import watched_changes
-from sources.site.client import FetchFailed, post_json
 
 if TYPE_CHECKING:
     from pipeline.refresh.refresh import RefreshResult
@@ -62,6 +61,8 @@ def notify(notice: Notice, *, command: str | None = None, webhook: str | None = 
     if command:
         problems += _run(command, json.dumps(notice.payload(), ensure_ascii=False))
     if webhook:
+        from sources.site.client import FetchFailed, post_json
+
         try:
             post_json(webhook, notice.payload())
         except FetchFailed as error:

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import xlsxwriter
-
 from sources.code_file.record_layout import RECORD_FIELDS, RECORD_LENGTH, RecordField
 
 #: Comment of every zip that is made up, and the member that says so to a person.
@@ -372,6 +370,8 @@ def _workbook_cells(record: SampleRecord, field: RecordField, options: WorkbookO
 
 def _workbook_bytes(sheets: Mapping[str, Sequence[Sequence[Cell]]]) -> bytes:
     """Write sheets of cells: text, numbers, dates as Excel dates; None is no cell, ``""`` an empty text."""
+    import xlsxwriter  # every refresh imports this module, and hardly any writes a workbook
+
     buffer = io.BytesIO()
     workbook = xlsxwriter.Workbook(buffer, {"in_memory": True})
     # Without a fixed day of creation no two runs would give the same bytes.

@@ -243,6 +243,18 @@ def test_a_fault_in_the_program_is_not_hidden_as_bad_data(hcpcs: Hcpcs, monkeypa
         hcpcs("status")
 
 
+def test_a_refresh_with_nothing_new_imports_only_what_it_takes(own_sample: Outputs) -> None:
+    code = (
+        "import sys; from hcpcs.cli.main import main\n"
+        f"sys.argv = ['hcpcs', 'refresh', '--offline', '--outputs', {str(own_sample.folder)!r}]\n"
+        "import atexit; heavy = {'dagster', 'sqlalchemy', 'httpx2', 'xlsxwriter', 'pyarrow.compute', 'sqlglot'}\n"
+        "atexit.register(lambda: print(sorted(heavy & set(sys.modules)), file=sys.stderr)); main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert "nothing new" in done.stdout
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 def test_the_list_of_commands_imports_no_command(tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['hcpcs', '--help']\n"
