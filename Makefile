@@ -117,7 +117,7 @@ lowest: setup ## refresh the sample on the oldest libraries that pyproject.toml 
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --editable .
 	rm -rf .venv-lowest/outputs
 	.venv-lowest/bin/hcpcs refresh --sample --outputs .venv-lowest/outputs
-	.venv-lowest/bin/hcpcs verify --outputs .venv-lowest/outputs
+	.venv-lowest/bin/hcpcs verify --deep --outputs .venv-lowest/outputs
 	.venv-lowest/bin/hcpcs catalog --outputs .venv-lowest/outputs
 	.venv-lowest/bin/hcpcs export --duckdb .venv-lowest/outputs/sample.duckdb --outputs .venv-lowest/outputs
 

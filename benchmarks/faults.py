@@ -39,7 +39,7 @@ from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.refresh.exclusions import exclude, include
 from pipeline.versions.store import all_versions, read_manifest
-from pipeline.versions.verify import verify
+from pipeline.versions.verify_content import verify_deeply
 from sources.release.inspect import open_archive
 from sources.sample import sample_records, write_sample
 from sources.sample.writer import TextOptions, anweb_text, release_zip
@@ -260,7 +260,7 @@ class Life:
             seen = _seen(folder)
             if self.verified.get(version) != seen:
                 try:
-                    problems = [str(problem) for problem in verify(folder).problems]
+                    problems = [str(problem) for problem in verify_deeply(folder).problems]
                 except HcpcsError as error:
                     problems = [str(error)]
                 if not folder.exists() and version not in self.published:

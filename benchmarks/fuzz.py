@@ -253,7 +253,7 @@ class _Runs:
         from hcpcs.cli.console import is_refusal
         from pipeline.orchestration.run_context import RefreshRefused
         from pipeline.refresh.refresh import refresh
-        from pipeline.versions.verify import verify
+        from pipeline.versions.verify_content import verify_deeply
 
         before = latest_version(outputs)
         skip_bad = not (len(inputs) == 1 and is_alone(inputs[0].number))
@@ -269,7 +269,7 @@ class _Runs:
             return {i.number: _refused(f"refused: {type(kind).__name__}", str(error)) for i in inputs}
         except BaseException as error:  # a panic of polars is no `Exception`
             return {i.number: Outcome("traceback", fault=f"{type(error).__name__}: {error}") for i in inputs}
-        problems = verify(outputs.version(done.published.version)).problems
+        problems = verify_deeply(outputs.version(done.published.version)).problems
         fault = f"does not verify: {problems[0]}" if problems else ""
         content = read_manifest(outputs.version(done.published.version)).content
         releases = {r.release_id for r in content.releases}

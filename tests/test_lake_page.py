@@ -11,7 +11,7 @@ import pytest
 from conftest import REPOSITORY, Version
 from engines import engines_python
 
-from pipeline.versions.verify import verify
+from pipeline.versions.verify_content import verify_deeply
 
 PAGE = (REPOSITORY / "docs" / "exports" / "lake.md").read_text("utf-8")
 
@@ -36,4 +36,4 @@ def test_the_pages_code_registers_every_table_and_copies_no_file(sample: Version
     published = {path.stat().st_ino for path in (version / "open").iterdir()}
     data = [path for path in (tmp_path / "lake").rglob("*.parquet") if "_delta_log" not in path.parts]
     assert {path.stat().st_ino for path in data} == published
-    assert verify(version).ok
+    assert verify_deeply(version).ok

@@ -59,24 +59,34 @@ def versions_command(outputs: Outputs, as_json: bool) -> None:
 @click.command("verify")
 @click.argument("which", metavar="[VERSION|FOLDER|URL]", required=False)
 @click.option("--archive", "archive", is_flag=True, help="Check the zips in the archive instead of a version.")
+@click.option(
+    "--deep", "is_deep", is_flag=True, help="Also check the rows against contracts and license policy of this hcpcs."
+)
 @json_option
 @outputs_option
 @click.pass_context
-def verify_command(context: click.Context, outputs: Outputs, which: str | None, archive: bool, as_json: bool) -> None:
-    """Verify that a version, or a copy of one, is exactly what was published; by default the latest.
+def verify_command(
+    context: click.Context, outputs: Outputs, which: str | None, archive: bool, is_deep: bool, as_json: bool
+) -> None:
+    """Verify that a version, or a copy of one, is exactly what was published, byte for byte; by default the latest.
 
     \b
     Example: hcpcs verify
     """
     if archive:
-        if which is not None:
-            raise click.UsageError("--archive checks the archive of --outputs, and takes no version")
+        if which is not None or is_deep:
+            raise click.UsageError("--archive checks the archive of --outputs, and takes no version and no --deep")
         _verify_archive(outputs, as_json)
         return
     from hcpcs.version import is_remote, version_folder
-    from pipeline.versions.verify import verify
 
-    report = verify(which if which is not None and is_remote(which) else version_folder(outputs, which, None))
+    location = which if which is not None and is_remote(which) else version_folder(outputs, which, None)
+    if is_deep:
+        from pipeline.versions.verify_content import verify_deeply as verify
+    else:
+        from pipeline.versions.verify import verify
+
+    report = verify(location)
     if as_json:
         print_json(report.as_json())
     elif report.ok:

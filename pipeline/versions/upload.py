@@ -25,7 +25,7 @@ from hcpcs.manifest import NAME, Manifest, ManifestDamaged, VersionFile, json_by
 from pipeline.versions.object_store import ObjectStore, TargetRefused
 from pipeline.versions.published_target import LATEST, parsed_json
 from pipeline.versions.store import FEEDS, version_key
-from pipeline.versions.verify import verify
+from pipeline.versions.verify_content import verify_deeply
 from sources.errors import SourceError
 
 LATEST_FOLDER = "latest"
@@ -113,7 +113,7 @@ def publish_to(
 
 
 def _refuse_damaged(folder: Path) -> None:
-    report = verify(folder)
+    report = verify_deeply(folder)
     if not report.ok:
         first = report.problems[0]
         raise SourceError(

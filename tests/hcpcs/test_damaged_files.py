@@ -15,7 +15,7 @@ from test_cli import COMMANDS, Hcpcs
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.versions.store import all_versions
-from pipeline.versions.verify import verify
+from pipeline.versions.verify_content import verify_deeply
 
 #: What a file may hold after a full disk, a merge, an editor, another program.
 DAMAGE = {
@@ -73,7 +73,7 @@ def copied(sample: Version, tmp_path: Path) -> Outputs:
 
 def assert_whole(outputs: Outputs) -> None:
     version = latest_version(outputs)
-    assert version is not None and verify(outputs.version(version)).ok
+    assert version is not None and verify_deeply(outputs.version(version)).ok
     assert outputs.latest_link.is_symlink()
     assert outputs.latest_link.resolve() == outputs.version(version).resolve()
     assert sorted(p.name for p in outputs.folder.glob(".latest*")) == []

@@ -21,7 +21,7 @@ from hcpcs.cli.main import cli
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.versions.store import all_versions
-from pipeline.versions.verify import verify
+from pipeline.versions.verify_content import verify_deeply
 
 #: What takes no outputs and cannot fail on data, or replaces the process.
 NEVER_FAIL = {("sql", "annotate"), ("sql",), ("watch",)}
@@ -171,7 +171,7 @@ def test_an_interrupted_refresh_ends_within_two_seconds_and_leaves_no_temporary_
     assert "Traceback" not in err and err.startswith("hcpcs: "), err
     assert list(scratch.iterdir()) == []
     for version in all_versions(Outputs(outputs)):
-        assert verify(Outputs(outputs).version(version)).ok
+        assert verify_deeply(Outputs(outputs).version(version)).ok
 
 
 def test_a_library_that_catches_the_interrupt_prints_no_traceback() -> None:

@@ -23,7 +23,7 @@ from hcpcs.paths import Outputs
 from pipeline.versions.object_store import ObjectStore, TargetRefused
 from pipeline.versions.published_target import LATEST
 from pipeline.versions.upload import VersionExists, publish_to
-from pipeline.versions.verify import verify
+from pipeline.versions.verify_content import verify_deeply
 from sources.errors import SourceError
 
 
@@ -92,7 +92,7 @@ def test_a_published_version_lies_at_its_own_paths_and_as_latest_and_verifies_th
     for table, path in pointer["tables"].items():
         assert ObjectStore(target).read(path) == (sample.folder / f"open/{table}.parquet").read_bytes()
     for location in (target, f"{target}/versions/{sample.id}", f"{target}/latest"):
-        report = verify(location if "://" in location else f"file://{location}")
+        report = verify_deeply(location if "://" in location else f"file://{location}")
         assert report.ok, report.problems
         assert report.version == sample.id
 
@@ -148,7 +148,7 @@ def test_what_a_plain_web_server_serves_verifies(sample: Version, tmp_path: Path
     publish_to(sample.folder, str(tmp_path / "target"))
     with served(tmp_path / "target") as url:
         for location in (url, f"{url}/versions/{sample.id}", f"{url}/latest"):
-            report = verify(location)
+            report = verify_deeply(location)
             assert report.ok, report.problems
             assert report.version == sample.id
 
@@ -329,7 +329,7 @@ def test_a_changed_missing_or_extra_object_is_named(sample: Version, target: str
     store.put(f"{base}/{codes}", b"x" * files[codes]["bytes"])
     store.delete([f"{base}/{notes}"])
     store.put(f"{base}/more.txt", b"")
-    assert {(p.check, p.file) for p in verify(url).problems} == {
+    assert {(p.check, p.file) for p in verify_deeply(url).problems} == {
         ("hashes", codes),
         ("files", notes),
         ("files", "more.txt"),
@@ -351,5 +351,5 @@ def test_a_damaged_version_a_bad_pointer_and_no_bucket_are_refused(
     with pytest.raises(TargetRefused):
         publish_to(sample.folder, "s3://no-such-bucket/prefix")
     with pytest.raises(SourceError, match="is not a version"):
-        verify(f"{s3}/nothing")
+        verify_deeply(f"{s3}/nothing")
     assert os.environ["AWS_ACCESS_KEY_ID"] == "made-up"

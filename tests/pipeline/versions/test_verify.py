@@ -19,7 +19,7 @@ from hcpcs.files import file_sha256
 from hcpcs.manifest import Manifest, ManifestDamaged, ManifestTooNew, json_bytes, sealed
 from pipeline.versions.parquet import logical_sha256
 from pipeline.versions.store import read_manifest
-from pipeline.versions.verify import verify
+from pipeline.versions.verify_content import verify_deeply
 from sources.errors import SourceError
 
 
@@ -58,11 +58,11 @@ def rewrite(folder: Path, table: str, change: Callable[[pl.DataFrame], pl.DataFr
 
 
 def found(folder: Path) -> set[tuple[str, str]]:
-    return {(p.check, p.file) for p in verify(folder).problems}
+    return {(p.check, p.file) for p in verify_deeply(folder).problems}
 
 
 def test_a_version_as_it_was_published_has_no_problem(sample: Version) -> None:
-    report = verify(sample.folder)
+    report = verify_deeply(sample.folder)
     assert report.ok, report.problems
     assert report.version == sample.id
     assert set(report.checks) == {"manifest", "files", "hashes", "schema", "rows", "contract", "license_gate"}
@@ -73,17 +73,21 @@ def test_a_version_as_it_was_published_has_no_problem(sample: Version) -> None:
 
 
 def test_a_copy_without_archive_verifies_and_a_folder_of_outputs_means_its_latest(sample: Version, copy: Path) -> None:
-    assert verify(copy).ok
-    assert verify(sample.outputs.folder).version == sample.id
+    assert verify_deeply(copy).ok
+    assert verify_deeply(sample.outputs.folder).version == sample.id
 
 
-def test_a_flipped_bit_in_each_file_is_found_and_each_named(copy: Path) -> None:
+def test_a_flipped_bit_in_each_file_is_found_and_each_named(copy: Path, hcpcs: Callable[..., Said]) -> None:
+    assert (said := hcpcs("verify", copy)).status == 0 and "no differences" in said.out, said
     names = [*files_of(read(copy))]
     for name in names:
         content = bytearray((copy / name).read_bytes())
         content[len(content) // 2] ^= 1
         (copy / name).write_bytes(content)
     assert {("hashes", name) for name in names} <= found(copy)
+    said = hcpcs("verify", copy, "--json")
+    assert said.status == 1
+    assert {(p["check"], p["file"]) for p in json.loads(said.out)["problems"]} == {("hashes", name) for name in names}
 
 
 @settings(max_examples=100, deadline=None)
@@ -115,12 +119,12 @@ def test_missing_extra_cut_and_linked_files_are_named(copy: Path, tmp_path: Path
 def test_a_manifest_of_a_newer_schema_is_refused_with_what_to_do(copy: Path) -> None:
     reseal(copy, lambda content, build: content.update(schema_version="97.0"))
     with pytest.raises(ManifestTooNew, match=r"schema 97\.0, newer than .* install the newer hcpcs"):
-        verify(copy)
+        verify_deeply(copy)
 
 
 def test_a_version_of_an_older_schema_is_not_held_against_contracts_it_never_had(copy: Path) -> None:
     reseal(copy, lambda content, build: content.update(schema_version="0.1"))
-    report = verify(copy)
+    report = verify_deeply(copy)
     assert report.checks["contract"] == "not checked: of the older schema 0.1"
     assert {p.check for p in report.problems} == {"schema"}  # the files say another
 
@@ -137,7 +141,7 @@ def test_a_manifest_of_schema_1_is_read_by_the_words_it_had(copy: Path, hcpcs: C
     reseal(copy, older)
     content = read_manifest(copy).content
     assert (content.releases, content.accepted_losses) == (releases, {})
-    assert {p.check for p in verify(copy).problems} == {"schema"}
+    assert {p.check for p in verify_deeply(copy).problems} == {"schema"}
     said = hcpcs("changes", "latest", "--version", copy)
     assert (said.status, said.err) == (0, "")
 
@@ -165,14 +169,14 @@ def test_a_sealed_manifest_whose_values_are_not_ours_is_one_problem(
     copy: Path, hcpcs: Callable[..., Any], change: Callable[..., Any], named: str
 ) -> None:
     reseal(copy, change)
-    said = hcpcs("verify", copy)
+    said = hcpcs("verify", "--deep", copy)
     assert said.status == 1 and named in said.out + said.err
     assert hcpcs("annotate", "-", "--code", "c", "--on", "2025-01-01", "--version", copy).status == 1
 
 
 def test_a_manifest_cannot_lead_out_of_its_version(copy: Path) -> None:
     reseal(copy, lambda content, build: content["files"].update({"../../secret": {"sha256": "", "bytes": 0}}))
-    (problem,) = verify(copy).problems
+    (problem,) = verify_deeply(copy).problems
     assert "outside" in problem.what
 
 
@@ -181,9 +185,12 @@ def test_an_edited_table_with_a_matching_manifest_still_breaks_its_contract(copy
     assert ("contract", "open/hcpcs_codes.parquet") in found(copy)
 
 
-def test_a_leak_is_found_though_every_hash_is_right(copy: Path) -> None:
+def test_a_leak_is_found_though_every_hash_is_right(copy: Path, hcpcs: Callable[..., Said]) -> None:
     rewrite(copy, "hcpcs_notes", lambda f: f.with_columns(note_text=pl.lit("see also 12345 for this")))
     assert ("license_gate", "open/hcpcs_notes.parquet") in found(copy)
+    bytes_alone, deep = (hcpcs("verify", copy, *options, "--json") for options in ((), ("--deep",)))
+    assert (bytes_alone.status, deep.status) == (0, 1)
+    assert json.loads(bytes_alone.out)["checks"]["license_gate"] == "not checked: `hcpcs verify --deep` does"
 
 
 def test_a_manifest_that_lacks_a_table_or_names_other_releases_is_found(copy: Path) -> None:
@@ -199,7 +206,7 @@ def test_a_manifest_that_lacks_a_table_or_names_other_releases_is_found(copy: Pa
 
 def test_a_version_in_the_place_of_another_is_told(sample: Version, tmp_path: Path) -> None:
     shutil.copytree(sample.folder, tmp_path / "versions" / "2011.01.1")
-    (problem,) = verify(tmp_path / "versions" / "2011.01.1").problems
+    (problem,) = verify_deeply(tmp_path / "versions" / "2011.01.1").problems
     assert (problem.check, problem.file) == ("manifest", "manifest.json")
     assert sample.id in problem.what
 
@@ -207,4 +214,4 @@ def test_a_version_in_the_place_of_another_is_told(sample: Version, tmp_path: Pa
 def test_what_is_no_version_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing", tmp_path):
         with pytest.raises(SourceError):
-            verify(path)
+            verify_deeply(path)
