@@ -225,23 +225,6 @@ def source_fields(table: str, column: str) -> tuple[SourceField, ...]:
     return tuple(sorted(found, key=lambda f: (order.index(f.source), f.positions or (0, 0), f.field)))
 
 
-def edges_to_sources(table: str, column: str) -> tuple[tuple[ColumnRef | SourceField, ColumnRef], ...]:
-    """Every step behind a column, for drawing: (from, to), those nearest to the column first, each once."""
-    edges: dict[tuple[ColumnRef | SourceField, ColumnRef], None] = {}
-    at = [ColumnRef(table, column)]
-    seen = set(at)
-    while at:
-        onward: list[ColumnRef] = []
-        for ref in at:
-            for found in _inputs(ref.table, ref.column):
-                edges[(found, ref)] = None
-                if isinstance(found, ColumnRef) and found not in seen:
-                    seen.add(found)
-                    onward.append(found)
-        at = onward
-    return tuple(edges)
-
-
 def words_for(table: str, column: str) -> Column:
     """The published column whose words and type hold for a column: itself, or the one that an unpublished one becomes.
 

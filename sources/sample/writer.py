@@ -231,57 +231,31 @@ def _with_tab(line: str, at: int, *, shift: bool) -> str:
 
 # --- workbooks -------------------------------------------------------------------------------------------------------
 
+#: The heading of each field: since 2013, and before.
 _HEADINGS = {
-    "new": {
-        "long_description": "LONG DESCRIPTION",
-        "short_description": "SHORT DESCRIPTION",
-        "pricing_indicators": "PRICE",
-        "multiple_pricing_code": "MULT_PI",
-        "coverage_manual_refs": "CIM",
-        "carriers_manual_refs": "MCM",
-        "statute_ref": "STATUTE",
-        "lab_certification_codes": "LABCERT",
-        "crosswalk_targets": "XREF",
-        "coverage_code": "COV",
-        "asc_group": "ASC_GRP",
-        "asc_date": "ASC_DT",
-        "opps_group": "OPPS",
-        "opps_policy_code": "OPPS_PI",
-        "opps_date": "OPPS_DT",
-        "processing_note": "PROCNOTE",
-        "betos_code": "BETOS",
-        "type_of_service_codes": "TOS",
-        "anesthesia_base_units": "ANEST_BU",
-        "added_date": "ADD DT",
-        "action_effective_date": "ACT EFF DT",
-        "termination_date": "TERM DT",
-        "action_code": "ACTION CD",
-    },
-    "old": {
-        "long_description": "Long Description",
-        "short_description": "Short Description",
-        "pricing_indicators": "PI",
-        "multiple_pricing_code": "MPI",
-        "coverage_manual_refs": "CIM",
-        "carriers_manual_refs": "MCM",
-        "statute_ref": "Statute",
-        "lab_certification_codes": "Lab Cert",
-        "crosswalk_targets": "X-Ref",
-        "coverage_code": "Coverage",
-        "asc_group": "ASC Pay Grp",
-        "asc_date": "ASC Pay Grp Eff Date",
-        "opps_group": "MOG Pay Grp",
-        "opps_policy_code": "MOG Pay Ind",
-        "opps_date": "MOG Eff Date",
-        "processing_note": "Proc Note",
-        "betos_code": "BETOS",
-        "type_of_service_codes": "TOS",
-        "anesthesia_base_units": "Anest Base Units",
-        "added_date": "Code Add Date",
-        "action_effective_date": "Action Eff Date",
-        "termination_date": "Term Date",
-        "action_code": "Action Code",
-    },
+    "long_description": ("LONG DESCRIPTION", "Long Description"),
+    "short_description": ("SHORT DESCRIPTION", "Short Description"),
+    "pricing_indicators": ("PRICE", "PI"),
+    "multiple_pricing_code": ("MULT_PI", "MPI"),
+    "coverage_manual_refs": ("CIM", "CIM"),
+    "carriers_manual_refs": ("MCM", "MCM"),
+    "statute_ref": ("STATUTE", "Statute"),
+    "lab_certification_codes": ("LABCERT", "Lab Cert"),
+    "crosswalk_targets": ("XREF", "X-Ref"),
+    "coverage_code": ("COV", "Coverage"),
+    "asc_group": ("ASC_GRP", "ASC Pay Grp"),
+    "asc_date": ("ASC_DT", "ASC Pay Grp Eff Date"),
+    "opps_group": ("OPPS", "MOG Pay Grp"),
+    "opps_policy_code": ("OPPS_PI", "MOG Pay Ind"),
+    "opps_date": ("OPPS_DT", "MOG Eff Date"),
+    "processing_note": ("PROCNOTE", "Proc Note"),
+    "betos_code": ("BETOS", "BETOS"),
+    "type_of_service_codes": ("TOS", "TOS"),
+    "anesthesia_base_units": ("ANEST_BU", "Anest Base Units"),
+    "added_date": ("ADD DT", "Code Add Date"),
+    "action_effective_date": ("ACT EFF DT", "Action Eff Date"),
+    "termination_date": ("TERM DT", "Term Date"),
+    "action_code": ("ACTION CD", "Action Code"),
 }
 _KEY_HEADINGS = {"new": ("HCPC", "SEQNUM", "RECID"), "old": ("HCPC", "Seq Num", "RIC")}
 
@@ -333,7 +307,7 @@ def workbook_headings(headings: Literal["new", "old"]) -> tuple[str, ...]:
     for field in RECORD_FIELDS:
         if field.name == "type_of_service_codes" and headings == "old":
             names.append("FILLER")
-        stem = _HEADINGS[headings][field.name]
+        stem = _HEADINGS[field.name][headings == "old"]
         names += [stem] if field.times == 1 else [f"{stem}{n}" for n in range(1, field.times + 1)]
     return tuple(names)
 

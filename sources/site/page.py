@@ -102,13 +102,6 @@ def read_page(page: str, url: str, open_tags: int = 5000) -> PageRead:
     )
 
 
-def read_links(page: str, url: str) -> list[SiteLink]:
-    """The links of a page that stands alone; raises ``PageUnclear`` with the page's title where no release is on it."""
-    read = read_page(page, url)
-    check_for_releases(read.links, url, read.title)
-    return list(read.links)
-
-
 def _open_at_once(page: str) -> int:
     """How many tags are open where most are, at most: a closing tag only ends one of its name."""
     open_now: Counter[str] = Counter()

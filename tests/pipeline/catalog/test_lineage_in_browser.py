@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chromium import PHONE
+from lineage_edges import edges_to_sources
 from playwright.sync_api import Page, expect
 
 from pipeline.lineage import columns as lineage
@@ -24,7 +25,7 @@ def lit(page: Page) -> set[str]:
 
 def way_of(table: str, column: str) -> set[str]:
     """The tables and sources on a column's way, as the lineage has them."""
-    ends = {end for edge in lineage.edges_to_sources(table, column) for end in edge}
+    ends = {end for edge in edges_to_sources(table, column) for end in edge}
     return {end.table if isinstance(end, lineage.ColumnRef) else end.source for end in ends}
 
 
@@ -37,7 +38,7 @@ def test_a_chosen_column_shows_its_way_back_to_every_place(visit: Visit) -> None
         assert place.field in words
     assert lit(page) == way_of(TABLE, COLUMN)
     lines = page.locator("svg.way .lines path")
-    assert lines.count() == len(lineage.edges_to_sources(TABLE, COLUMN))
+    assert lines.count() == len(edges_to_sources(TABLE, COLUMN))
     assert page.url.endswith(f"#{TABLE}.{COLUMN}")
 
 

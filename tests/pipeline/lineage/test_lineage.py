@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 import pytest
 from conftest import Version
+from lineage_edges import edges_to_sources
 
 from hcpcs.paths import Outputs
 from pipeline.definitions import build_definitions
@@ -125,7 +126,7 @@ def test_a_field_of_the_record_ends_at_its_positions_in_every_table_that_has_it(
 
 
 def test_the_way_from_a_span_to_cmss_record_is_drawn_step_by_step() -> None:
-    edges = lineage.edges_to_sources("hcpcs_history", "betos_code")
+    edges = edges_to_sources("hcpcs_history", "betos_code")
     assert edges == (
         (ColumnRef("staged_episodes", "betos_code"), ColumnRef("hcpcs_history", "betos_code")),
         (ColumnRef("staged_records", "betos_code"), ColumnRef("staged_episodes", "betos_code")),
@@ -241,7 +242,7 @@ def _differing(table: str, before: pl.DataFrame, after: pl.DataFrame) -> set[str
 
 
 def _in_all_behind(table: str, column: str, ref: ColumnRef) -> bool:
-    return any(found == ref for found, _ in lineage.edges_to_sources(table, column))
+    return any(found == ref for found, _ in edges_to_sources(table, column))
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,16 @@
 
 import pytest
 
-from sources.site.page import PageUnclear, classify_link, read_links
+from sources.site.page import PageUnclear, SiteLink, check_for_releases, classify_link, read_page
 
 AT = "https://www.cms.gov/medicare/coding-billing/healthcare-common-procedure-system/quarterly-update"
+
+
+def read_links(html: str, url: str) -> list[SiteLink]:
+    """The links of a page that stands alone."""
+    read = read_page(html, url)
+    check_for_releases(read.links, url, read.title)
+    return list(read.links)
 
 
 def page(*links: tuple[str, str], head: str = "") -> str:
