@@ -9,23 +9,13 @@ from typing import Any
 
 import click
 
-from hcpcs.cli.console import (
-    json_option,
-    outputs_option,
-    print_csv,
-    print_json,
-    print_table,
-    version_of,
-    version_option,
-)
+from hcpcs.cli.console import list_argument, print_csv, print_json, print_table, question_options, version_of
 from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
 
 
 @click.command("check")
-@click.argument(
-    "list_file", metavar="LIST", type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True)
-)
+@list_argument
 @click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="By default today.")
 @click.option(
     "--since", metavar="RELEASE", help="Also what changed after this release (2025-01) or version (2025.01.1)."
@@ -37,9 +27,7 @@ from hcpcs.paths import Outputs
 @click.option(
     "--fail-on", metavar="STATUS,…", help="Exit with status 1 if a code has one of these, such as ended,reused."
 )
-@version_option
-@json_option
-@outputs_option
+@question_options
 def check_command(
     outputs: Outputs,
     list_file: Path,

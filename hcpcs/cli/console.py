@@ -68,6 +68,14 @@ tier_option = click.option(
     help=f"Tier of the version; `{RESTRICTED}` says that you read the AMA's content under a license of your own.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+list_argument = click.argument(
+    "list_file", metavar="LIST", type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True)
+)
+
+
+def question_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of every question about a version: which version, in which outputs, as JSON or not."""
+    return version_option(json_option(outputs_option(command)))
 
 
 def version_of(outputs: Outputs, named: str | None, tier: str | None = OPEN) -> Path:
@@ -114,6 +122,14 @@ def shown(path: Path) -> str:
 def print_json(value: Any) -> None:
     """Print a value as JSON; days as YYYY-MM-DD."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False, default=lambda v: v.isoformat()))
+
+
+def print_rows(rows: Sequence[dict[str, Any]], as_json: bool, headings: Sequence[str], names: Sequence[str]) -> None:
+    """Print rows as JSON, or the values of ``names`` as a table."""
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(headings, [[row[name] for name in names] for row in rows])
 
 
 def print_csv(rows: Sequence[dict[str, Any]]) -> None:

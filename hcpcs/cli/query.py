@@ -9,13 +9,12 @@ from typing import Any
 import click
 
 from hcpcs.cli.console import (
-    json_option,
-    outputs_option,
     print_csv,
     print_json,
+    print_rows,
     print_table,
+    question_options,
     version_of,
-    version_option,
 )
 from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
@@ -24,9 +23,7 @@ from hcpcs.paths import Outputs
 @click.command("findings")
 @click.argument("release", required=False)
 @click.option("--severity", type=click.Choice(["info", "warning", "error"]), help="Only findings of this severity.")
-@version_option
-@json_option
-@outputs_option
+@question_options
 def findings_command(
     outputs: Outputs, release: str | None, severity: str | None, version: str | None, as_json: bool
 ) -> None:
@@ -85,9 +82,7 @@ def findings_command(
 @click.option(
     "--field", metavar="COLUMN", help="With --source: mark this field, such as termination_date, in each record."
 )
-@version_option
-@json_option
-@outputs_option
+@question_options
 def lookup_command(
     outputs: Outputs,
     code: str,
@@ -190,9 +185,7 @@ def _print_source(
 
 @click.command("search")
 @click.argument("words", nargs=-1, required=True)
-@version_option
-@json_option
-@outputs_option
+@question_options
 def search_command(outputs: Outputs, words: tuple[str, ...], version: str | None, as_json: bool) -> None:
     """Find codes by words in any of their descriptions, past or present; tolerates typos. Codes in effect come first.
 
@@ -222,9 +215,7 @@ def search_command(outputs: Outputs, words: tuple[str, ...], version: str | None
 
 
 @click.command("systems")
-@version_option
-@json_option
-@outputs_option
+@question_options
 def systems_command(outputs: Outputs, version: str | None, as_json: bool) -> None:
     """List the code systems: HCPCS, CPT, CDT and their parts, with format, owner and days.
 
@@ -233,19 +224,14 @@ def systems_command(outputs: Outputs, version: str | None, as_json: bool) -> Non
     """
     from hcpcs.lookup import code_systems
 
-    rows = code_systems(version_of(outputs, version))
-    if as_json:
-        print_json(rows)
-        return
     names = ["code_system_id", "name", "steward", "code_shape", "valid_from", "valid_to"]
-    print_table(["id", "name", "owner", "format", "from", "to"], [[r[n] for n in names] for r in rows])
+    rows = code_systems(version_of(outputs, version))
+    print_rows(rows, as_json, ["id", "name", "owner", "format", "from", "to"], names)
 
 
 @click.command("sections")
 @click.argument("system", required=False)
-@version_option
-@json_option
-@outputs_option
+@question_options
 def sections_command(outputs: Outputs, system: str | None, version: str | None, as_json: bool) -> None:
     """List the sections of the code systems, or of the one named by its id, with their codes and days.
 
@@ -259,18 +245,13 @@ def sections_command(outputs: Outputs, system: str | None, version: str | None, 
     if system is not None and system not in known:
         raise HcpcsError(f"there is no code system {system!r}; `hcpcs systems` lists them: {', '.join(known)}")
     rows = [r for r in code_sections(folder) if system in (None, r["code_system_id"])]
-    if as_json:
-        print_json(rows)
-        return
     names = ["section_id", "name", "first_code", "last_code", "valid_from", "valid_to"]
-    print_table(["id", "name", "first", "last", "from", "to"], [[r[n] for n in names] for r in rows])
+    print_rows(rows, as_json, ["id", "name", "first", "last", "from", "to"], names)
 
 
 @click.command("history")
 @click.argument("code")
-@version_option
-@json_option
-@outputs_option
+@question_options
 def history_command(outputs: Outputs, code: str, version: str | None, as_json: bool) -> None:
     """Display the history of a code or modifier: what it meant when, what changed, what replaced it.
 
@@ -335,9 +316,7 @@ def _successor(target: dict[str, Any]) -> str:
 )
 @click.option("--change", multiple=True, metavar="CLASS", help="Only this class, such as added; may be repeated.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
-@version_option
-@json_option
-@outputs_option
+@question_options
 def changes_command(
     outputs: Outputs,
     release: str,
@@ -431,9 +410,7 @@ def _days(span: dict[str, Any]) -> str:
     metavar="YYYY-MM-DD",
     help="Sections, and whether the code system was in effect, as of that day.",
 )
-@version_option
-@json_option
-@outputs_option
+@question_options
 def classify_command(
     outputs: Outputs, codes: tuple[str, ...], day: datetime | None, version: str | None, as_json: bool
 ) -> None:
@@ -467,9 +444,7 @@ def _system_days(row: dict[str, Any]) -> str | None:
 
 
 @click.command("licenses")
-@version_option
-@json_option
-@outputs_option
+@question_options
 def licenses_command(outputs: Outputs, version: str | None, as_json: bool) -> None:
     """Count rows and masked fields of a version by table and license.
 

@@ -13,8 +13,8 @@ from hcpcs.cli.console import (
     outputs_option,
     print_json,
     print_table,
+    question_options,
     version_of,
-    version_option,
     wait_option,
 )
 from hcpcs.paths import Outputs
@@ -204,9 +204,7 @@ def prune_command(outputs: Outputs, keep: int, also: tuple[str, ...], remove: bo
 
 @click.command("publish")
 @click.argument("target")
-@version_option
-@json_option
-@outputs_option
+@question_options
 def publish_command(outputs: Outputs, target: str, version: str | None, as_json: bool) -> None:
     """Copy a version to where others read it: s3://, gs://, az:// or a folder.
 

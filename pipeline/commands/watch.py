@@ -10,6 +10,7 @@ import click
 from hcpcs.cli.console import (
     Progress,
     json_option,
+    list_argument,
     outputs_option,
     print_json,
     print_table,
@@ -31,9 +32,7 @@ def watch_command() -> None:
 
 @watch_command.command("add")
 @click.argument("name")
-@click.argument(
-    "list_file", metavar="LIST", type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True)
-)
+@list_argument
 @click.option("--column", help="Column of a CSV file or workbook that has the codes.")
 @click.option("--sheet", help="Sheet of a workbook; by default the first.")
 @click.option("--replace", is_flag=True, help="Put this list in the place of the one of this name.")
