@@ -27,9 +27,11 @@ import pyarrow.parquet as pq
 
 import hcpcs
 from benchmarks.annotate import generate
-from hcpcs.annotate.engine import Annotator, checked_request, open_version
+from hcpcs.annotate.annotator import Annotator
+from hcpcs.annotate.engine import open_version
 from hcpcs.annotate.files import claims_in_memory
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS
+from hcpcs.annotate.request import checked_request
 
 OPTIONS = {"code": "hcpcs_code", "date": "service_date"}
 

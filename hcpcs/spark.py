@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hcpcs.annotate.engine import known_modifiers, open_version
+from hcpcs.annotate.annotator import known_modifiers
+from hcpcs.annotate.engine import open_version
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS, LAST_DAY, NO_SHAPE, OF_SHAPE, Lookup
 from hcpcs.annotate.redaction import PUBLISHED, judges_of
 from hcpcs.annotate.sql import code_stages

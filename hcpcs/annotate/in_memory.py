@@ -12,9 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from hcpcs.annotate.engine import Annotator, checked_request, open_version
+from hcpcs.annotate.annotator import Annotator
 from hcpcs.annotate.files import claims_in_memory
-from hcpcs.annotate.lookup import DEFAULT_COLUMNS
+from hcpcs.annotate.lookup import DEFAULT_COLUMNS, read_version
+from hcpcs.annotate.request import checked_request
 from hcpcs.errors import present
 from hcpcs.frames import frame_of
 
@@ -57,7 +58,7 @@ def annotate_frame(
         date_formats=date_formats,
         nulls=nulls,
     )
-    annotator = Annotator(open_version(version, columns), request, claims)
+    annotator = Annotator(read_version(version, columns), request, claims)
     workers = os.cpu_count() or 1
     lines = max(_FEWEST_LINES, -(-table.num_rows // workers))
     parts = [table.slice(first, lines) for first in range(0, max(table.num_rows, 1), lines)]

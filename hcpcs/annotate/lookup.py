@@ -10,16 +10,17 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs
 import pyarrow.parquet as pq
 
 from hcpcs.annotate.parsing import CODE_KEYS, MODIFIER_KEYS, keys_of_texts
 from hcpcs.annotate.values import UnusableColumn
 from hcpcs.errors import HcpcsError
+from hcpcs.manifest import NAME, OPEN, Manifest, require_tier
 
 #: Statuses of lines: those without a day or a code's shape first, then those of ``hcpcs_validity``.
 STATUSES = (
@@ -58,6 +59,8 @@ DEFAULT_COLUMNS = (
     "license_id",
     "redistribution",
 )
+#: Columns that tell what was read from a line, and no answer; they may be requested like the others.
+LINE_COLUMNS = ("normalized_code", "appended_modifiers")
 #: What a code's shape alone decides, so that a line without a day has it, too.
 _OF_SYSTEM = ("system", "level")
 OF_SHAPE = ("code_system", "code_category", "license_id", "redistribution", "steward", "modifier_kind", *_OF_SYSTEM)
@@ -88,23 +91,23 @@ class VersionTables:
     systems: pa.Table
 
 
-def read_version(
-    folder: str, version: str, filesystem: pyarrow.fs.FileSystem | None = None, columns: Sequence[str] = ()
-) -> VersionTables:
-    """Read the tables of the version that are in ``folder``: what is always needed, and ``columns``.
+def read_version(folder: Path, columns: Sequence[str] = (), tier: str = OPEN) -> VersionTables:
+    """Read the tables of the version in ``folder``: what is always needed, and ``columns``.
 
-    Raises ``UnusableColumn`` for a column that none of them has.
+    Raises ``UnusableColumn`` for a column that none of them has, ``TierRefused`` for a version of another tier.
     """
-    fs = filesystem or pyarrow.fs.LocalFileSystem()
-    paths = {name: f"{folder}/{name}.parquet" for name in ("hcpcs_validity", "hcpcs_history", "code_systems")}
+    manifest = Manifest.from_json((folder / NAME).read_bytes(), str(folder))
+    require_tier(manifest.content.tier, tier, folder)
+    version, columns = manifest.build.version, [c for c in columns if c not in LINE_COLUMNS]
+    paths = {name: folder / tier / f"{name}.parquet" for name in ("hcpcs_validity", "hcpcs_history", "code_systems")}
     for name, path in paths.items():
-        if fs.get_file_info(path).type == pyarrow.fs.FileType.NotFound:
+        if not path.exists():
             raise HcpcsError(
                 f"version {version} has no table {name}: an earlier hcpcs published it, or it is damaged;"
                 " `hcpcs refresh --offline` publishes a version that has it"
             )
-    stated = pq.read_schema(paths["hcpcs_validity"], filesystem=fs).names
-    spans = pq.read_schema(paths["hcpcs_history"], filesystem=fs).names
+    stated = pq.read_schema(paths["hcpcs_validity"]).names
+    spans = pq.read_schema(paths["hcpcs_history"]).names
     usual = (*DEFAULT_COLUMNS, "steward", *_OF_SYSTEM)
     hidden = (*_KEY, *_SPAN_KEY[:2], "status", "undated_section_id", "modifier_kind")
     offered = [c for c in (*stated, *spans) if c not in hidden]
@@ -120,14 +123,12 @@ def read_version(
             paths["hcpcs_validity"],
             columns=[c for c in stated if c in wanted],
             read_dictionary=[c for c in stated if c in _REPEATED],
-            filesystem=fs,
         ),
         history=pq.read_table(
             paths["hcpcs_history"],
             columns=list(dict.fromkeys(["last_release", *(_SPAN_KEY if of_spans else ()), *of_spans])),
-            filesystem=fs,
         ),
-        systems=pq.read_table(paths["code_systems"], columns=["code_system_id", *_OF_SYSTEM], filesystem=fs),
+        systems=pq.read_table(paths["code_systems"], columns=["code_system_id", *_OF_SYSTEM]),
     )
 
 

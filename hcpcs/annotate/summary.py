@@ -20,8 +20,9 @@ from hcpcs.annotate.lookup import EXPIRED, NOT_YET_VALID, PURGED_UNKNOWN, STATUS
 from hcpcs.annotate.parsing import RULES, texts_of_keys
 
 if TYPE_CHECKING:
+    from hcpcs.annotate.annotator import Annotator
     from hcpcs.annotate.csv_text import Block, Dialect
-    from hcpcs.annotate.engine import Annotator, Request
+    from hcpcs.annotate.request import Request
 
 #: How many of the most frequent are shown.
 _SHOWN = 20

@@ -161,7 +161,7 @@ def test_other_columns_of_the_history_may_be_asked_for(tmp_path: Path, version: 
 
 
 def test_classes_of_codes_are_those_of_classify(version: Path) -> None:
-    lookup = Lookup(read_version(str(version / "open"), "v"))
+    lookup = Lookup(read_version(version))
     keys = np.random.default_rng(0).integers(0, 36 * 1000 * 36, 4000)
     texts = texts_of_keys(keys).to_pylist()
     for day in ("1990-01-01", "2018-12-31", "2019-06-01", "2020-12-31", "2021-01-01", "2025-03-01"):
@@ -622,7 +622,7 @@ def test_claims_that_are_not_there_are_an_error(two: Path, version: Path) -> Non
         annotate(two / "nowhere", two / "out", version=version, code="hcpcs_code", date="day")
     with pytest.raises(ClaimsUnreadable, match="there is no Parquet or CSV file"):
         annotate(two / "in" / "*.orc", two / "out", version=version, code="hcpcs_code", date="day")
-    with pytest.raises(HcpcsError, match="is not a published version"):
+    with pytest.raises(HcpcsError, match="is not a version"):
         annotate(two / "in", two / "out", version=two, code="hcpcs_code", date="day")
 
 
