@@ -1,6 +1,6 @@
 """Claims as they lie on a disk or in object storage: found, read in parts of bounded size, written whole or not at all.
 
-Which part is read when, and by whom, is decided here; what is added to a part belongs in ``hcpcs.annotate.engine``.
+Which part is read when, and by whom, is decided here; what is added to a part belongs in ``hcpcs.annotate.annotator``.
 """
 
 from __future__ import annotations
