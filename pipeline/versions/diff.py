@@ -318,6 +318,9 @@ class _Compared:
 
 def _compare_rows(before: pl.DataFrame, after: pl.DataFrame, key: Sequence[str], shared: Sequence[str]) -> _Compared:
     fields = [c for c in shared if c not in key]
+    # Most rows are the same in both, as a hash of each says: the others alone are joined.
+    was, now = (side.select(shared).hash_rows() for side in (before, after))
+    before, after = before.filter(~was.is_in(now.implode())), after.filter(~now.is_in(was.implode()))
     both = after.join(before.select(*key, pl.col(fields).name.suffix("_before")), on=key, how="inner", nulls_equal=True)
     unlike = [pl.col(f).ne_missing(pl.col(f"{f}_before")) for f in fields]
     return _Compared(
