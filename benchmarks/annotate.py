@@ -130,6 +130,25 @@ def generate_wide(folder: Path, version: Path, lines: int) -> None:
     partial.rename(wide)
 
 
+def generate_layouts(folder: Path, version: Path) -> None:
+    """A million lines in 50,000 small files, and ten million in one row group."""
+    import pyarrow.parquet as pq
+
+    for name, lines in (("small_files", 1_000_000), ("one_group", 10_000_000)):
+        if (folder / name).exists():
+            continue
+        generate(folder / "claims.part", version, lines)
+        partial = folder / f"{name}.part"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        claims = pq.read_table(folder / "claims.part")
+        each = 20 if name == "small_files" else lines
+        for first in range(0, lines, each):
+            pq.write_table(claims.slice(first, each), partial / f"{first:08}.parquet", row_group_size=each)
+        partial.rename(folder / name)
+    (folder / "claims.part").unlink(missing_ok=True)
+
+
 def ours_wide(claims: Path, version: Path, out: Path) -> None:
     from hcpcs.annotate.engine import annotate
 
@@ -215,6 +234,8 @@ def polars_copy(claims: Path, version: Path, out: Path) -> None:
 
 #: Claims as people have them, by their place below the folder that is generated.
 WIDE = {"hive": "hive", "csv": "claims.csv", "csv_gz": "claims.csv.gz"}
+#: The three columns in other layouts.
+LAYOUTS = ("small_files", "one_group")
 CASES: dict[str, Callable[[Path, Path, Path], None]] = {
     "pyarrow_read": pyarrow_read,
     "ours_to_an_aggregate": ours_to_an_aggregate,
@@ -224,6 +245,7 @@ CASES: dict[str, Callable[[Path, Path, Path], None]] = {
     "polars_copy": polars_copy,
     "ours_to_parquet": ours_to_parquet,
     **{f"{who}_{kind}": how for kind in WIDE for who, how in (("ours", ours_wide), ("duckdb", duckdb_wide))},
+    **{f"{who}_{kind}": how for kind in LAYOUTS for who, how in (("ours", ours_wide), ("polars_copy", polars_copy))},
 }
 #: What is promised: a case, at most so many times another (or at least, where the factor is below 1).
 PROMISES = [
@@ -242,9 +264,13 @@ def measure(case: str, claims: Path, version: Path, folder: Path, runs: int, lin
     kind = case.partition("_")[2]
     if kind in WIDE:
         claims = claims.parent / f"wide-{lines}" / WIDE[kind]
+    layout = next((name for name in LAYOUTS if case.endswith(f"_{name}")), None)
+    if layout:
+        claims = claims.parent / layout
     seconds = []
     # Ours writes a folder, as every engine on many cores does best; the rivals write one file, a folder from a folder.
-    out = folder / (case if case.startswith("ours") or claims.is_dir() else f"{case}.parquet")
+    to_folder = case.startswith("ours") or (claims.is_dir() and not case.startswith("polars"))
+    out = folder / (case if to_folder else f"{case}.parquet")
     for _ in range(runs):
         shutil.rmtree(out, ignore_errors=True)
         out.unlink(missing_ok=True)
@@ -280,6 +306,8 @@ def main() -> None:
         return
     if not (given.folder / f"wide-{given.wide_lines}").exists():
         generate_wide(given.folder, version, given.wide_lines)
+    if any(case.endswith(LAYOUTS) for case in given.cases.split(",")):
+        generate_layouts(given.folder, version)
     if not claims.exists():
         generate(claims, version, given.lines)
     print(f"{given.lines:,} lines, {claims.stat().st_size / 1e6:,.0f} MB; {machine()}")

@@ -26,7 +26,6 @@ from hcpcs.annotate.files import (
     file_lines,
     jobs,
     open_claims,
-    part_lines,
     parts,
     where_else,
 )
@@ -145,7 +144,7 @@ def _run(
             output.write_job(job, tables(job))
         return []
 
-    lines = file_lines(claims, workers) if output is not None and not one_file else part_lines(claims)
+    lines = file_lines(claims, workers) if output is not None and not one_file else claims.part_lines
     cut = jobs(claims, reading, lines_per_job=lines, share=0 if one_file else claims.lines // (2 * workers))
     # Jobs that hold lines, or give some back, cost memory while they wait; the others only say what to read.
     ahead = workers if one_file else 4 * workers

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -73,7 +74,7 @@ class ClaimFile:
         return sum(g.lines for g in self.groups)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Claims:
     """The files of claims, all of one schema."""
 
@@ -86,10 +87,17 @@ class Claims:
     #: Claims in memory, which lie in no file.
     table: pa.Table | None = None
 
-    @property
+    @cached_property
     def lines(self) -> int:
         """Lines in all files; 0 for CSV, whose lines are not counted beforehand."""
         return sum(f.lines for f in self.files)
+
+    @cached_property
+    def part_lines(self) -> int:
+        """How many lines a part has, by what they weigh."""
+        weight = sum(g.weight for f in self.files for g in f.groups) / max(self.lines, 1)
+        line = 2 * weight + 8 * len(self.schema)
+        return int(min(_PART_LINES, max(4096, _PART_BYTES // line)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +193,7 @@ def jobs(claims: Claims, reading: Reading, *, lines_per_job: int, share: int) ->
             for number, block in enumerate(_csv_blocks(claims, file)):
                 yield Job(file, number, block=block)
         return
-    part = part_lines(claims)
+    part = claims.part_lines
     for file in claims.files:
         number, loaded = 0, list[RowGroup]()
         for group in file.groups:
@@ -214,7 +222,7 @@ def parts(claims: Claims, job: Job, reading: Reading) -> Iterator[pa.Table]:
     if not job.groups:
         yield claims.schema.empty_table()
         return
-    most = part_lines(claims)
+    most = claims.part_lines
     together: list[RowGroup] = []
     for group in job.groups:
         if group.lines > 2 * most:
@@ -237,16 +245,9 @@ def claims_in_memory(table: pa.Table, names: Sequence[str]) -> Claims:
     return Claims("", pyarrow.fs.LocalFileSystem(), (), schema, is_csv=False, table=table)
 
 
-def part_lines(claims: Claims) -> int:
-    """How many lines a part has, by what they weigh."""
-    weight = sum(g.weight for f in claims.files for g in f.groups) / max(claims.lines, 1)
-    line = 2 * weight + 8 * len(claims.schema)
-    return int(min(_PART_LINES, max(4096, _PART_BYTES // line)))
-
-
 def file_lines(claims: Claims, workers: int) -> int:
     """How many lines a file of several has: so many that no worker waits for the last, and no file is small."""
-    return min(_FILE_LINES, max(part_lines(claims), claims.lines // (16 * workers)))
+    return min(_FILE_LINES, max(claims.part_lines, claims.lines // (16 * workers)))
 
 
 def head(claims: Claims, columns: Sequence[str], enough: int = 100_000) -> Iterator[pa.Table]:
