@@ -46,122 +46,6 @@ _SECTION_CONSTANT = ("code_system_id", "parent_section_id", "depth", "name", "li
 _CODEBOOK_FIELDS = frozenset(f.name for f in RECORD_FIELDS) | {"kind", "record_id"}
 
 
-def load_licenses(path: Path | None = None) -> pl.DataFrame:
-    """Licenses, one row each, columns of ``Licenses``; raises ``CuratedFileError`` with every broken line."""
-    return _Table.of_contract(path or CURATED / "licenses.csv", Licenses).frame()
-
-
-def load_codebook(path: Path | None = None) -> pl.DataFrame:
-    """Values of CMS's coded fields, one row per field and value, columns of ``HcpcsCodebook``.
-
-    Labels are this project's words for what CMS's record layouts state. Raises ``CuratedFileError`` with every
-    broken line.
-    """
-    table = _Table.of_contract(path or CURATED / "codebook.csv", HcpcsCodebook)
-    table.check_in("field", sorted(_CODEBOOK_FIELDS))
-    return table.frame()
-
-
-def load_code_systems(path: Path | None = None) -> pl.DataFrame:
-    """Code systems and their categories, one row each, columns of ``CodeSystems``.
-
-    A row without ``code_pattern`` only gathers others. Raises ``CuratedFileError`` with every broken line.
-    """
-    table = _Table.of_contract(path or CURATED / "code_systems.csv", CodeSystems)
-    table.check_in("parent_id", [r["code_system_id"] for r in table.rows], "parent")
-    return table.frame()
-
-
-def load_ambulance_locations(path: Path | None = None) -> pl.DataFrame:
-    """Letters of origin and destination, columns of ``AmbulanceLocations``.
-
-    Raises ``CuratedFileError`` with every broken line.
-    """
-    return _Table.of_contract(path or CURATED / "ambulance_locations.csv", AmbulanceLocations).frame()
-
-
-def load_code_families(
-    path: Path | None = None, *, systems: pl.DataFrame | None = None, sections: pl.DataFrame | None = None
-) -> pl.DataFrame:
-    """Families of codes and modifiers, columns of ``CodeFamilies``.
-
-    Both ends of an interval have the shape of its code system. Raises ``CuratedFileError`` with every broken line.
-    """
-    systems = systems if systems is not None else load_code_systems()
-    sections = sections if sections is not None else load_code_sections(systems=systems)
-    table = _Table.of_contract(path or CURATED / "code_families.csv", CodeFamilies)
-    table.check_in("code_system_id", _ids(systems, "code_system_id"), "code system")
-    table.check_in("section_id", _ids(sections, "section_id"), "section")
-    patterns = dict(systems.select("code_system_id", "code_pattern").iter_rows())
-    for row in table.rows:
-        for column in ("first_code", "last_code"):
-            pattern, code = patterns.get(row["code_system_id"]), row[column]
-            fits = pattern is None or code is None or re.match(pattern, code) is not None
-            table.check(row, fits, f"{column} {code!r} has another code system's format")
-    for number, one in enumerate(table.rows):
-        for other in table.rows[number + 1 :]:
-            apart = one["family_id"] == other["family_id"] or one["code_system_id"] != other["code_system_id"]
-            if not apart and _meets(one, other):
-                what = f"{other['family_id']} overlaps {one['family_id']} on line {one['line']}"
-                table.check(other, False, what)
-    return table.frame()
-
-
-def _meets(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two rows share a code on a day."""
-    early, late = dt.date.min, dt.date.max
-    return (
-        one["first_code"] <= other["last_code"]
-        and other["first_code"] <= one["last_code"]
-        and (one["valid_from"] or early) <= (other["valid_to"] or late)
-        and (other["valid_from"] or early) <= (one["valid_to"] or late)
-    )
-
-
-def load_code_lookalikes(path: Path | None = None) -> pl.DataFrame:
-    """Formats of other code sets, columns of ``CodeLookalikes``; raises ``CuratedFileError``."""
-    return _Table.of_contract(path or CURATED / "code_lookalikes.csv", CodeLookalikes).frame()
-
-
-def load_code_system_identifiers(path: Path | None = None, *, systems: pl.DataFrame | None = None) -> pl.DataFrame:
-    """What other standards call the code systems, columns of ``CodeSystemIdentifiers``.
-
-    Raises ``CuratedFileError`` with every broken line.
-    """
-    table = _Table.of_contract(path or CURATED / "code_system_identifiers.csv", CodeSystemIdentifiers)
-    _check_system(table, systems)
-    return table.frame()
-
-
-def load_code_system_calendar(path: Path | None = None, *, systems: pl.DataFrame | None = None) -> pl.DataFrame:
-    """When each code system changes, columns of ``CodeSystemCalendar``; raises ``CuratedFileError``."""
-    table = _Table.of_contract(path or CURATED / "code_system_calendar.csv", CodeSystemCalendar)
-    _check_system(table, systems)
-    return table.frame()
-
-
-def _check_system(table: _Table, systems: pl.DataFrame | None) -> None:
-    systems = systems if systems is not None else load_code_systems()
-    table.check_in("code_system_id", _ids(systems, "code_system_id"), "code system")
-
-
-def load_code_sections(path: Path | None = None, *, systems: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Sections as dated intervals of codes, one row per section and interval, columns of ``CodeSections``.
-
-    Sections of one depth of a code system never overlap on a day; children lie in their parent on every day, and
-    fill it where it says ``children_cover`` = ``whole``. Raises ``CuratedFileError`` with every broken line.
-    """
-    systems = systems if systems is not None else load_code_systems()
-    table = _Table.of_contract(path or CURATED / "code_sections.csv", CodeSections)
-    table.check_in("code_system_id", _ids(systems, "code_system_id"), "code system")
-    table.check_in("parent_section_id", [r["section_id"] for r in table.rows], "parent")
-    patterns = dict(systems.select("code_system_id", "code_pattern").iter_rows())
-    _check_codes(table, patterns)
-    if not table.problems:  # intervals can be laid out only when every line stands for itself
-        _check_tree(table)
-    return table.frame()
-
-
 @dataclass(frozen=True, slots=True)
 class _Table:
     """A file's rows, typed, each with its ``line``; problems gather until ``frame`` raises them together."""
@@ -318,16 +202,67 @@ def _typed(cell: str, dtype: pl.DataType) -> Any:
     return _PARSERS[dtype.base_type()](cell)
 
 
-def _ids(frame: pl.DataFrame, column: str) -> list[str]:
-    return frame[column].to_list()
-
-
 def _anchored(pattern: str) -> bool:
     try:
         re.compile(pattern)
     except re.error:
         return False
     return pattern.startswith("^") and pattern.endswith("$")
+
+
+def _check_field(table: _Table) -> None:
+    table.check_in("field", sorted(_CODEBOOK_FIELDS))
+
+
+def _check_parent(table: _Table) -> None:
+    table.check_in("parent_id", [r["code_system_id"] for r in table.rows], "parent")
+
+
+def _check_system(table: _Table) -> dict[str, str | None]:
+    """Rows are of known code systems; returns the patterns of those."""
+    patterns: dict[str, str | None] = dict(load_code_systems().select("code_system_id", "code_pattern").iter_rows())
+    table.check_in("code_system_id", patterns, "code system")
+    return patterns
+
+
+def _check_families(table: _Table) -> None:
+    """Both ends of an interval have the format of its code system; families of one system share no code on a day."""
+    patterns = _check_system(table)
+    table.check_in("section_id", load_code_sections()["section_id"], "section")
+    for row in table.rows:
+        for column in ("first_code", "last_code"):
+            pattern, code = patterns.get(row["code_system_id"]), row[column]
+            fits = pattern is None or code is None or re.match(pattern, code) is not None
+            table.check(row, fits, f"{column} {code!r} has another code system's format")
+    for number, one in enumerate(table.rows):
+        for other in table.rows[number + 1 :]:
+            apart = one["family_id"] == other["family_id"] or one["code_system_id"] != other["code_system_id"]
+            if not apart and _meets(one, other):
+                what = f"{other['family_id']} overlaps {one['family_id']} on line {one['line']}"
+                table.check(other, False, what)
+
+
+def _meets(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two rows share a code on a day."""
+    early, late = dt.date.min, dt.date.max
+    return (
+        one["first_code"] <= other["last_code"]
+        and other["first_code"] <= one["last_code"]
+        and (one["valid_from"] or early) <= (other["valid_to"] or late)
+        and (other["valid_from"] or early) <= (one["valid_to"] or late)
+    )
+
+
+def _check_sections(table: _Table) -> None:
+    """Sections of one depth of a code system never overlap on a day; children lie in their parent on every day.
+
+    They fill it where it says ``children_cover`` = ``whole``.
+    """
+    patterns = _check_system(table)
+    table.check_in("parent_section_id", [r["section_id"] for r in table.rows], "parent")
+    _check_codes(table, patterns)
+    if not table.problems:  # intervals can be laid out only when every line stands for itself
+        _check_tree(table)
 
 
 # --- sections -------------------------------------------------------------------------------------------------------
@@ -452,3 +387,31 @@ def _union(intervals: Iterable[_Interval]) -> list[tuple[float, float]]:
         else:
             joined.append((first, last))
     return joined
+
+
+# --- the files ------------------------------------------------------------------------------------------------------
+
+
+def _loader(
+    file: str, model: type[pa.DataFrameModel], check: Callable[[_Table], object] = lambda _: None
+) -> Callable[..., pl.DataFrame]:
+    def load(path: Path | None = None) -> pl.DataFrame:
+        """The rows of a curated file, columns of its contract; raises ``CuratedFileError`` with every broken line."""
+        table = _Table.of_contract(path or CURATED / file, model)
+        check(table)
+        return table.frame()
+
+    return load
+
+
+load_licenses = _loader("licenses.csv", Licenses)
+#: Labels are this project's words for what CMS's record layouts state.
+load_codebook = _loader("codebook.csv", HcpcsCodebook, _check_field)
+#: A row without ``code_pattern`` only gathers others.
+load_code_systems = _loader("code_systems.csv", CodeSystems, _check_parent)
+load_code_system_identifiers = _loader("code_system_identifiers.csv", CodeSystemIdentifiers, _check_system)
+load_code_system_calendar = _loader("code_system_calendar.csv", CodeSystemCalendar, _check_system)
+load_code_sections = _loader("code_sections.csv", CodeSections, _check_sections)
+load_code_families = _loader("code_families.csv", CodeFamilies, _check_families)
+load_code_lookalikes = _loader("code_lookalikes.csv", CodeLookalikes)
+load_ambulance_locations = _loader("ambulance_locations.csv", AmbulanceLocations)
