@@ -5,7 +5,7 @@ A finding is data. It never repairs or raises by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -14,6 +14,8 @@ from schemas.contract import schema_of
 from schemas.hcpcs_findings import HcpcsFindings
 from sources.finding_kinds import KINDS, Severity
 
+#: More findings than this with one cause become one finding with its count and examples.
+_MOST_SINGLE_FINDINGS = 20
 #: Columns of a frame of findings, in order.
 FINDING_SCHEMA = schema_of(HcpcsFindings, without=("finding_number",))
 
@@ -65,6 +67,21 @@ class Finding:
             return "the release"
         noun = "row" if self.member.lower().endswith((".xls", ".xlsx")) else "line"
         return f"{noun} {self.line} of {self.member}" if self.line is not None else self.member
+
+
+def merged(findings: Iterable[Finding], as_one: Callable[[list[Finding]], Finding]) -> list[Finding]:
+    """Findings with those of one cause made one: same kind of finding, severity, member and field.
+
+    Few stay as they are, and so do errors, each of which somebody must look at.
+    """
+    groups: dict[tuple[str | None, ...], list[Finding]] = {}
+    for f in findings:
+        groups.setdefault((f.finding, f.severity, f.member, f.field), []).append(f)
+    found: list[Finding] = []
+    for group in groups.values():
+        is_many = len(group) > _MOST_SINGLE_FINDINGS and group[0].severity != "error"
+        found += [as_one(group)] if is_many else group
+    return found
 
 
 def findings_frame(findings: Iterable[Finding], release_id: str, revision: int) -> pl.DataFrame:

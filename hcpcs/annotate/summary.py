@@ -92,7 +92,7 @@ class Tally:
         self.amounts = np.zeros(answers if request.amount else 0, np.float64)
         self.after_newest_release = 0
         self.null_codes = 0
-        self.rules = [0] * len(RULES)
+        self.rules = np.zeros(len(RULES), np.int64)
         self.null_dates = dict.fromkeys(request.dates, 0)
         self.unreadable_dates = dict.fromkeys(request.dates, 0)
         self.unreadable_amounts = Frequencies(_MOST_SHAPES)
@@ -137,28 +137,18 @@ class Tally:
             self.redacted[license_id, code] += n
 
     def add(self, other: Tally) -> None:
-        """Add what another tally counted."""
+        """Add what another tally counted, each count by its type."""
         with self._lock:
-            self.lines += other.lines
-            self.answers += other.answers
-            self.amounts += other.amounts
-            self.after_newest_release += other.after_newest_release
-            self.null_codes += other.null_codes
-            self.rules = [a + b for a, b in zip(self.rules, other.rules, strict=True)]
-            for mine, theirs in (
-                (self.null_dates, other.null_dates),
-                (self.unreadable_dates, other.unreadable_dates),
-            ):
-                for name in mine:
-                    mine[name] += theirs[name]
-            self.unreadable_amounts.add(other.unreadable_amounts)
-            self.unreadable_amount_lines += other.unreadable_amount_lines
-            self.unknown_codes.add(other.unknown_codes)
-            self.unknown_shapes.add(other.unknown_shapes)
-            self.redacted.update(other.redacted)
-            self.misplaced.update(other.misplaced)
-            for name, counts in other.modifiers.items():
-                self.modifiers[name] += counts
+            for name, theirs in vars(other).items():
+                mine = getattr(self, name)
+                if isinstance(mine, Frequencies):
+                    mine.add(theirs)
+                elif isinstance(mine, Counter):
+                    mine.update(theirs)
+                elif isinstance(mine, dict):
+                    setattr(self, name, {key: count + theirs[key] for key, count in mine.items()})
+                elif isinstance(mine, int | np.ndarray):
+                    setattr(self, name, mine + theirs)
 
 
 def summary_of(annotator: Annotator, claims: str, out: str | None) -> dict[str, Any]:
@@ -181,7 +171,7 @@ def summary_of(annotator: Annotator, claims: str, out: str | None) -> dict[str, 
         "invalid_codes": _invalid(annotator),
         "null": {"code": tally.null_codes, **tally.null_dates},
         "odd": {
-            "codes_read_by_rule": {r: n for r, n in zip(RULES, tally.rules, strict=True) if n},
+            "codes_read_by_rule": {r: n for r, n in zip(RULES, tally.rules.tolist(), strict=True) if n},
             "no_code": [{"value": v, "lines": n} for v, n in tally.unknown_shapes.most_common(_SHOWN)],
             "no_code_is_partial": tally.unknown_shapes.is_partial,
             "unreadable_dates": {c: n for c, n in tally.unreadable_dates.items() if n},

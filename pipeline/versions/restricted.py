@@ -24,7 +24,7 @@ from hcpcs.version import latest_version
 from pipeline.transforms.classification import CLASS_COLUMNS, classify
 from pipeline.transforms.license_flags import masked
 from pipeline.versions.parquet import logical_sha256, write_published_table
-from pipeline.versions.publish import files_of, licenses_folder
+from pipeline.versions.publish import PublishResult, files_of, licenses_folder
 from pipeline.versions.store import read_manifest
 from schemas.columns import LICENSE_CPT
 from schemas.contract import enforce_contract
@@ -78,16 +78,6 @@ class RestrictedRequest:
     cpt: CptCodeList
 
 
-@dataclass(frozen=True, slots=True)
-class RestrictedVersion:
-    """What was written: the version's id and folder, whether it is new, rows by table."""
-
-    version: str
-    folder: Path
-    is_new: bool
-    rows: dict[str, int]
-
-
 def request_restricted(
     outputs: Outputs, folder: Path, cpt_files: Sequence[Path], *, accepted: str | None
 ) -> RestrictedRequest:
@@ -108,7 +98,7 @@ def request_restricted(
     return RestrictedRequest(inside, read_cpt_files(cpt_files))
 
 
-def write_restricted(outputs: Outputs, request: RestrictedRequest) -> RestrictedVersion:
+def write_restricted(outputs: Outputs, request: RestrictedRequest) -> PublishResult:
     """Write the restricted version that goes with the latest open one: whole or not at all.
 
     Its id is the open version's with ``-r`` and a count; the same content is not written twice. Raises
@@ -152,7 +142,7 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> Restricted
         for version, known in loaded.items():
             if known == content:
                 shutil.rmtree(partial)
-                return RestrictedVersion(version, request.folder / version, False, rows)
+                return PublishResult(version, request.folder / version, False, rows)
         number = max((int(v.rsplit("-r", 1)[1]) for v in loaded), default=0) + 1
         version = f"{open_version}-r{number}"
         build = replace(manifest.build, version=version, files={})
@@ -161,7 +151,7 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> Restricted
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return RestrictedVersion(version, request.folder / version, True, rows)
+    return PublishResult(version, request.folder / version, True, rows)
 
 
 def cpt_codes(listed: CptCodeList) -> pl.DataFrame:

@@ -24,7 +24,7 @@ from sources.code_file.record_layout import (
     TEXT_FIELDS,
     RecordField,
 )
-from sources.findings import Finding
+from sources.findings import Finding, merged
 
 #: Fields that decide on which days a code was valid: nothing may be guessed or lost there.
 _DECISIVE_DATES = ("added_date", "termination_date")
@@ -34,8 +34,6 @@ _TYPOGRAPHY = frozenset("‘’“”–—…•™®\u00a0")
 #: With a letter on either side these are what they look like: the ö of a name is no quotation mark.
 _NEVER_WITHIN_A_WORD = frozenset("“”…•™®")
 
-#: More findings than this with one cause become one finding with its count and examples.
-_MOST_SINGLE_FINDINGS = 20
 _MOST_EXAMPLES = 5
 #: Fewer records with values of no known form are single mistakes, however many records there are.
 _MANY = 20
@@ -101,30 +99,22 @@ def typed_records(member: str, cells: Cells) -> tuple[pl.DataFrame, list[Finding
 
 
 def merge_findings(findings: Iterable[Finding]) -> list[Finding]:
-    """Make one finding of many with one cause: same kind of finding, member, field and severity."""
-    groups: dict[tuple[str | None, ...], list[Finding]] = defaultdict(list)
-    for f in findings:
-        groups[(f.finding, f.severity, f.member, f.field)].append(f)
-    merged: list[Finding] = []
-    for group in groups.values():
-        if len(group) <= _MOST_SINGLE_FINDINGS or group[0].severity == "error":
-            merged.extend(group)
-            continue
-        examples = tuple(f"{f.code or ''} line {f.line}: {f.raw_value or ''}".strip() for f in group[:_MOST_EXAMPLES])
-        first = group[0]
-        merged.append(
-            replace(
-                first,
-                line=None,
-                kind=None,
-                code=None,
-                raw_value=None,
-                occurrences=sum(f.occurrences for f in group),
-                examples=examples,
-                message=f"{len(group)} places like: {first.message}",
-            )
-        )
-    return merged
+    """Make one finding of many with one cause, as for ``merged``."""
+    return merged(findings, _as_one)
+
+
+def _as_one(group: list[Finding]) -> Finding:
+    first = group[0]
+    return replace(
+        first,
+        line=None,
+        kind=None,
+        code=None,
+        raw_value=None,
+        occurrences=sum(f.occurrences for f in group),
+        examples=tuple(f"{f.code or ''} line {f.line}: {f.raw_value or ''}".strip() for f in group[:_MOST_EXAMPLES]),
+        message=f"{len(group)} places like: {first.message}",
+    )
 
 
 #: C0 but for tabs and line ends, DEL, C1.

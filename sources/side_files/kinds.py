@@ -13,7 +13,7 @@ import polars as pl
 
 from sources.code_file.text import looks_like_anweb_text
 from sources.errors import MemberError
-from sources.findings import Finding
+from sources.findings import Finding, merged
 from sources.side_files.corrections import CORRECTION_SCHEMA, read_corrections
 from sources.side_files.corrections import TWIN_FIELDS as CORRECTION_TWIN_FIELDS
 from sources.side_files.lists import (
@@ -174,7 +174,7 @@ def read_side_files(role: str, members: Iterable[tuple[str, bytes]]) -> tuple[pl
     read.sort(key=lambda item: item[0])
     frames = [frame for _, frame, _ in read]
     if not frames:
-        return pl.DataFrame(schema=kind.schema), summarized(findings)
+        return pl.DataFrame(schema=kind.schema), merged(findings, _as_one)
     together = pl.concat(frames)
     if kind.once:
         findings.extend(_stated_again(together, kind))
@@ -182,7 +182,7 @@ def read_side_files(role: str, members: Iterable[tuple[str, bytes]]) -> tuple[pl
     else:
         together = together.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over(kind.item).alias("number"))
     order = [*reversed(_KINDS[role].item)]
-    return together.sort(*order, maintain_order=True), summarized(findings)
+    return together.sort(*order, maintain_order=True), merged(findings, _as_one)
 
 
 def _age(sha256: str, member: tuple[str, bytes]) -> tuple[int, str, str]:
@@ -233,26 +233,14 @@ def _stated_again(together: pl.DataFrame, kind: _Kind) -> list[Finding]:
     return found
 
 
-def summarized(findings: Sequence[Finding], most: int = 20) -> list[Finding]:
-    """Findings with those of one kind, member, field and severity put together where there are more than ``most``."""
-    groups: dict[tuple[str, str, str | None, str | None], list[Finding]] = {}
-    for f in findings:
-        groups.setdefault((f.finding, f.severity, f.member, f.field), []).append(f)
-    out = []
-    for group in groups.values():
-        first = group[0]
-        if len(group) <= most:
-            out.extend(group)
-            continue
-        out.append(
-            replace(
-                first,
-                message=f"{first.message}; and {len(group) - 1} more like it",
-                kind=None,
-                code=None,
-                raw_value=None,
-                occurrences=sum(f.occurrences for f in group),
-                examples=tuple(f.code for f in group if f.code)[:5],
-            )
-        )
-    return out
+def _as_one(group: list[Finding]) -> Finding:
+    first = group[0]
+    return replace(
+        first,
+        message=f"{first.message}; and {len(group) - 1} more like it",
+        kind=None,
+        code=None,
+        raw_value=None,
+        occurrences=sum(f.occurrences for f in group),
+        examples=tuple(f.code for f in group if f.code)[:5],
+    )
