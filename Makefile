@@ -26,8 +26,8 @@ demo: setup ## run the whole pipeline on the bundled sample
 	$(HCPCS) refresh --sample --outputs outputs/sample
 
 test: setup ## run the tests, without the long fault and fuzz runs
-	@echo "some minutes on two cores; left out: kills and fuzzing (make test-all), and what needs Java, Chromium,"
-	@echo "PostgreSQL or ../shared where those are missing, each with its reason at the end"
+	@echo "about four minutes on two cores; left out: kills, fuzzing and further places and engines (make test-all), and"
+	@echo "what needs Java, Chromium, PostgreSQL or ../shared where those are missing, each with its reason at the end"
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
 
 test-all: setup ## run every test, the long ones as well

@@ -49,6 +49,11 @@ hypothesis.settings.load_profile("project")
 Made = TypeVar("Made")
 
 
+def slow(*values: Any) -> list[Any]:
+    """Further parameters that show the same thing again: `make test` leaves them to `make test-all`."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 def missing(what: str) -> None:
     """Skip, saying what is missing and who installs it; where `.ci/run` promised everything, fail instead."""
     if os.environ.get("HCPCS_REQUIRE_ALL"):

@@ -10,6 +10,7 @@ import pytest
 from dagster._core.instance.types import InstanceType
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.run_coordinator import DefaultRunCoordinator
+from dagster._core.snap import execution_plan_snapshot, job_snapshot
 from dagster._core.storage.event_log import InMemoryEventLogStorage, in_memory
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.root import TemporaryLocalArtifactStorage
@@ -38,12 +39,19 @@ class _NoEvents(InMemoryEventLogStorage):
         return {}
 
 
+class _NoPlans(InMemoryRunStorage):
+    """Keeps runs and, of their plans, the names: as JSON for the user interface each has half a megabyte."""
+
+    def _add_snapshot(self, snapshot_id: str, snapshot_obj: object, snapshot_type: Any) -> str:
+        return super()._add_snapshot(snapshot_id, [], snapshot_type)
+
+
 def instance_in_memory(*_: object) -> dg.DagsterInstance:
     """As ``dg.DagsterInstance.ephemeral()``, whatever home is named."""
     return dg.DagsterInstance(
         instance_type=InstanceType.EPHEMERAL,
         local_artifact_storage=TemporaryLocalArtifactStorage(),
-        run_storage=InMemoryRunStorage(),
+        run_storage=_NoPlans(),
         event_storage=_NoEvents(),
         compute_log_manager=NoOpComputeLogManager(),
         run_coordinator=DefaultRunCoordinator(),
@@ -52,7 +60,9 @@ def instance_in_memory(*_: object) -> dg.DagsterInstance:
 
 
 def forget_events(patch: pytest.MonkeyPatch) -> None:
-    """Have this instance for every refresh, and no database in memory stamped with its migrations."""
+    """Have this instance for every refresh, without plans' hashes and without a database's stamp of its migrations."""
     patch.setattr(dg.DagsterInstance, "local_temp", staticmethod(instance_in_memory))
     for module in (in_memory, runs_in_memory):
         patch.setattr(module, "stamp_alembic_rev", lambda *_: None)
+    for module in (execution_plan_snapshot, job_snapshot):
+        patch.setattr(module, "create_snapshot_id", lambda plan: type(plan).__name__)

@@ -174,6 +174,7 @@ def test_the_units_run_a_refresh_in_their_sandbox(own_sample: Outputs) -> None:
     assert latest_version(own_sample) != before
 
 
+@pytest.mark.slow
 def test_crons_lines_run_as_cron_runs_them(own_sample: Outputs) -> None:
     environment, commands = dict(BARE, PATH="/usr/bin:/bin", SHELL="/bin/sh"), []
     for line in file_of_page("/etc/cron.d/hcpcs").splitlines():

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import REPOSITORY, Version
 from engines import engines_python
 
@@ -27,6 +28,7 @@ def outputs(path: Path) -> list[tuple[str, list[str]]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_prints_what_it_is_committed_with(sample: Version, tmp_path: Path) -> None:
     python = engines_python("nbclient", "ipykernel", "matplotlib", "pandas", "pyarrow")
     copy = tmp_path / "notebook.ipynb"

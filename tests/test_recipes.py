@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import duckdb
+import pytest
 from conftest import REPOSITORY
 
 RECIPES = re.split(r"(?m)^## ", (REPOSITORY / "docs" / "recipes.md").read_text("utf-8"))[1:]
@@ -38,6 +39,7 @@ def is_printed(line: str, output: str) -> bool:
     return re.search(".*".join(re.escape(part.rstrip()) for part in line.split("…")), output) is not None
 
 
+@pytest.mark.slow
 def test_ten_recipes_run_as_written(tmp_path: Path, own_sample):
     folder = tmp_path
     assert len(RECIPES) == 10

@@ -219,6 +219,7 @@ def joined_by_duckdb(version: Path, claims: pa.Table, **names: Any) -> list[dict
     return connection.sql(f"select * exclude (line) from ({statement}) order by line").to_arrow_table().to_pylist()
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories(), _lines, st.sampled_from([1, 3, 1000]), st.booleans())
 def test_any_claims_and_any_history_give_what_a_range_join_gives(

@@ -101,6 +101,7 @@ def test_where_no_engine_is_the_statement_translated_back_reads_codes_as_the_eng
     assert [_comparable(row) for row in rows] == of_the_engine
 
 
+@pytest.mark.slow
 def test_spark_reads_codes_as_the_engine_does_in_sql_over_a_folder_and_by_our_function(
     spark: Any, version: Path, of_the_engine: list[dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -53,28 +53,10 @@ def test_in_a_clone_outputs_are_its_own(installed: Path, tmp_path: Path) -> None
     assert run("-c", program, cwd=REPOSITORY, PYTHONPATH=installed).stdout.strip() == str(REPOSITORY / "outputs")
 
 
-def test_definitions_read_no_folder_but_the_one_named(tmp_path: Path) -> None:
-    program = (
-        "import sys\n"
-        f"ours = {str(REPOSITORY / 'outputs')!r}\n"
-        "seen = []\n"
-        "def hook(event, arguments):\n"
-        "    if event in ('open', 'os.listdir', 'os.mkdir') and str(arguments[0]).startswith(ours):\n"
-        "        seen.append(arguments[0])\n"
-        "sys.addaudithook(hook)\n"
-        "from pipeline.definitions import defs\n"
-        "defs().resolve_job_def('refresh')\n"
-        "print(seen)\n"
-    )
-    done = run("-W", "ignore", "-c", program, cwd=REPOSITORY, HCPCS_OUTPUTS=tmp_path / "named")
-    assert done.stdout == "[]\n", done.stderr
-    assert not (tmp_path / "named").exists()
-
-
 @pytest.mark.parametrize(
     "path", [pytest.param({}, id="plain", marks=pytest.mark.slow), pytest.param({"PYTHONPATH": "."}, id="PYTHONPATH")]
 )
-def test_commands_and_definitions_work_in_a_folder_with_packages_of_the_same_names(
+def test_commands_and_definitions_work_among_packages_of_the_same_names_and_read_no_folder_but_the_one_named(
     sample: Version, tmp_path: Path, path: dict[str, str]
 ) -> None:
     for name in ("pipeline", "sources", "schemas"):
@@ -85,6 +67,17 @@ def test_commands_and_definitions_work_in_a_folder_with_packages_of_the_same_nam
     assert (done.returncode, done.stderr) == (0, "")
     done = run("-m", "hcpcs.cli.main", "verify", "--outputs", sample.outputs.folder, cwd=tmp_path, **path)
     assert (done.returncode, done.stderr) == (0, "")
-    program = "import hcpcs.definitions as d; print(d.defs().resolve_job_def('refresh').name)"
+    program = (
+        "import sys\n"
+        f"ours = {str(REPOSITORY / 'outputs')!r}\n"
+        "seen = []\n"
+        "def hook(event, arguments):\n"
+        "    if event in ('open', 'os.listdir', 'os.mkdir') and str(arguments[0]).startswith(ours):\n"
+        "        seen.append(arguments[0])\n"
+        "sys.addaudithook(hook)\n"
+        "import hcpcs.definitions as d\n"
+        "print(d.defs().resolve_job_def('refresh').name, seen)\n"
+    )
     done = run("-W", "ignore", "-c", program, cwd=tmp_path, HCPCS_OUTPUTS=tmp_path / "outputs", **path)
-    assert done.stdout == "refresh\n", done.stderr
+    assert done.stdout == "refresh []\n", done.stderr
+    assert not (tmp_path / "outputs").exists()

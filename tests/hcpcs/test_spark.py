@@ -91,6 +91,7 @@ def test_spark_neither_shuffles_nor_runs_python(spark: Any, tmp_path: Path) -> N
     assert [row.line for row in frame.select("line").collect()] == [row.line for row in given.select("line").collect()]
 
 
+@pytest.mark.slow
 def test_spark_reads_what_is_published_where_it_is(
     spark: Any, sample: Version, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

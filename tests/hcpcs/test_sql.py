@@ -140,6 +140,7 @@ def test_postgresql_runs_the_tables_and_the_views_and_refuses_overlapping_spans(
     check_views(lambda query: run(query).fetchall(), sample)
 
 
+@pytest.mark.slow
 def test_spark_runs_the_views_and_reads_the_tables(printed: Callable[..., str], sample: Version, spark: Any) -> None:
     for statement in printed("views", "--dialect", "spark", "--version-folder", sample.folder).split(";\n"):
         if statement.strip():

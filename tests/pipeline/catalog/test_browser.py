@@ -146,9 +146,8 @@ def violations_at(addresses: list[str], visit: Visit, size: tuple[int, int], sch
     return {address: some for address, some in found.items() if some}
 
 
-def test_no_page_at_the_top_has_a_serious_accessibility_finding(visit: Visit, addresses: list[str]) -> None:
-    top = [address for address in addresses if "/" not in address and "#q=" not in address]
-    assert len(top) > 6 and violations_at(top, visit, DESKTOP, "light") == {}
+def test_start_page_and_a_code_have_no_serious_accessibility_finding(visit: Visit, reused: str) -> None:
+    assert violations_at(["index.html", f"codes.html#{reused}"], visit, DESKTOP, "light") == {}
 
 
 @pytest.mark.slow

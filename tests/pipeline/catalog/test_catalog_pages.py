@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -16,9 +17,9 @@ import pytest
 from conftest import Version
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up import posting, record
 from selectolax.lexbor import LexborHTMLParser
 
-from hcpcs.paths import Outputs
 from pipeline.catalog import licenses, start, tables
 from pipeline.catalog.charts import bar_chart, line_chart
 from pipeline.catalog.drawing import Drawing
@@ -102,24 +103,13 @@ def test_the_queries_run_in_the_folder_of_outputs(sample_catalog: Path, dialect:
     assert "section_id" in done.stdout
 
 
-def test_versions_are_compared_with_the_one_before(sample: Version, sample_folder: Path, tmp_path: Path):
-    from pipeline.refresh.refresh import refresh
-
-    outputs = Outputs(tmp_path)
-    several = sorted(p for p in sample_folder.iterdir() if p.is_dir())
-    early = tmp_path / "early"
-    early.mkdir()
-    for folder in several[:2]:
-        (early / folder.name).symlink_to(folder)
-    import shutil
-
-    shutil.copytree(early, tmp_path / "offered")
-    refresh(outputs, offered=tmp_path / "offered")
-    refresh(outputs, offered=sample_folder)
+def test_versions_are_compared_with_the_one_before(build: Callable[..., Version]):
+    build(posting("2024-01", record("A0001")))
+    outputs = build(posting("2025-01", record("A0001"), record("J1000"))).outputs
     newest, oldest = start._versions(read_versions(outputs))
     assert newest["is_shown"]
     assert not oldest["has_predecessor"]
-    assert newest["new"] == sorted({f.name for f in several} - {f.name for f in several[:2]})
+    assert newest["new"] == ["2025-01"]
     rows = tables._rows_by_version(read_versions(outputs), "hcpcs_codes")
     assert rows[0]["change"] == rows[0]["rows"] - rows[1]["rows"] > 0
 

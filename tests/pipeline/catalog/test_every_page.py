@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from chromium import Window
+from conftest import slow
 from made_up import posting, record
 from playwright.sync_api import Browser
 
@@ -33,7 +34,7 @@ def catalog(name: str, sample_catalog: Path, tmp_path: Path) -> Path:
     return write_catalog(Outputs(tmp_path / "outputs")).folder
 
 
-@pytest.mark.parametrize("name", ["sample", pytest.param("one release", marks=pytest.mark.slow), "no changes"])
+@pytest.mark.parametrize("name", ["no changes", *slow("sample", "one release")])
 def test_every_page_opens_without_a_message(name: str, catalog: Path, browser: Browser, tmp_path: Path) -> None:
     window = Window(browser, catalog)
     pages = sorted(p.as_uri() for p in catalog.rglob("*.html"))

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-from conftest import Said
+from conftest import Said, slow
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
@@ -87,7 +87,7 @@ def test_the_job_in_the_user_interface_reports_a_failure_and_leaves_a_summary(
     assert last_summary(own_sample)["error"] == notice["text"]
 
 
-@pytest.mark.parametrize("damage", ["changed", "cut", "gone", "other code"])
+@pytest.mark.parametrize("damage", ["changed", *slow("cut", "gone", "other code")])
 def test_the_job_in_the_user_interface_uses_no_staged_table_that_was_changed(
     own_sample: Outputs, tmp_path: Path, command: str, hcpcs: Callable[..., Said], damage: str
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Said, Version
+from conftest import Said, Version, slow
 
 from hcpcs.paths import Outputs
 
@@ -44,7 +44,7 @@ def with_damaged_members(outputs: Outputs) -> None:
     (outputs.archive / "members.json").write_text('{"0', "utf-8")
 
 
-@pytest.mark.parametrize("made_old", [written_by_format_1, with_members_of_other_code, with_damaged_members])
+@pytest.mark.parametrize("made_old", [written_by_format_1, *slow(with_members_of_other_code, with_damaged_members)])
 def test_an_archive_of_an_older_commit_gives_the_tables_of_a_fresh_one(
     sample: Version, hcpcs: Callable[..., Said], tmp_path: Path, made_old: Callable[[Outputs], None]
 ) -> None:

@@ -30,6 +30,9 @@ from sources.release.inspect import open_archive
 from sources.site.client import FetchLimits
 from sources.site.polling import Poll, Site
 
+#: `make test` leaves processes of their own to `make test-all`: what test_refresh.py has of this runs in one.
+pytestmark = pytest.mark.slow
+
 JULY = "/files/zip/july-2026-alpha-numeric-hcpcs-file.zip"
 OCTOBER = "/files/zip/october-2026-alpha-numeric-hcpcs-file.zip"
 
@@ -215,7 +218,6 @@ def test_two_processes_at_once_publish_one_version(
     assert content_of(outputs) == undisturbed.content
 
 
-@pytest.mark.slow
 def test_two_processes_at_once_with_a_release_each_lose_none(undisturbed: Undisturbed, tmp_path: Path) -> None:
     outputs = Outputs(tmp_path / "outputs")
     outputs.folder.mkdir()
@@ -236,7 +238,6 @@ with dg.DagsterInstance.get() as instance:
 """
 
 
-@pytest.mark.slow
 def test_the_job_waits_for_a_refresh_and_builds_from_what_that_one_loaded(
     server: SiteServer, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -282,20 +283,14 @@ def test_killed_while_fetching_the_next_run_ends_as_if_nothing_had_been(
 @pytest.mark.parametrize(
     ("place", "number"),
     [
-        pytest.param("sources.archive.archive:Archive.keep", 1, id="before a zip is kept", marks=pytest.mark.slow),
-        pytest.param("sources.archive.archive:Archive.read", 1, id="while parsing", marks=pytest.mark.slow),
-        pytest.param(
-            "pipeline.orchestration.io_manager:write_work_table", 3, id="while staging", marks=pytest.mark.slow
-        ),
+        pytest.param("sources.archive.archive:Archive.keep", 1, id="before a zip is kept"),
+        pytest.param("sources.archive.archive:Archive.read", 1, id="while parsing"),
+        pytest.param("pipeline.orchestration.io_manager:write_work_table", 3, id="while staging"),
         pytest.param("pipeline.versions.publish:write_published_table", 5, id="while publishing tables"),
-        pytest.param("pipeline.versions.publish:set_latest", 1, id="before latest.json", marks=pytest.mark.slow),
-        pytest.param(
-            "pipeline.versions.store:mend_latest_link", 1, id="before the link latest", marks=pytest.mark.slow
-        ),
-        pytest.param("pipeline.refresh.refresh:write_state", 1, id="before the state", marks=pytest.mark.slow),
-        pytest.param(
-            "pipeline.versions.store:RunSummary.write", 1, id="before the run's summary", marks=pytest.mark.slow
-        ),
+        pytest.param("pipeline.versions.publish:set_latest", 1, id="before latest.json"),
+        pytest.param("pipeline.versions.store:mend_latest_link", 1, id="before the link latest"),
+        pytest.param("pipeline.refresh.refresh:write_state", 1, id="before the state"),
+        pytest.param("pipeline.versions.store:RunSummary.write", 1, id="before the run's summary"),
     ],
 )
 def test_killed_anywhere_the_next_run_ends_as_if_nothing_had_been(
@@ -335,19 +330,13 @@ def test_a_run_that_died_with_its_machine_does_not_hold_up_the_sensor(monkeypatc
 @pytest.mark.parametrize(
     ("place", "number"),
     [
-        pytest.param(
-            "sources.site.client:SiteClient.download", 1, id="for a zip from the site", marks=pytest.mark.slow
-        ),
-        pytest.param("sources.archive.archive:Archive.keep", 1, id="for a zip in the archive", marks=pytest.mark.slow),
-        pytest.param("pipeline.refresh.refresh:_align_partitions", 1, id="for Dagster", marks=pytest.mark.slow),
-        pytest.param(
-            "pipeline.orchestration.io_manager:write_work_table", 3, id="for a staged table", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            "pipeline.versions.publish:write_published_table", 5, id="for a published table", marks=pytest.mark.slow
-        ),
-        pytest.param("pipeline.versions.publish:set_latest", 1, id="for latest.json", marks=pytest.mark.slow),
-        pytest.param("pipeline.versions.store:RunSummary.write", 1, id="for the run's summary", marks=pytest.mark.slow),
+        pytest.param("sources.site.client:SiteClient.download", 1, id="for a zip from the site"),
+        pytest.param("sources.archive.archive:Archive.keep", 1, id="for a zip in the archive"),
+        pytest.param("pipeline.refresh.refresh:_align_partitions", 1, id="for Dagster"),
+        pytest.param("pipeline.orchestration.io_manager:write_work_table", 3, id="for a staged table"),
+        pytest.param("pipeline.versions.publish:write_published_table", 5, id="for a published table"),
+        pytest.param("pipeline.versions.publish:set_latest", 1, id="for latest.json"),
+        pytest.param("pipeline.versions.store:RunSummary.write", 1, id="for the run's summary"),
     ],
 )
 def test_without_room_on_the_disk_it_says_so_and_loses_nothing(
@@ -390,9 +379,7 @@ def small_disk(tmp_path: Path) -> Iterator[Any]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize(
-    "room", [pytest.param(200_000, marks=pytest.mark.slow), 700_000, pytest.param(1_000_000, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("room", [200_000, 700_000, 1_000_000])
 def test_on_a_disk_that_fills_up_it_says_so_and_loses_nothing(
     room: int, server: SiteServer, undisturbed: Undisturbed, tmp_path: Path, small_disk: Any
 ) -> None:

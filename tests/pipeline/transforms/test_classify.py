@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
-from conftest import REPOSITORY, Said, Version
+from conftest import REPOSITORY, Said, Version, slow
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +30,7 @@ from sources.curated.tables import (
 
 Hcpcs = Callable[..., Said]
 DOCUMENT = REPOSITORY / "docs" / "classify.md"
-DAYS = [None, "2003-12-31", "2004-01-01", "2018-12-31", "2019-01-01", "2024-12-31", "2025-01-01"]
+DAYS = [None, "2018-12-31", "2019-01-01", *slow("2003-12-31", "2004-01-01", "2024-12-31", "2025-01-01")]
 
 
 def classes(*codes: str | None, date: str | None = None) -> list[dict[str, Any]]:

@@ -483,6 +483,7 @@ def assert_every_check_passes(records):
     assert history.filter(pl.col("valid_to").is_null() != (pl.col("valid_to_basis") == "open")).is_empty()
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(histories(), st.randoms())
 def test_the_order_in_which_records_arrive_changes_nothing(records, random):

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,6 +111,7 @@ def released(lives_by_code: dict[str, list[Meaning]], *, as_text: bool) -> pl.Da
     return pl.concat(frames)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(histories(), min_size=1, max_size=8), st.booleans())
 def test_lives_written_as_releases_are_read_back_as_they_were_made_up(made_up, as_text):

@@ -170,7 +170,8 @@ print(json.dumps(sorted(r["ambulance_locations/letter"].decode() for r in record
 """
 
 
-@pytest.mark.parametrize("kind", [*(pytest.param(k, marks=pytest.mark.slow) for k in PLACES if k != "web"), "web"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", PLACES)
 def test_mlcroissant_streams_a_record_set_from_it(
     targets: dict[str, Target], kind: str, sample: Version, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY, Version, files_of
+from conftest import REPOSITORY, Version, files_of, slow
 from servers import s3_server, served
 
 from hcpcs.manifest import json_bytes, sealed
@@ -34,7 +34,7 @@ def s3() -> Iterator[str]:
         yield server.bucket
 
 
-@pytest.fixture(params=["s3", "folder"])
+@pytest.fixture(params=["folder", *slow("s3")])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty target of either kind."""
     if request.param == "folder":
@@ -80,6 +80,7 @@ def objects_below(target: str, prefix: str) -> dict[str, bytes]:
     return {path.removeprefix(f"{prefix}/"): store.read(path) or b"" for path in store.list(f"{prefix}/")}
 
 
+@pytest.mark.parametrize("target", ["s3", "folder"], indirect=True)
 def test_a_published_version_lies_at_its_own_paths_and_as_latest_and_verifies_there(
     sample: Version, target: str
 ) -> None:
@@ -126,7 +127,7 @@ def test_a_file_system_without_links_gets_latest_as_a_copy_that_follows(
     assert files_below(target / "latest") == files_below(later)
 
 
-@pytest.mark.parametrize("which", ["its own", "another's", "a copy without archive", "inside", "a version"])
+@pytest.mark.parametrize("which", ["its own", *slow("another's", "a copy without archive", "inside", "a version")])
 def test_a_folder_of_outputs_is_no_target_and_stays_as_it_is(
     own_sample: Outputs, sample: Version, tmp_path: Path, hcpcs: Callable[..., Any], which: str
 ) -> None:
@@ -227,7 +228,6 @@ def rewritten(renamed: Callable[..., Path]) -> Callable[..., Path]:
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("target", [pytest.param("s3", marks=pytest.mark.slow), "folder"], indirect=True)
 def test_killed_at_any_point_the_pointers_version_is_whole_and_publishing_goes_on(
     sample: Version, target: str, rewritten: Callable[..., Path]
 ) -> None:
