@@ -48,9 +48,9 @@ def read_list(path: Path, *, column: str | None = None, sheet: str | None = None
 
 def _text_of(path: Path) -> str:
     try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
+        return (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise HcpcsError(f"{path} is not UTF-8 text ({error}); save the column of codes as CSV") from None
+        raise HcpcsError(f"{path} is not UTF-8 text ({error}); save the column of codes as CSV in UTF-8") from None
 
 
 def _codes_of_json(path: Path, text: str) -> list[str]:
@@ -100,7 +100,7 @@ def _rows_of_workbook(path: Path, sheet: str | None) -> list[list[str]]:
 
 def _read_cell(cell: str) -> CodeRead:
     """A cell of a workbook: two digits are a modifier, three or four a code whose zeros Excel dropped."""
-    digits = re.fullmatch(r"([0-9]{3,4})(\.0+)?", cell)
+    digits = re.fullmatch(r"([1-9][0-9]{2,3})(\.0+)?", cell)
     return read_code(digits[1] if digits else cell, numeric=digits is not None)
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 #: The folder that holds this package: a clone, or where packages are installed.
 _ROOT = Path(__file__).resolve().parent.parent
 
+#: The file of a published target, and of no folder of outputs: which tier it takes.
+TARGET_TIER = "tier.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:

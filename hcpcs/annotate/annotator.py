@@ -373,7 +373,8 @@ def _is_numeric(claims: Claims, column: str, width: int, sample: pa.Array | None
         return False
     texts = pc.replace_substring_regex(pc.utf8_trim_whitespace(sample), r"[.]0+$", "")
     texts = texts.filter(pa.array(~is_nothing(texts)))
-    digits = pc.match_substring_regex(texts, r"^[0-9]{1,5}$")
+    # One that is too short and begins with 0 has its zeros: revenue codes such as 0636.
+    digits = pc.match_substring_regex(texts, rf"^(0|[1-9][0-9]{{0,4}}|[0-9]{{{width}}})$")
     short = pc.less(pc.binary_length(texts), width)
     return len(texts) > 0 and bool(pc.all(digits).as_py()) and bool(pc.any(short).as_py())
 

@@ -173,7 +173,7 @@ def read_codes(
     compact = pc.if_else(pc.match_substring_regex(undotted, DIGITS), compact, undotted)
     tried = compact
     if numeric:
-        short = pc.match_substring_regex(compact, rf"^[0-9]{{1,{width - 1}}}$")
+        short = pc.match_substring_regex(compact, rf"^(0|[1-9][0-9]{{0,{width - 2}}})$")
         tried = pc.if_else(short, pc.utf8_lpad(compact, width, "0"), compact)
     found = keys_of_texts(tried, width)
     found[_are_words(ended, words, pattern, width)] = -1

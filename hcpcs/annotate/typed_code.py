@@ -23,6 +23,8 @@ class CodeRead:
 
 def read_code(text: str, modifiers: str | None = None, *, numeric: bool = False) -> CodeRead:
     """One text as a code or a modifier, by the rules of ``read_codes``."""
+    if text is not None and not text.isascii():
+        text = text.encode("utf-8", "replace").decode()  # what a terminal gave that is not UTF-8 has no place in Arrow
     # What is a code already needs no rule, and a service reads many of these one by one.
     if text is not None and modifiers is None and not numeric and _PLAIN.fullmatch(text):
         return CodeRead(text, text, (), ())

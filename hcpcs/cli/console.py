@@ -111,6 +111,11 @@ def warn(text: str) -> None:
     click.echo(f"{CLEAR_LINE if sys.stderr.isatty() else ''}hcpcs: warning: {text}", err=True)
 
 
+def utf_8(text: str) -> str:
+    """A text from the command line, with a question mark for each byte that is not UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def shown(path: Path) -> str:
     """A path as a person would type it from here."""
     try:

@@ -14,6 +14,7 @@ from hcpcs.cli.console import (
     print_rows,
     print_table,
     question_options,
+    utf_8,
     version_of,
 )
 from hcpcs.errors import HcpcsError
@@ -195,7 +196,7 @@ def search_command(outputs: Outputs, words: tuple[str, ...], version: str | None
     from hcpcs.annotate.typed_code import read_code
     from hcpcs.lookup import code_identity, search
 
-    folder, wanted = version_of(outputs, version), " ".join(words)
+    folder, wanted = version_of(outputs, version), utf_8(" ".join(words))
     rows = search(folder, wanted)
     typed = read_code(wanted).code
     if typed and not any(r["code"] == typed for r in rows):
@@ -206,7 +207,7 @@ def search_command(outputs: Outputs, words: tuple[str, ...], version: str | None
         print_json(rows)
         return
     if not rows:
-        click.echo(f"no description has {' and '.join(words)}")
+        click.echo(f"no description has {' and '.join(wanted.split())}")
         return
     print_table(
         ["code", "episode", "from", "to", "description"],
@@ -421,7 +422,7 @@ def classify_command(
     """
     from hcpcs.version import Version
 
-    rows = Version(version_of(outputs, version)).classify(list(codes), on=day)
+    rows = Version(version_of(outputs, version)).classify([utf_8(code) for code in codes], on=day)
     if as_json:
         print_json(rows)
         return

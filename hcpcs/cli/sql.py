@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from hcpcs.cli.console import outputs_option, version_of, version_option
+from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
 
 _dialect_option = click.option(
@@ -26,6 +28,12 @@ def sql_command() -> None:
     \b
     Example: hcpcs sql views --dialect postgres
     """
+
+
+def _check_folder(folder: str | None) -> None:
+    """Refuse a folder here that is no version; one elsewhere is the engine's to find."""
+    if folder and Path(folder).is_dir() and not Path(folder, "open", "hcpcs_validity.parquet").exists():
+        raise HcpcsError(f"{folder} is not the folder of a version, such as outputs/latest: it has no open/")
 
 
 @sql_command.command("annotate")
@@ -59,7 +67,11 @@ def sql_annotate_command(dialect: str, **names: Any) -> None:
     """
     from hcpcs.annotate.sql import SqlNames, annotate_sql
 
-    click.echo(annotate_sql(dialect, SqlNames(**names)))
+    if names["schema"] and names["folder"]:
+        raise click.UsageError("the version's tables are in a --schema or in files of --version-folder: name one")
+    statement = annotate_sql(dialect, SqlNames(**names))
+    _check_folder(names["folder"])
+    click.echo(statement)
 
 
 @sql_command.command("views")
@@ -74,7 +86,9 @@ def sql_views_command(dialect: str, schema: str | None, folder: str | None) -> N
     """
     from hcpcs.sql.views import views_sql
 
-    click.echo(views_sql(dialect, schema, folder), nl=False)
+    statements = views_sql(dialect, schema, folder)
+    _check_folder(folder)
+    click.echo(statements, nl=False)
 
 
 @sql_command.command("ddl")

@@ -74,7 +74,10 @@ class NotCurrent(HcpcsError):
     help="Also write a version with the AMA's text into this folder, outside --outputs.",
 )
 @click.option(
-    "--cpt", multiple=True, type=click.Path(path_type=Path), help="The AMA's files that you have a license for."
+    "--cpt",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="The AMA's files that you have a license for.",
 )
 @click.option("--accept", metavar="ama-cpt", help="Accept the AMA's terms for the content of --restricted.")
 @click.option(

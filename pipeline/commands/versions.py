@@ -17,6 +17,7 @@ from hcpcs.cli.console import (
     version_of,
     wait_option,
 )
+from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
 
 
@@ -100,6 +101,8 @@ def verify_command(
 def _verify_archive(outputs: Outputs, as_json: bool) -> None:
     from sources.release.inspect import open_archive
 
+    if not outputs.archive.is_dir():
+        raise HcpcsError(f"{outputs.folder} has no archive; a published target and a copy of a version have none")
     archive = open_archive(outputs.archive)
     index = archive.index()
     damaged = archive.damaged(index)
@@ -211,6 +214,8 @@ def publish_command(outputs: Outputs, target: str, version: str | None, as_json:
     \b
     Example: hcpcs publish s3://bucket/hcpcs
     """
+    if not target.strip():
+        raise click.UsageError("TARGET is empty: name a folder or URL, as in s3://bucket/hcpcs")
     from pipeline.versions.upload import publish_to
     from pipeline.versions.watched import watched_feeds
 

@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hcpcs.manifest import NAME, Manifest, ManifestDamaged, VersionFile, json_bytes
+from hcpcs.paths import TARGET_TIER
 from pipeline.versions.object_store import ObjectStore, TargetRefused
 from pipeline.versions.published_target import LATEST, parsed_json
 from pipeline.versions.store import FEEDS, version_key
@@ -29,7 +30,6 @@ from pipeline.versions.verify_content import verify_deeply
 from sources.errors import SourceError
 
 LATEST_FOLDER = "latest"
-TIER = "tier.json"
 
 Progress = Callable[[str], None]
 
@@ -123,7 +123,7 @@ def _refuse_damaged(folder: Path) -> None:
 
 def _refuse_outputs(store: ObjectStore) -> None:
     """Refuse a folder of outputs or a version's own folder: the pointer there speaks of what lies there."""
-    is_target = store.size(TIER) is not None
+    is_target = store.size(TARGET_TIER) is not None
     if store.size(NAME) is not None or (store.size(LATEST) is not None and not is_target):
         raise TargetRefused(f"{store.target} has versions that were not published there: {_ELSEWHERE}")
     for own in ("archive/index.json", "state.json"):
@@ -201,8 +201,8 @@ def _put_latest(store: ObjectStore, base: str, data: bytes) -> None:
 
 
 def _keep_tiers_apart(store: ObjectStore, tier: str) -> None:
-    store.put_new(TIER, json_bytes({"tier": tier}))
-    target_tier = parsed_json(store, TIER, store.read(TIER) or b"").get("tier")
+    store.put_new(TARGET_TIER, json_bytes({"tier": tier}))
+    target_tier = parsed_json(store, TARGET_TIER, store.read(TARGET_TIER) or b"").get("tier")
     if target_tier != tier:
         raise TargetRefused(
             f"{store.target} is for the tier {target_tier!r}; give the tier {tier!r} a target of its own"

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hcpcs.errors import HcpcsError
-from hcpcs.paths import Outputs
+from hcpcs.paths import TARGET_TIER, Outputs
 
 #: How long a writer waits for another one to end, in seconds.
 WAIT = 600.0
@@ -30,8 +30,12 @@ def only_writer(
     """Be the one process that writes to ``outputs``; first wait, at most ``wait`` seconds, for another one to end.
 
     The system frees the lock of a process that dies. ``lock`` is another lock's file, for what is written apart from
-    versions. Raises ``BeingWritten``.
+    versions. Raises ``BeingWritten``, ``HcpcsError`` for a published target.
     """
+    if lock is None and (outputs.folder / TARGET_TIER).exists():
+        raise HcpcsError(
+            f"{outputs.folder} is a published target: only `hcpcs publish` writes there; name a folder of outputs"
+        )
     outputs.folder.mkdir(parents=True, exist_ok=True)
     loaded = FileLock(lock or outputs.lock)
     try:

@@ -341,6 +341,23 @@ def test_a_csv_column_that_is_all_numbers_gets_its_zeros_back(tmp_path: Path, ve
     assert summary["codes_read_as_numbers"] == ["hcpcs_code"]
 
 
+@pytest.mark.parametrize("codes", [["0636", "0510", "99213"], ["0250", "142"]])
+def test_numbers_that_have_their_zeros_are_no_codes_that_lost_them(
+    tmp_path: Path, version: Path, codes: list[str]
+) -> None:
+    (tmp_path / "c.csv").write_text("hcpcs_code,day\n" + "".join(f"{c},2020-01-01\n" for c in codes), "utf-8")
+    rows, summary = annotated(tmp_path / "c.csv", version, columns=["normalized_code"])
+    assert [r["normalized_code"] for r in rows] == [c if len(c) == 5 else None for c in codes]
+    assert summary["codes_read_as_numbers"] == []
+
+
+def test_a_number_with_its_zeros_behind_the_first_lines_is_not_padded(tmp_path: Path, version: Path) -> None:
+    codes = [*(str(142 + i) for i in range(100)), "0636"]
+    (tmp_path / "c.csv").write_text("hcpcs_code,day\n" + "".join(f"{c},2020-01-01\n" for c in codes), "utf-8")
+    rows, _ = annotated(tmp_path / "c.csv", version, columns=["normalized_code"])
+    assert [r["normalized_code"] for r in (rows[0], rows[-1])] in (["00142", None], [None, None])
+
+
 @pytest.mark.parametrize(
     ("days", "form"),
     [

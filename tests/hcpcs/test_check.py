@@ -55,7 +55,16 @@ def test_a_column_of_a_workbook_is_a_list_and_numbers_get_their_zeros_back(hcpcs
     with xlsxwriter.Workbook(path) as book:
         book.add_worksheet("notes").write(0, 0, "see the other sheet")
         sheet = book.add_worksheet("list")
-        cells = [("id", "HCPCS code"), (11111, "J0570"), (2, 99213.0), (3, 100), (4, "j2040 "), (5, 25), (6, None)]
+        cells = [
+            ("id", "HCPCS code"),
+            (11111, "J0570"),
+            (2, 99213.0),
+            (3, 100),
+            (4, "j2040 "),
+            (5, 25),
+            (6, None),
+            (7, "0636"),
+        ]
         for row, values in enumerate(cells):
             sheet.write_row(row + 1, 1, values)
     where = ("--on", "2018-06-30", "--outputs", sample.outputs.folder)
@@ -68,6 +77,7 @@ def test_a_column_of_a_workbook_is_a_list_and_numbers_get_their_zeros_back(hcpcs
         ("00100", "not_loaded", ["zeros_restored"]),
         ("J2040", "unknown_code", ["upper_cased"]),
         ("25", "not_loaded", []),
+        (None, "unknown_shape", []),
     ]
     table = hcpcs("check", path, "--sheet", "list", "--column", "hcpcs code", *where).out
     assert "read: zeros restored 1, upper cased 1" in table
@@ -126,3 +136,16 @@ def test_what_cannot_be_checked_is_one_line(hcpcs, sample, tmp_path):
     ]:
         done = hcpcs("check", *arguments, *where)
         assert (done.status, done.out) == (status, "") and words in done.err and "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("command", ["lookup", "history", "classify", "search"])
+def test_words_that_are_not_utf_8_end_in_no_traceback(hcpcs, sample, command: str) -> None:
+    said = hcpcs(command, "\udce9100", "--outputs", sample.outputs.folder)
+    assert said.status == (0 if command in ("classify", "search") else 1)
+    assert "Traceback" not in said.err
+
+
+def test_a_list_from_standard_input_that_is_not_utf_8_is_refused(hcpcs, sample, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"J1100\r\n\xe9\r\n"), errors="surrogateescape"))
+    said = hcpcs("check", "-", "--outputs", sample.outputs.folder)
+    assert (said.status, "- is not UTF-8 text" in said.err, "in UTF-8" in said.err) == (1, True, True), said.err

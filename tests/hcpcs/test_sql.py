@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -178,3 +179,15 @@ def test_what_cannot_be_printed_is_one_line(hcpcs: Callable[..., Said], sample: 
     ]:
         said = hcpcs("sql", *arguments)
         assert (said.status, said.out) == (status, "") and words in said.err and "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("command", ["annotate", "views"])
+def test_a_folder_that_is_no_version_is_refused(hcpcs: Callable[..., Said], tmp_path: Path, command: str) -> None:
+    said = hcpcs("sql", command, "--version-folder", tmp_path)
+    assert (said.status, f"{tmp_path} is not the folder of a version" in said.err, said.out) == (1, True, "")
+    assert hcpcs("sql", command, "--version-folder", "s3://bucket/version").status == 0
+
+
+def test_tables_of_a_schema_are_not_files_of_a_folder(hcpcs: Callable[..., Said]) -> None:
+    said = hcpcs("sql", "annotate", "--version-folder", "s3://bucket/version", "--schema", "s")
+    assert (said.status, "name one" in said.err, said.out) == (2, True, "")

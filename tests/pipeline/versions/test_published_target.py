@@ -231,3 +231,27 @@ def test_dbt_builds_the_model_of_the_page_on_it(targets: dict[str, Target], tmp_
     days = ("2014-06-30", "2018-06-30")
     expected = [(day, next((e for e, begin, end in valid if begin <= day <= end), None)) for day in days]
     assert answer.stdout.strip() == str(expected)
+
+
+def test_only_publish_writes_to_a_target(targets: dict[str, Target], hcpcs: Hcpcs) -> None:
+    folder = Path(targets["folder"].url)
+    before = (folder / "latest.json").read_bytes()
+    for command in (
+        ("refresh", "--sample"),
+        ("releases", "exclude", "2018-01", "--reason", "r"),
+        ("prune", "--keep", "1"),
+    ):
+        said = hcpcs(*command, "--outputs", folder)
+        assert (said.status, "is a published target: only `hcpcs publish` writes there" in said.err) == (1, True), said
+    said = hcpcs("verify", "--archive", "--outputs", folder)
+    assert (said.status, "has no archive" in said.err) == (1, True), said
+    assert (folder / "latest.json").read_bytes() == before
+    assert not (folder / "archive").exists()
+
+
+def test_an_empty_target_is_not_the_current_folder(
+    hcpcs: Hcpcs, sample: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = hcpcs("publish", "", "--outputs", sample.outputs.folder)
+    assert (said.status, "TARGET is empty" in said.err, list(tmp_path.iterdir())) == (2, True, [])
