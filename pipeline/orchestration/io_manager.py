@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from schemas.registry import contracts
 
 # Dagster says at every output that stating its data version is in beta: its promises may change, and tests hold them.
 warnings.filterwarnings("ignore", message="Parameter `data_version`", category=dg.BetaWarning)
+
+#: From so many rows on a table's memory counts.
+_MANY_ROWS = 200_000
 
 
 @dataclass
@@ -100,4 +104,10 @@ class ParquetIOManager(dg.IOManager):
         if context.has_asset_partitions:
             keys = [*self.staged.releases(table)]
         scan = pl.scan_parquet([self.path(table, key) for key in keys])
-        return scan if (context.definition_metadata or {}).get("lazy") else scan.collect()
+        if (context.definition_metadata or {}).get("lazy"):
+            return scan
+        if scan.select(pl.len()).collect().item() > _MANY_ROWS:
+            gc.collect()  # Dagster's steps are in circles of references: the tables of the step before would stay
+        frame = scan.collect()
+        # A column at a time: whatever filters a frame in chunks would make a second one, in one piece, and keep both.
+        return pl.DataFrame([frame.drop_in_place(name).rechunk() for name in frame.columns])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from pipeline.transforms.batches import in_batches_of_codes
 from pipeline.transforms.changes import transactions_unlike_records
 from pipeline.transforms.crosswalk import crosswalk_findings
 from pipeline.transforms.episodes import episode_decisions, release_day, unmatched_overrides
@@ -61,27 +62,30 @@ def release_losses(records: pl.DataFrame) -> pl.DataFrame:
     codes = records.select("kind", "code", "release_id", "added_date")
     order = codes.select(pl.col("release_id").unique().sort()).with_columns(earlier=pl.col("release_id").shift(1))
     pairs = order.drop_nulls()
-    stated_before = (
-        codes.join(pairs, on="release_id")
-        .filter(pl.col("added_date") < release_day(pl.col("earlier")))
-        .select("kind", "code", neighbor="release_id", release_id="earlier")
-    )
-    neighbors = pl.concat(
-        [
-            codes.select("kind", "code", earlier="release_id")
-            .join(pairs, on="earlier")
-            .select("kind", "code", "release_id", neighbor="earlier"),
-            stated_before.select("kind", "code", "release_id", "neighbor"),
-        ]
-    )
-    key = ["kind", "code", "release_id"]
+    key, place = ["kind", "code", "release_id"], ["release_id", "neighbor", "kind", "letter"]
     purged = departures(records).filter("is_purge").select("kind", "code", release_id="gone_release_id")
-    lost = neighbors.join(codes, on=key, how="anti").join(purged, on=key, how="anti")
 
     def counted(frame: pl.DataFrame, name: str) -> pl.DataFrame:
-        by_letter = frame.with_columns(letter=pl.col("code").str.slice(0, 1))
-        both = pl.concat([by_letter, by_letter.with_columns(letter=pl.lit("*"))])
-        return both.group_by("release_id", "neighbor", "kind", "letter").agg(pl.len().alias(name))
+        return frame.with_columns(letter=pl.col("code").str.slice(0, 1)).group_by(place).agg(pl.len().alias(name))
+
+    def counts_of(some: pl.DataFrame) -> pl.DataFrame:
+        stated_before = (
+            some.join(pairs, on="release_id")
+            .filter(pl.col("added_date") < release_day(pl.col("earlier")))
+            .select("kind", "code", release_id="earlier", neighbor="release_id")
+        )
+        had_before = some.select("kind", "code", earlier="release_id").join(pairs, on="earlier")
+        neighbors = pl.concat(
+            [
+                had_before.select("kind", "code", "release_id", neighbor="earlier"),
+                stated_before,
+            ]
+        )
+        lost = neighbors.join(some, on=key, how="anti").join(purged, on=key, how="anti")
+        return counted(neighbors, "before").join(counted(lost, "lost"), on=place, how="left")
+
+    letters = in_batches_of_codes(counts_of, codes)
+    counts = pl.concat([letters, letters.with_columns(letter=pl.lit("*"))]).group_by(place).agg(pl.all().sum())
 
     is_large = (pl.col("letter") == "*") & (pl.col("before") > _FILE_OF_NOTE)
     share = pl.when(is_large).then(_MOST_OF_THE_FILE).otherwise(_MOST_OF_A_SECTION)
@@ -92,8 +96,7 @@ def release_losses(records: pl.DataFrame) -> pl.DataFrame:
     )
     fewest = pl.when(may_have_ended).then(3).otherwise(2)
     return (
-        counted(lost, "lost")
-        .join(counted(neighbors, "before"), on=["release_id", "neighbor", "kind", "letter"])
+        counts.filter(pl.col("lost") > 0)
         .select(
             "release_id",
             "neighbor",

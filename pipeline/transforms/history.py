@@ -77,39 +77,45 @@ def latest_states(
     ends = history.group_by(_EPISODE).agg(
         (pl.col("valid_to").is_null() | (pl.col("valid_to") >= pl.lit(newest_day, pl.Date))).any().alias("_open")
     )
-    states = records_with_episodes.sort(*_CODE, "release_id")
-    return (
-        states.with_columns(_action_days(states).alias("action_effective_date"))
-        .group_by(_EPISODE, maintain_order=True)
-        .agg(
-            pl.col(*CONTENT_COLUMNS, "added_date", "action_effective_date", "termination_date", "action_code").last(),
-            pl.col("release_id").first().alias("first_release"),
-            pl.col("release_id").last().alias("last_release"),
+
+    def states_of(records: pl.DataFrame) -> pl.DataFrame:
+        states = records.sort(*_CODE, "release_id")
+        return (
+            states.with_columns(_action_days(states).alias("action_effective_date"))
+            .group_by(_EPISODE, maintain_order=True)
+            .agg(
+                pl.col(
+                    *CONTENT_COLUMNS, "added_date", "action_effective_date", "termination_date", "action_code"
+                ).last(),
+                pl.col("release_id").first().alias("first_release"),
+                pl.col("release_id").last().alias("last_release"),
+            )
+            .join(ends, on=_EPISODE, how="left", maintain_order="left")
+            .join(purged, on=[*_EPISODE, "last_release"], how="left", maintain_order="left")
+            .with_columns(
+                (pl.col("episode") == pl.col("episode").max().over(_CODE)).alias("is_current_episode"),
+                pl.when(pl.col("_open"))
+                .then(pl.lit("active"))
+                .when(pl.col("_purged"))
+                .then(pl.lit("purged"))
+                .otherwise(pl.lit("terminated"))
+                .alias("status"),
+            )
+            .select(
+                *_EPISODE,
+                "is_current_episode",
+                "status",
+                *CONTENT_COLUMNS,
+                "added_date",
+                "action_effective_date",
+                "termination_date",
+                "action_code",
+                "first_release",
+                "last_release",
+            )
         )
-        .join(ends, on=_EPISODE, how="left", maintain_order="left")
-        .join(purged, on=[*_EPISODE, "last_release"], how="left", maintain_order="left")
-        .with_columns(
-            (pl.col("episode") == pl.col("episode").max().over(_CODE)).alias("is_current_episode"),
-            pl.when(pl.col("_open"))
-            .then(pl.lit("active"))
-            .when(pl.col("_purged"))
-            .then(pl.lit("purged"))
-            .otherwise(pl.lit("terminated"))
-            .alias("status"),
-        )
-        .select(
-            *_EPISODE,
-            "is_current_episode",
-            "status",
-            *CONTENT_COLUMNS,
-            "added_date",
-            "action_effective_date",
-            "termination_date",
-            "action_code",
-            "first_release",
-            "last_release",
-        )
-    )
+
+    return in_batches_of_codes(states_of, records_with_episodes)
 
 
 def departures(records_with_episodes: pl.DataFrame, releases: Iterable[str] | None = None) -> pl.DataFrame:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import polars as pl
 import pytest
+from conftest import Version
 
+from pipeline.transforms import cross_release_findings, history
 from pipeline.transforms.batches import in_batches_of_codes
 
 RECORDS = pl.DataFrame(
@@ -42,3 +46,20 @@ def test_a_batch_ends_where_a_code_ends_and_is_little_larger_than_requested() ->
 
 def test_no_records_are_one_empty_batch() -> None:
     assert in_batches_of_codes(lambda some: some, RECORDS.clear(), 2).equals(RECORDS.clear())
+
+
+def test_states_and_losses_are_the_same_in_batches_of_any_size(
+    sample: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = pl.read_parquet(sample.outputs.work / "staged_episodes.parquet")
+    records = records.filter((pl.col("release_id") != "2019-01") | ~pl.col("code").str.starts_with("J"))
+    spans = sample.open("hcpcs_history")
+
+    def made() -> list[pl.DataFrame]:
+        return [history.latest_states(records, spans), cross_release_findings.release_losses(records)]
+
+    whole = made()
+    for module in (history, cross_release_findings):
+        monkeypatch.setattr(module, "in_batches_of_codes", partial(in_batches_of_codes, most_records=50))
+    assert whole[1].height
+    assert all(one.equals(other) for one, other in zip(made(), whole, strict=True))
