@@ -5,6 +5,7 @@ What a page says stands in its module; nothing here knows a table.
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def write_catalog(
         _mend(outputs.folder)
         _refuse_what_is_not_a_catalog(target)
         partial = outputs.folder / _PARTIAL
+        gc.disable()  # of rows by the hundred thousand, none is garbage: looking for some takes a seventh of the time
         try:
             site = write_site(published, partial, progress=progress)
             progress("license gate")
@@ -71,6 +73,7 @@ def write_catalog(
             error.add_note(f"the catalog of version {published.latest.version} could not be written; {kept}")
             raise
         finally:
+            gc.enable()
             shutil.rmtree(partial, ignore_errors=True)
     return CatalogWritten(
         published.latest.version, target, len(site.files), sum((target / name).stat().st_size for name in site.files)

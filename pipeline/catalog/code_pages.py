@@ -70,8 +70,8 @@ class _CodePages:
         parts = site.macros("code_parts.html")
         self._license, self._successor = cache(parts.license), cache(parts.successor)
         self._fact = Pattern(parts.fact(**Pattern.holes("name", "value")), markup=("value",))
-        of_row = ("from_day", "to_day", "look", "first", "last", "words", "episode", "text")
-        self._row = Pattern(parts.row(**Pattern.holes(*of_row)))
+        of_row = ("look", "first", "last", "words", "episode", "text")
+        self._row = Pattern(parts.row(**Pattern.holes(*of_row)), markup=("look",))
 
     def page(self, kind: str, code: str, state: dict[str, Any], section: str | None, rows: list[dict[str, Any]]) -> str:
         text = state["long_description"] or state["short_description"]
@@ -97,9 +97,7 @@ class _CodePages:
     def _day_row(self, row: dict[str, Any]) -> str:
         is_valid = row["status"] == "valid"
         return self._row.filled(
-            from_day=str(row["from_day"]),
-            to_day=str(row["to_day"]),
-            look="on" if is_valid else "quiet",
+            look="" if is_valid else ' class="quiet"',
             first=str(row["first"] or "–"),
             last=str(row["last"] or "–"),
             words=row["words"],

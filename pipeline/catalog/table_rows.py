@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 #: More rows than this are left to a query: a browser filters these while one types.
-MOST_ROWS = 20_000
+MOST_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,12 @@ def _chosen(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
 
 
 def _column(series: pl.Series) -> dict[str, Any]:
-    """A column's values; where many are the same, those that differ, and for each row the place of its own."""
-    values = series.cast(pl.String) if series.dtype == pl.Date else series
-    if isinstance(values.dtype, pl.List) or not len(values):
-        return {"name": series.name, "values": values.to_list()}
-    distinct = values.drop_nulls().unique(maintain_order=True)
-    if distinct.len() * 2 > len(values):
-        return {"name": series.name, "values": values.to_list()}
-    places = pl.DataFrame({"value": distinct}).with_row_index("place")
-    at = values.to_frame("value").join(places, on="value", how="left", maintain_order="left")["place"]
-    return {"name": series.name, "values": distinct.to_list(), "at": at.to_list()}
+    """A column's values; where many are the same, those that differ, and for each row the place of its own if not 0."""
+    values = (series.cast(pl.String) if series.dtype == pl.Date else series).to_list()
+    if isinstance(series.dtype, pl.List):
+        values = [None if v is None else tuple(v) for v in values]
+    places: dict[Any, int] = {}
+    at = [places.setdefault(v, len(places)) for v in values]
+    if len(places) * 2 > len(values):
+        return {"name": series.name, "values": values}
+    return {"name": series.name, "values": list(places), "at": at if len(places) > 1 else []}

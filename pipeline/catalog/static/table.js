@@ -15,8 +15,8 @@
   const text = (value) => (value == null ? null : Array.isArray(value) ? value.join("; ") : String(value));
 
   const draw = (data) => {
-    // A column is a list of its values, or of places in a list of those that differ.
-    const columns = data.columns.map(({ name, values, at }) => ({ name, of: at ? (n) => (at[n] === null ? null : values[at[n]]) : (n) => values[n] }));
+    // A column is a list of its values, or of places in a list of those that differ; no place is the first.
+    const columns = data.columns.map(({ name, values, at }) => ({ name, of: at ? (n) => values[at[n] ?? 0] : (n) => values[n] }));
     const rows = Array.from({ length: data.rows }, (_, n) => n);
     const numbers = new Set(data.numbers);
     const filters = columns.flatMap(({ name, of }) => {
