@@ -69,9 +69,11 @@ class VersionFile:
     logical_sha256: str | None = None
 
 
-def file_entry(data: bytes) -> VersionFile:
-    """The entry of a file that holds ``data`` and is no table."""
-    return VersionFile(hashlib.sha256(data).hexdigest(), len(data))
+def write_files(folder: Path, files: Mapping[str, bytes]) -> dict[str, VersionFile]:
+    """Write files of a version that are no tables; returns their entries for the manifest's list."""
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return {name: VersionFile(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from hcpcs.manifest import Content, ReleaseRevision, VersionFile, file_entry, json_bytes
+from hcpcs.manifest import Content, ReleaseRevision, VersionFile, json_bytes, write_files
 from pipeline.lineage import columns as lineage
 from pipeline.versions.descriptors import (
     CMS_PAGE,
@@ -88,9 +88,7 @@ def write_dcat(folder: Path, content: Content) -> dict[str, VersionFile]:
     ``content`` is the manifest's content so far: the tables must be written and in its list of files.
     """
     licenses = pl.read_parquet(folder / content.tier / "licenses.parquet")
-    data = json_bytes(dcat(content, licenses))
-    (folder / DCAT).write_bytes(data)
-    return {DCAT: file_entry(data)}
+    return write_files(folder, {DCAT: json_bytes(dcat(content, licenses))})
 
 
 def dcat(content: Content, licenses: pl.DataFrame) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from hcpcs.manifest import SCHEMA_VERSION, Content, ReleaseRevision, VersionFile, file_entry, json_bytes
+from hcpcs.manifest import SCHEMA_VERSION, Content, ReleaseRevision, VersionFile, json_bytes, write_files
 from schemas.columns import LICENSE_CC0, LICENSE_CMS
 from schemas.contract import Column, Contract
 from schemas.registry import contracts
@@ -91,12 +91,8 @@ def write_descriptors(folder: Path, content: Content) -> dict[str, VersionFile]:
     ``content`` is the manifest's content so far: the tables must be written and in its list of files.
     """
     licenses = pl.read_parquet(folder / content.tier / "licenses.parquet")
-    entries = {}
-    for name, descriptor in ((CROISSANT, croissant(content, licenses)), (DATAPACKAGE, datapackage(content, licenses))):
-        data = json_bytes(descriptor)
-        (folder / name).write_bytes(data)
-        entries[name] = file_entry(data)
-    return entries
+    files = {CROISSANT: croissant(content, licenses), DATAPACKAGE: datapackage(content, licenses)}
+    return write_files(folder, {name: json_bytes(descriptor) for name, descriptor in files.items()})
 
 
 def datapackage(content: Content, licenses: pl.DataFrame) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow.parquet
 
 from hcpcs.errors import HcpcsError
-from hcpcs.manifest import NAME, Content, Manifest, VersionFile, file_entry
+from hcpcs.manifest import NAME, Content, Manifest, VersionFile, write_files
 from pipeline.versions.store import read_manifest
 from schemas.columns import LICENSE_CMS
 from sources.errors import SourceError
@@ -210,9 +210,7 @@ def changes_markdown(before: Path | None, folder: Path, content: Content, versio
 
 def write_changes(folder: Path, content: Content, version: str, before: Path | None) -> dict[str, VersionFile]:
     """Write ``CHANGES.md``; returns its entry for the list of files in the manifest's part ``build``."""
-    data = changes_markdown(before, folder, content, version).encode()
-    (folder / CHANGES).write_bytes(data)
-    return {CHANGES: file_entry(data)}
+    return write_files(folder, {CHANGES: changes_markdown(before, folder, content, version).encode()})
 
 
 @dataclass(frozen=True, slots=True)

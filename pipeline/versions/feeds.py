@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 import polars as pl
 
-from hcpcs.manifest import Content, VersionFile, file_entry, json_bytes
+from hcpcs.manifest import Content, VersionFile, json_bytes, write_files
 from pipeline.versions.descriptors import CMS_PAGE, version_description, version_title
 from pipeline.versions.store import FEEDS
 from schemas.columns import LICENSE_CMS
@@ -58,11 +58,7 @@ class _Entry:
 
 def write_feeds(folder: Path, content: Content) -> dict[str, VersionFile]:
     """Write both feeds of the version in ``folder``; returns their entries for the manifest's list of files."""
-    written = {}
-    for name, data in _both(folder / content.tier, content, version_title(content), "feed").items():
-        (folder / name).write_bytes(data)
-        written[name] = file_entry(data)
-    return written
+    return write_files(folder, _both(folder / content.tier, content, version_title(content), "feed"))
 
 
 def feeds_of_list(folder: Path, content: Content, name: str, codes: Collection[str]) -> dict[str, bytes]:

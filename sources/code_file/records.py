@@ -19,7 +19,9 @@ from schemas.columns import CODE_FORMATS
 from sources.code_file.record_layout import (
     CODE_FORMS,
     CODED_FIELDS,
+    CONTINUATION_KINDS,
     DAY_OR_POWER,
+    FIRST_LINE_KINDS,
     RECORD_FIELDS,
     TEXT_FIELDS,
     RecordField,
@@ -73,6 +75,25 @@ class Cells:
     def columns(self) -> list[str]:
         """What is there of a record: ``code``, ``kind``, ``source_line`` and cells."""
         return [*self.rows.drop("coding").columns, *self.codings.drop("coding").columns]
+
+
+def with_records_numbered(member: str, rows: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
+    """The rows (``source_line``, ``code``, ``record_id``) that begin or continue a record, each with its number.
+
+    They gain ``kind``, ``is_first`` and ``record``; every row that does neither is a finding.
+    """
+    kinds = FIRST_LINE_KINDS | CONTINUATION_KINDS
+    rows = rows.with_columns(
+        is_first=pl.col("record_id").is_in(list(FIRST_LINE_KINDS)),
+        kind=pl.col("record_id").replace_strict(kinds, return_dtype=pl.String),
+    )
+    record = pl.struct("code", "kind")
+    belongs = rows.select(pl.when("is_first").then(record).forward_fill().eq_missing(record)).to_series()
+    for line, kind, code, record_id in rows.filter(~belongs).select("source_line", "kind", "code", "record_id").rows():
+        message = f"continuation (record id {record_id}) of {code} follows no record of that code"
+        place = (line, kind, code, "record_id", record_id)
+        findings.append(Finding.of("continuation_without_record", message, member, *place))
+    return rows.filter(belongs).with_columns(record=pl.col("is_first").cum_sum())
 
 
 def typed_records(member: str, cells: Cells) -> tuple[pl.DataFrame, list[Finding]]:

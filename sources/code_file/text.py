@@ -18,7 +18,7 @@ from sources.code_file.record_layout import (
     RECORD_LENGTH,
     TEXT_FIELDS,
 )
-from sources.code_file.records import Cells
+from sources.code_file.records import Cells, with_records_numbered
 from sources.findings import Finding
 
 #: A line of a record: code or three blanks and a modifier, sequence by hundreds, record id.
@@ -26,7 +26,6 @@ _RECORD_LINE = re.compile(r"^(?:[A-Z0-9]{5}|   [A-Z0-9]{2})[0-9]{3}00[3478]")
 #: The same with any record id and an unreadable code: a line that means to be a record.
 _LIKE_A_RECORD = re.compile(r".{5}[0-9]{5}[^ ]")
 
-_KINDS = FIRST_LINE_KINDS | CONTINUATION_KINDS
 _LONG, _SHORT = TEXT_FIELDS
 _LINE = pl.col("line")
 
@@ -53,7 +52,14 @@ def read_anweb_text(member: str, data: bytes) -> tuple[Cells, list[Finding]]:
     if b"\t" in data:
         lines = _with_tabs_replaced(lines, usual, member, findings)
     findings.extend(_length_findings(member, lines, usual))
-    lines = _with_orphans_refused(lines, member, findings)
+    heads = lines.select(
+        pl.col("number").cast(pl.Int32).alias("source_line"),
+        _LINE,
+        code=_LINE.str.slice(0, 5).str.strip_chars(" "),
+        sequence=_LINE.str.slice(5, 3).cast(pl.Int32),
+        record_id=_record_id(),
+    )
+    lines = with_records_numbered(member, heads, findings)
     findings.extend(_sequence_findings(member, lines))
     return _cells(lines), findings
 
@@ -139,39 +145,18 @@ def _with_tabs_replaced(
     return _with_mended(lines, mended)
 
 
-def _with_orphans_refused(lines: pl.DataFrame, member: str, findings: list[Finding]) -> pl.DataFrame:
-    """Only the lines that are, or continue, a record, with the code, the kind and the number of the sequence of each.
-
-    Every other one is a finding.
-    """
-    lines = lines.with_columns(
-        _is_first(),
-        code=_LINE.str.slice(0, 5).str.strip_chars(" "),
-        kind=_record_id().replace_strict(_KINDS, return_dtype=pl.String),
-        sequence=_LINE.str.slice(5, 3).cast(pl.Int32),
-    )
-    record = pl.struct("code", "kind")
-    belongs = lines.select(pl.when("is_first").then(record).forward_fill().eq_missing(record)).to_series()
-    for number, line, code, kind in lines.filter(~belongs).select("number", "line", "code", "kind").rows():
-        message = f"continuation (record id {line[10]}) of {code} follows no record of that code"
-        findings.append(
-            Finding.of("continuation_without_record", message, member, number, kind, code, "record_id", line[10])
-        )
-    return lines.filter(belongs)
-
-
 def _sequence_findings(member: str, lines: pl.DataFrame) -> list[Finding]:
     """Continuations that stand out of order, and records that do not start with 001."""
     before = lines.with_columns(previous=pl.col("sequence").shift(fill_value=0))
     jumps = before.filter(~pl.col("is_first"), pl.col("sequence") <= pl.col("previous"))
     findings = []
-    for number, line, code, kind, previous in jumps.select("number", "line", "code", "kind", "previous").rows():
+    for number, line, code, kind, previous in jumps.select("source_line", "line", "code", "kind", "previous").rows():
         message = f"continuation {line[5:8]} of {code} follows {previous:03d}"
         place = (number, kind, code, "sequence", line[5:10])
         findings.append(Finding.of("sequence_out_of_order", message, member, *place))
     late = lines.filter(pl.col("is_first"), pl.col("sequence") != 1)
     if late.height:
-        examples = late.head(5).select("code", "number", "sequence").rows()
+        examples = late.head(5).select("code", "source_line", "sequence").rows()
         findings.append(
             Finding.of(
                 "late_sequence_start",
@@ -192,10 +177,9 @@ def _cells(lines: pl.DataFrame) -> Cells:
     """
     behind = _SHORT.start - 1 + _SHORT.width
     rows = (
-        lines.group_by(pl.col("is_first").cum_sum(), maintain_order=True)
+        lines.group_by("record", maintain_order=True)
         .agg(
-            pl.col("code", "kind", "line").first(),
-            pl.col("number").first().cast(pl.Int32).alias("source_line"),
+            pl.col("code", "kind", "source_line", "line").first(),
             _cell(_LONG.start - 1, _LONG.width).str.strip_chars_end().alias(_LONG.name),
         )
         .with_columns(
@@ -208,7 +192,7 @@ def _cells(lines: pl.DataFrame) -> Cells:
     codings = pl.DataFrame({"line": numbered.dictionary}).with_row_index("coding")
     cells = (_cell(start - behind, width).alias(name) for f in CODED_FIELDS for name, start, width in f.slices())
     coding = pl.Series("coding", numbered.indices, pl.UInt32)
-    return Cells(rows.drop("is_first", "line").with_columns(coding), codings.select("coding", *cells))
+    return Cells(rows.drop("record", "line").with_columns(coding), codings.select("coding", *cells))
 
 
 def _cell(start: int, width: int) -> pl.Expr:

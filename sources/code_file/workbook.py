@@ -17,7 +17,7 @@ from sources.code_file.record_layout import (
     SEQUENCE_HEADINGS,
     normalized_heading,
 )
-from sources.code_file.records import Cells
+from sources.code_file.records import Cells, with_records_numbered
 from sources.errors import MemberError
 from sources.excel.reader import read_sheets
 from sources.findings import Finding
@@ -145,18 +145,8 @@ def _record_rows(member: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Fi
 
 
 def _joined_continuations(member: str, rows: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
-    first = pl.col("record_id").is_in(list(FIRST_LINE_KINDS))
-    kinds = FIRST_LINE_KINDS | CONTINUATION_KINDS
-    rows = rows.with_columns(
-        first.cum_sum().alias("record"), pl.col("record_id").replace_strict(kinds, return_dtype=pl.String).alias("kind")
-    )
-    heads = rows.filter(first)
-    tails = rows.filter(~first)
-    owners = tails.join(heads.select("record", "code", "kind"), on=["record", "code", "kind"], how="anti")
-    for row in owners.iter_rows(named=True):
-        message = f"continuation (record id {row['record_id']}) of {row['code']} follows no record of that code"
-        place = (row["source_line"], row["kind"], row["code"], "record_id", row["record_id"])
-        findings.append(Finding.of("continuation_without_record", message, member, *place))
+    rows = with_records_numbered(member, rows, findings)
+    heads = rows.filter("is_first")
     if not heads.height:
         findings.append(Finding.of("no_records", "holds no row of a record", member))
     texts = (
@@ -167,5 +157,5 @@ def _joined_continuations(member: str, rows: pl.DataFrame, findings: list[Findin
     return (
         heads.join(texts, on="record", how="left", maintain_order="left")
         .with_columns(pl.col("joined").alias("long_description"))
-        .drop("record", "record_id", "joined", *(["sequence"] if "sequence" in heads.columns else []))
+        .drop("record", "record_id", "is_first", "joined", *(["sequence"] if "sequence" in heads.columns else []))
     )

@@ -26,6 +26,7 @@ from sources.site.polling import (
     fetch_page,
     longest_unasked,
     news_of,
+    now_stated,
     overdue,
     read_saved_page,
     read_site_state,
@@ -210,10 +211,10 @@ class _Run:
         except SourceError as error:
             target.unlink(missing_ok=True)
             self.refused[link.url] = str(error)
-            failed = RequestedFile(_now(), "failed" if isinstance(error, FetchFailed) else "refused", link.text)
+            failed = RequestedFile(now_stated(), "failed" if isinstance(error, FetchFailed) else "refused", link.text)
             # What is loaded stays loaded, whatever the site has now.
             lasting = before if before is not None and loaded is not None else failed
-            self.requested[link.url] = replace(lasting, requested_at=_now(), why=str(error))
+            self.requested[link.url] = replace(lasting, requested_at=now_stated(), why=str(error))
             if link.kind == "release" and link.release_id not in releases_with_code(self.index):
                 self.failed_releases.add(link.release_id or "")
             return
@@ -221,7 +222,9 @@ class _Run:
         if twin is not None:
             target.unlink(missing_ok=True)
             self.unchanged[link.url] = "not changed" if arrived.path is None else "the same members again"
-            self.requested[link.url] = RequestedFile(_now(), "loaded", link.text, twin, seen.etag, seen.last_modified)
+            self.requested[link.url] = RequestedFile(
+                now_stated(), "loaded", link.text, twin, seen.etag, seen.last_modified
+            )
             return
         is_revision = link.kind == "release" and link.release_id in releases_with_code(self.index)
         self.fetched.append(
@@ -236,7 +239,7 @@ class _Run:
             )
         )
         self.requested[link.url] = RequestedFile(
-            _now(), "fetched", link.text, arrived.sha256, seen.etag, seen.last_modified
+            now_stated(), "fetched", link.text, arrived.sha256, seen.etag, seen.last_modified
         )
 
     def _target(self, link: SiteLink) -> Path:
@@ -286,7 +289,3 @@ def _list(releases: list[str]) -> str:
     if len(releases) <= 4:
         return ", ".join(releases)
     return f"{len(releases)} releases, {releases[0]} to {releases[-1]}"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

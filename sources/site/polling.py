@@ -159,14 +159,14 @@ def _requested_again(
         answer = client.ask(link.url, known.validators)
     except FetchFailed as error:
         # The page came, so the poll did not fail; the next one asks after another file.
-        return replace(known, requested_at=_now(), why=str(error))
+        return replace(known, requested_at=now_stated(), why=str(error))
     is_same = answer.is_same
     if is_same is None and answer.bytes is not None:
         is_same = answer.bytes == loaded.bytes
     if is_same is False:
-        return replace(known, requested_at=_now(), outcome="changed", why=None)
+        return replace(known, requested_at=now_stated(), outcome="changed", why=None)
     seen = answer.validators
-    return RequestedFile(_now(), "loaded", link.text, loaded.sha256, seen.etag, seen.last_modified)
+    return RequestedFile(now_stated(), "loaded", link.text, loaded.sha256, seen.etag, seen.last_modified)
 
 
 def read_saved_page(site: Site, path: Path, state: SiteState) -> SiteState:
@@ -183,7 +183,7 @@ def read_saved_page(site: Site, path: Path, state: SiteState) -> SiteState:
         raise SourceError(f"{path}: more than {site.limits.page_bytes:,} bytes, the bound of a page")
     read = read_page(page_text(data, None), site.url, site.limits.open_tags)
     check_for_releases(read.links, str(path), read.title)
-    return replace(state, page=Validators(), links=read.links, polled_at=_now())
+    return replace(state, page=Validators(), links=read.links, polled_at=now_stated())
 
 
 def fetch_page(client: SiteClient, state: SiteState, progress: Progress) -> SiteState:
@@ -196,7 +196,7 @@ def fetch_page(client: SiteClient, state: SiteState, progress: Progress) -> Site
             raise FetchFailed(f"{error}; {_BY_HAND}") from None
         raise
     if page.text is None:
-        return replace(state, page=page.validators, polled_at=_now())
+        return replace(state, page=page.validators, polled_at=now_stated())
     first = read_page(page.text, page.url, client.limits.open_tags)
     links, further, read = [*first.links], [*first.further], {page.url}
     for url in further:  # grows while it is read: each part may lead to more
@@ -214,7 +214,7 @@ def fetch_page(client: SiteClient, state: SiteState, progress: Progress) -> Site
     check_for_releases(links, page.url, first.title)
     # A page of several parts is requested anew each time: the first one's validators say nothing of the others.
     validators = page.validators if len(read) == 1 else Validators()
-    return replace(state, page=validators, links=tuple(links), polled_at=_now())
+    return replace(state, page=validators, links=tuple(links), polled_at=now_stated())
 
 
 def overdue(state: SiteState, today: date) -> str | None:
@@ -352,5 +352,6 @@ def _state_word(link: SiteLink, requested: RequestedFile | None, new: Iterable[s
     return "new" if link.url in new else "loaded"
 
 
-def _now() -> str:
+def now_stated() -> str:
+    """This moment, as the state has it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
