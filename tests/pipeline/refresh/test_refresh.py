@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import random
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -139,6 +141,21 @@ def test_the_same_inputs_in_any_order_of_arrival_give_the_same_bytes(
     assert content == sample.content
     for name in content["files"]:
         assert (outputs.version(version) / name).read_bytes() == (sample.folder / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_releases_added_one_by_one_in_random_order_give_the_same_bytes_as_all_at_once(
+    sample: Version, sample_folder: Path, tmp_path: Path
+) -> None:
+    outputs, releases = Outputs(tmp_path / "outputs"), sorted(p for p in sample_folder.iterdir() if p.is_dir())
+    seed = random.randrange(10_000)
+    random.Random(seed).shuffle(releases)
+    for number, offered in enumerate((releases[:4], *([r] for r in releases[4:]))):
+        for release in offered:
+            shutil.copytree(release, tmp_path / str(number) / release.name)
+        refresh(outputs, offered=tmp_path / str(number), accept_losses=True)  # against other neighbors
+    made, whole = (content_of(manifest_of(f)["content"]).files for f in (outputs.latest_link, sample.folder))
+    assert made == whole, f"in the order of seed {seed}"
 
 
 def test_a_second_refresh_says_that_nothing_is_new_and_touches_nothing(
