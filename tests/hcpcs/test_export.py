@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -22,6 +24,12 @@ def database(sample: Version, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("export") / "hcpcs.duckdb"
     assert set(write(sample.folder, "duckdb", file)) == {*contracts(), "version_manifest", "license_notice"}
     return file
+
+
+def test_an_export_ends_without_a_word_of_the_library(sample: Version, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hcpcs.cli.main", "export", "--duckdb", tmp_path / "hcpcs.duckdb"]
+    done = subprocess.run([*command, "--outputs", sample.outputs.folder], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)
 
 
 def test_the_database_holds_every_table_with_its_rows(sample: Version, database: Path) -> None:
