@@ -104,10 +104,12 @@ class ParquetIOManager(dg.IOManager):
         if context.has_asset_partitions:
             keys = [*self.staged.releases(table)]
         scan = pl.scan_parquet([self.path(table, key) for key in keys])
-        if (context.definition_metadata or {}).get("lazy"):
-            return scan
-        if scan.select(pl.len()).collect().item() > _MANY_ROWS:
-            gc.collect()  # Dagster's steps are in circles of references: the tables of the step before would stay
-        frame = scan.collect()
-        # A column at a time: whatever filters a frame in chunks would make a second one, in one piece, and keep both.
-        return pl.DataFrame([frame.drop_in_place(name).rechunk() for name in frame.columns])
+        return scan if (context.definition_metadata or {}).get("lazy") else collected(scan)
+
+
+def collected(scan: pl.LazyFrame) -> pl.DataFrame:
+    """The rows of a lazy input, each column in one piece: filtering a frame in chunks would keep a second one."""
+    if scan.select(pl.len()).collect().item() > _MANY_ROWS:
+        gc.collect()  # Dagster's steps are in circles of references: the tables of the step before would stay
+    frame = scan.collect()
+    return pl.DataFrame([frame.drop_in_place(name).rechunk() for name in frame.columns])

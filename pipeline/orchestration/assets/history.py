@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.orchestration import asset_metadata as shown
 from pipeline.orchestration.assets import checked
-from pipeline.orchestration.io_manager import made
+from pipeline.orchestration.io_manager import collected, made
 from pipeline.orchestration.run_context import RunContext
 from pipeline.transforms import crosswalk, history
 from pipeline.transforms import published_tables as tables
@@ -26,6 +26,7 @@ from sources.curated.license_policy import load_license_policy
         "pipeline.transforms.published_tables",
         "sources.curated.episode_overrides",
     ),
+    ins={"staged_records": dg.AssetIn(metadata={"lazy": True})},  # or Dagster would keep it through the checks
     check_specs=[
         *checked.specs(
             "staged_episodes",
@@ -41,8 +42,8 @@ from sources.curated.license_policy import load_license_policy
         ),
     ],
 )
-def staged_episodes(run_context: dg.ResourceParam[RunContext], staged_records: pl.DataFrame) -> checked.Results:
-    records = episodes_of_records(tables.current(staged_records), load_episode_overrides())
+def staged_episodes(run_context: dg.ResourceParam[RunContext], staged_records: pl.LazyFrame) -> checked.Results:
+    records = episodes_of_records(tables.current(collected(staged_records)), load_episode_overrides())
     yield made(records)
     losses = release_losses(records)
     partial = run_context.not_accepted(partial_releases(losses))
