@@ -140,7 +140,7 @@ COMMANDS = {
     ),
     "verify": CommandSpec(
         "pipeline.commands.versions:verify_command",
-        "Verify that a version, or a copy of one, is exactly what was published; by default the latest.",
+        "Verify that a version, or a copy of one, is exactly what was published, byte for byte; by default the latest.",
     ),
     "versions": CommandSpec(
         "pipeline.commands.versions:versions_command", "List the published versions, oldest first."
