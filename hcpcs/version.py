@@ -263,10 +263,11 @@ def version_folder(outputs: Outputs, named: str | None = None, tier: str | None 
             raise NothingPublished(
                 f"there is no version {named} in {outputs.folder}; `hcpcs versions` lists the published versions"
             )
+        require_tier(tier_of(folder), tier, folder)
         return folder
     place = Path(unquote(urlsplit(named).path) if named.startswith("file://") else named)
     if not (place / NAME).is_file() and Outputs(place).latest.is_file():
-        return version_folder(Outputs(place))
+        return version_folder(Outputs(place), tier=tier)
     if not (place / NAME).is_file():
         raise NothingPublished(
             f"{named} is not a version: neither an id such as 2025.10.1 nor a folder with {NAME} or latest.json;"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from hcpcs.version import Version
 
+#: The file that every folder of an export has.
+NOTICE = "NOTICE.txt"
+
 
 def license_notice(version: Version, about: str) -> str:
     """The text of a ``NOTICE.txt``: what the files are (``about``), their version, and every license's notice.

@@ -23,6 +23,8 @@ from pathlib import Path
 
 import hcpcs.export
 from hcpcs.errors import HcpcsError, in_one_line
+from hcpcs.export.notice import NOTICE
+from hcpcs.manifest import NAME
 from hcpcs.version import Version
 
 
@@ -89,14 +91,25 @@ def export(
     """Write ``version`` in one format to ``destination``, whole or not at all; returns what was written.
 
     ``check`` reads what was written before it takes its place, and raises to refuse it. Raises ``ExportExists``
-    where something is there and ``overwrite`` is false, or where a file would replace a folder or a folder a file;
-    ``ExportFailed`` where the disk is full or the folder cannot be written to.
+    where something is there and ``overwrite`` is false, where a file would replace a folder or a folder a file, or a
+    folder that no export made; ``ExportFailed`` where the disk is full, or the place cannot be written to or is a
+    version's.
     """
+    if re.match(r"\w{2,}:/", str(destination)):
+        raise ExportFailed(f"{destination}: an export is a file or folder here; copy it to where it shall be")
+    if any((folder / NAME).exists() for folder in (destination.resolve(), *destination.resolve().parents)):
+        raise ExportFailed(
+            f"{destination} lies in a version, which has its own files and no others; name another place"
+        )
     if destination.exists():
         if destination.is_dir() != form.is_folder:
             raise ExportExists(f"{destination} is a {'folder' if destination.is_dir() else 'file'}; name another place")
         if not overwrite:
             raise ExportExists(f"{destination} exists; --overwrite replaces it")
+        if form.is_folder and any(destination.iterdir()) and not (destination / NOTICE).exists():
+            raise ExportExists(
+                f"{destination} is no export, it has no {NOTICE}; name another place, or remove it yourself"
+            )
     named, destination = destination, destination.resolve()
     partial = destination.with_name(f".{destination.name}.{os.getpid()}.part")
     chosen = {option.name: option.default for option in form.options} | dict(options or {})

@@ -124,3 +124,32 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def write(folder: Path, form: str, target: Path, **options: bool) -> list[str]:
     return export(PublishedVersion(folder), formats()[form], target, **options)
+
+
+def test_only_an_export_is_replaced(hcpcs, sample: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a folder that no export made, as the current one, nothing is removed."""
+    (tmp_path / "mine.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    for place in (".", tmp_path):
+        said = hcpcs("export", "--csv", place, "--overwrite", "--outputs", sample.outputs.folder)
+        assert (said.status, "is no export" in said.err, [p.name for p in tmp_path.iterdir()]) == (
+            1,
+            True,
+            ["mine.txt"],
+        )
+
+
+@pytest.mark.parametrize(("place", "why"), [("s3://bucket/x", "a file or folder here"), ("{}/x", "lies in a version")])
+def test_an_export_is_not_written_to_a_url_or_into_a_version(
+    hcpcs, sample: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = hcpcs("export", "--csv", place.format(sample.folder), "--outputs", sample.outputs.folder)
+    assert (said.status, why in said.err, list(tmp_path.iterdir())) == (1, True, []), said.err
+    assert not (sample.folder / "x").exists()
+
+
+def test_the_open_tier_is_not_exported_as_the_restricted_one(hcpcs, sample: Version, tmp_path: Path) -> None:
+    said = hcpcs("export", "--csv", tmp_path / "x", "--tier", "restricted", "--outputs", sample.outputs.folder)
+    assert (said.status, "is of the tier open, not restricted" in said.err) == (1, True), said.err
+    assert not (tmp_path / "x").exists()

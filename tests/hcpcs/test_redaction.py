@@ -115,3 +115,11 @@ def test_no_planted_text_survives_odd_lines(version: Path, tmp_path: Path) -> No
     assert found.lines >= 4_000 and found.planted > 1_000
     assert found.read > 0 and found.refused > 0
     assert found.survived == []
+
+
+def test_a_shifted_line_in_a_short_file_passes_no_words_on(redacted: Callable[..., Any]) -> None:
+    fine = [f"J1100,2019-01-0{day},fine words,1," for day in range(1, 5)]
+    lines = ["code,dos,desc,price,note", *fine, "99213,2019-01-05,SECRET ONE, SECRET TWO,1"]
+    rows, _ = redacted(lines, "--redact", "desc")
+    assert "SECRET" not in str(rows)
+    assert [row["desc"] for row in rows] == ["fine words"] * 4 + [None]
