@@ -91,6 +91,8 @@ class Annotator:
     def schema(self) -> pa.Schema:
         """The claims' columns and the added ones, with what is reported of the version in the metadata."""
         given = self.claims.schema
+        if self.request.redact:  # notes on a file and its columns are words, too
+            given = pa.schema([f.remove_metadata() for f in given])
         text = pa.dictionary(pa.int32(), pa.string())
         request = self.request
         kinds = [self.columns[c].type if c in self.columns else text for c in request.columns] * len(request.codes)
@@ -116,7 +118,7 @@ class Annotator:
         """A part with its columns added, counted as well."""
         tally = self.tally.like()
         answered, modifiers, lost = self._answer(claims, tally)
-        out = claims
+        out = claims.replace_schema_metadata() if self.request.redact else claims
         for name, lines in lost.items():
             out = out.set_column(out.schema.names.index(name), name, blanked(out[name], lines))
         for code, (codes, answers) in zip(self.request.codes, answered, strict=True):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Said
@@ -123,3 +124,20 @@ def test_a_shifted_line_in_a_short_file_passes_no_words_on(redacted: Callable[..
     rows, _ = redacted(lines, "--redact", "desc")
     assert "SECRET" not in str(rows)
     assert [row["desc"] for row in rows] == ["fine words"] * 4 + [None]
+
+
+def test_notes_on_the_file_and_its_columns_are_not_passed_on(
+    hcpcs: Callable[..., Said], version: Path, tmp_path: Path
+) -> None:
+    noted = pa.field("desc", pa.string(), metadata={"note": "SECRET WORDS"})
+    schema = pa.schema([("code", pa.string()), ("dos", pa.string()), noted], metadata={"pandas": "SECRET WORDS"})
+    rows = [{"code": "00142", "dos": "2019-01-05", "desc": "SECRET WORDS"}]
+    pq.write_table(pa.Table.from_pylist(rows, schema), tmp_path / "c.parquet")
+    command = ("annotate", tmp_path / "c.parquet", tmp_path / "o.parquet", "--version", f"{version}/", *NAMES)
+    assert hcpcs(*command, "--redact", "desc").status == 0
+    written = pq.ParquetFile(tmp_path / "o.parquet")
+    stated = [written.schema_arrow.metadata, *(f.metadata for f in written.schema_arrow)]
+    assert (
+        "SECRET" not in f"{stated}{written.read().to_pylist()}"
+        and b"SECRET" not in (tmp_path / "o.parquet").read_bytes()
+    )
