@@ -274,8 +274,11 @@ def _plain_character(character: str) -> str:
         return character
     if character.isspace():
         return " "
-    if unicodedata.category(character) in ("Cc", "Cf", "Mn", "Me"):
+    category = unicodedata.category(character)
+    if category in ("Cc", "Cf", "Mn", "Me"):
         return ""
+    if category == "Cs":  # half a character: an escape of a file's name that is no UTF-8
+        return "?"
     if unicodedata.decomposition(character).startswith("<fraction>"):
         return " "
     digit = unicodedata.digit(character, None)
