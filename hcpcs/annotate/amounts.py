@@ -51,9 +51,9 @@ def amounts_of(
         return amounts, np.union1d(odd, large) if len(large) else odd
     floats = values.cast(pa.float64())
     numbers = (pc.fill_null(floats, 0.0) if floats.null_count else floats).to_numpy(zero_copy_only=False)
-    fits = np.abs(numbers) < _TOO_LARGE
-    if fits.all():
+    if numbers.min(initial=0) > -_TOO_LARGE and numbers.max(initial=0) < _TOO_LARGE:
         return numbers, np.empty(0, np.intp)
+    fits = np.abs(numbers) < _TOO_LARGE
     return np.where(fits, numbers, 0), np.flatnonzero(~fits & ~np.isnan(numbers))
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from hcpcs.annotate.annotator import Annotator
@@ -122,6 +123,9 @@ def _run(
     annotator: Annotator, claims: Claims, workers: int, output: Output | None, progress: Callable[[str], None]
 ) -> None:
     """Work the jobs off on ``workers`` threads, never more than a few ahead."""
+    # A large block that is freed teaches glibc that such sizes come again (32 MiB at most): it keeps what is freed for
+    # them. Else each part's columns go back to the system and are asked for again: a tenth of the time to count.
+    np.empty(31 * 1024**2, np.uint8)
     one_file = output is not None and output.is_file
     columns = None if output is not None else annotator.columns_used
     reading = Reading(columns, tuple(annotator.dictionaries))
