@@ -99,7 +99,10 @@ def code_stages(column: str, dialect: str, width: int = 5, known: Iterable[str] 
     """
     sqlglot = _sqlglot()
     pattern = modifier_pattern(known)
-    key = _code_key(_matches("hcpcs_tail", pattern)) if width == 5 else _modifier_key(_matches("hcpcs_text", pattern))
+    if width == 5:
+        key = _code_key(_matches("hcpcs_tail", pattern))
+    else:  # one modifier: several, one behind another, may spell a word for nothing
+        key = _modifier_key(f"(length(hcpcs_text) = {width} and {_matches('hcpcs_text', pattern)})")
     stages = [*_stages(_quoted(column), width), ("hcpcs_key", key)]
     return [(name, _written(sqlglot.parse_one(text, read="duckdb"), dialect)) for name, text in stages]
 
