@@ -26,10 +26,13 @@ demo: setup ## run the whole pipeline on the bundled sample
 	$(HCPCS) refresh --sample --outputs outputs/sample
 
 # Each core has a process that tests: more threads of polars would only take turns, which costs a twelfth.
+# Half more processes than cores: many tests wait for others that they start.
+WORKERS = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
+
 test: setup ## run the tests, without the long fault and fuzz runs
 	@echo "about four minutes on two cores; left out: kills, fuzzing and further places and engines (make test-all), and"
 	@echo "what needs Java, Chromium, PostgreSQL or ../shared where those are missing, each with its reason at the end"
-	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
+	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow"
 
 test-all: setup ## run every test, the long ones as well
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
