@@ -95,8 +95,9 @@ def export(
     folder that no export made; ``ExportFailed`` where the disk is full, or the place cannot be written to or is a
     version's.
     """
-    if re.match(r"\w{2,}:/", str(destination)):
-        raise ExportFailed(f"{destination}: an export is a file or folder here; copy it to where it shall be")
+    if re.match(r"\w{2,}:/", str(destination)):  # a path has one slash where a URL has two
+        url = str(destination).replace(":/", "://", 1)
+        raise ExportFailed(f"{url}: an export is a file or folder here; copy it to where it shall be")
     if any((folder / NAME).exists() for folder in (destination.resolve(), *destination.resolve().parents)):
         raise ExportFailed(
             f"{destination} lies in a version, which has its own files and no others; name another place"

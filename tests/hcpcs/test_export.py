@@ -139,7 +139,10 @@ def test_only_an_export_is_replaced(hcpcs, sample: Version, tmp_path: Path, monk
         )
 
 
-@pytest.mark.parametrize(("place", "why"), [("s3://bucket/x", "a file or folder here"), ("{}/x", "lies in a version")])
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [("s3://bucket/x", "s3://bucket/x: an export is a file or folder here"), ("{}/x", "lies in a version")],
+)
 def test_an_export_is_not_written_to_a_url_or_into_a_version(
     hcpcs, sample: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, why: str
 ) -> None:
