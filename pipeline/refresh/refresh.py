@@ -13,6 +13,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -497,14 +498,13 @@ def prepare_home(home: Path) -> None:
         settings.write_text(_DAGSTER_SETTINGS, "utf-8")
 
 
-def open_instance(home: Path) -> dg.DagsterInstance:
-    """Dagster's instance of a refresh, with its home; one that we set up has the event log that costs little."""
+@contextmanager
+def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance of a refresh, with its home, whose databases stay open meanwhile."""
     import dagster as dg
 
+    from pipeline.orchestration.open_databases import kept_open
+
     prepare_home(home)
-    chosen: dict[str, Any] = {}
-    if (home / "dagster.yaml").read_text("utf-8") == _DAGSTER_SETTINGS:
-        place = {"base_dir": str(home / "history" / "runs")}
-        log = {"module": "pipeline.orchestration.event_log", "class": "OneConnectionEventLog", "config": place}
-        chosen = {"event_log_storage": log}
-    return dg.DagsterInstance.local_temp(str(home), chosen)  # "temp" is Dagster's word; the folder stays
+    with kept_open(), dg.DagsterInstance.local_temp(str(home)) as instance:  # "temp", but the folder stays
+        yield instance
