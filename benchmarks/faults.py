@@ -32,6 +32,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+#: What tests make releases with, which is no part of the package.
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+
+from release_writer import TextOptions, anweb_text, release_zip
+from sample_writer import sample_records
+
 from benchmarks.measure import machine
 from hcpcs.errors import HcpcsError
 from hcpcs.files import file_sha256
@@ -41,8 +47,7 @@ from pipeline.refresh.exclusions import exclude, include
 from pipeline.versions.store import all_versions, read_manifest
 from pipeline.versions.verify_content import verify_deeply
 from sources.release.inspect import open_archive
-from sources.sample import sample_records, write_sample
-from sources.sample.writer import TextOptions, anweb_text, release_zip
+from sources.sample import SAMPLE_FOLDER
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ROUNDS_OF_A_LIFE = 20
@@ -59,11 +64,10 @@ Offer = tuple[str, dict[str, bytes]]
 def offers() -> Iterator[Offer]:
     """One posting after the other: each gives something to publish."""
     sample: dict[tuple[str, int], dict[str, bytes]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for path in write_sample(Path(folder)):
-            has_code_file = any("ANWEB" in m.upper() for m in zipfile.ZipFile(path).namelist())
-            posting = path.parent.name, len(sample) + has_code_file  # side files come with the code file before them
-            sample.setdefault(posting, {})[path.name] = path.read_bytes()
+    for path in sorted(SAMPLE_FOLDER.rglob("*.zip")):
+        has_code_file = any("ANWEB" in m.upper() for m in zipfile.ZipFile(path).namelist())
+        posting = path.parent.name, len(sample) + has_code_file  # side files come with the code file before them
+        sample.setdefault(posting, {})[path.name] = path.read_bytes()
     yield from ((release_id, zips) for (release_id, _), zips in sample.items())
     records = sample_records()["2025-10/2"]
     quarter = 2026 * 4

@@ -21,9 +21,8 @@ from benchmarks.measure import machine, show
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 from made_up import posting, record
+from release_writer import release_zip
 from site_server import SiteServer
-
-from sources.sample.writer import release_zip
 
 _MONTHS = {1: "january", 4: "april", 7: "july", 10: "october"}
 

@@ -38,12 +38,12 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 from made_up import posting, record
 from old_workbook import old_workbook
+from release_writer import SampleRecord, WorkbookOptions, anweb_workbook, release_zip
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.versions.store import read_manifest
-from sources.sample import write_sample
-from sources.sample.writer import SampleRecord, WorkbookOptions, anweb_workbook, release_zip
+from sources.sample import SAMPLE_FOLDER
 
 TOGETHER = 12
 _FIRST_RELEASE = "2010-01"
@@ -117,15 +117,14 @@ def _old_workbook_release(count: int) -> dict[str, bytes]:
 def _bases() -> dict[str, dict[str, bytes]]:
     """Releases to damage, by name: members by neutral name."""
     bases: dict[str, dict[str, bytes]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for path in write_sample(Path(folder)):
-            with zipfile.ZipFile(path) as archive:
-                members = {_neutral(n): archive.read(n) for n in archive.namelist() if "README_SAMPLE" not in n}
-            if not any("anweb" in name.lower() for name in members):
-                name, members = next(reversed(bases)), members | bases[next(reversed(bases))]
-                bases[name] = members  # a zip of side files goes with the code file before it
-                continue
-            bases[f"sample {path.stem}"] = members
+    for path in sorted(SAMPLE_FOLDER.rglob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            members = {_neutral(n): archive.read(n) for n in archive.namelist() if "README_SAMPLE" not in n}
+        if not any("anweb" in name.lower() for name in members):
+            name, members = next(reversed(bases)), members | bases[next(reversed(bases))]
+            bases[name] = members  # a zip of side files goes with the code file before it
+            continue
+        bases[f"sample {path.stem}"] = members
     for form in ("text", "workbook", "both"):
         made = posting("2019-01", *_records(12), form=form)  # type: ignore[arg-type]
         bases[f"made-up {form}"] = {_neutral(n): d for n, d in made.members.items()}

@@ -14,7 +14,7 @@ import click
 from hcpcs.cli.main import cli
 from hcpcs.errors import present
 from schemas.registry import contracts
-from sources.finding_kinds import OF_CODE_FILES, OF_HISTORY, OF_RELEASES, OF_SIDE_FILES, Kind
+from sources.finding_kinds import KINDS, Kind
 
 _ROOT = Path(__file__).resolve().parent.parent
 _DOCS = _ROOT / "docs"
@@ -27,12 +27,6 @@ _FINDINGS = f"""{_MADE}
 findings, since no version has them. More than twenty findings with one cause in one member are one row with their count
 and some examples.
 """
-_FINDING_GROUPS = {
-    "In code files": OF_CODE_FILES,
-    "In the zips of a release": OF_RELEASES,
-    "In side files": OF_SIDE_FILES,
-    "Between releases": OF_HISTORY,
-}
 
 
 def commands_page() -> str:
@@ -61,8 +55,9 @@ def tables_page() -> str:
 def findings_page() -> str:
     """Every kind of finding with its severity and meaning, as Markdown."""
     parts = [_FINDINGS]
-    for title, kinds in _FINDING_GROUPS.items():
-        parts.append(f"## {title}\n\n| finding | severity | meaning, and what is done |\n|---|---|---|")
+    for where in dict.fromkeys(kind.where for kind in KINDS.values()):
+        kinds = {name: kind for name, kind in KINDS.items() if kind.where == where}
+        parts.append(f"## {where}\n\n| finding | severity | meaning, and what is done |\n|---|---|---|")
         parts.extend(f"| `{name}` | {_severities(kind)} | {_cell(_meaning(kind))} |" for name, kind in kinds.items())
         parts.append("")
     return "\n".join(parts)

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 
-from sources.sample.writer import SampleRecord, anweb_text, anweb_workbook, release_zip
+from release_writer import SampleRecord, anweb_text, anweb_workbook, release_zip
 
 #: Folder and name under which CMS would post these zips.
 NAME = "2019-01/2019-Alpha-Numeric-HCPCS-File.zip"

@@ -40,7 +40,7 @@ from sources.code_file.records import typed_records
 from sources.code_file.text import read_anweb_text
 from sources.code_file.workbook import read_anweb_workbook
 from sources.release.member_roles import member_role
-from sources.sample import write_sample
+from sources.sample import SAMPLE_FOLDER
 
 # A busy machine is no fault of the code under test.
 hypothesis.settings.register_profile("project", deadline=None)
@@ -150,11 +150,9 @@ def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path
 
 
 @pytest.fixture(scope="session")
-def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample_folder() -> Path:
     """The bundled sample as a folder of releases; read only."""
-    folder = tmp_path_factory.mktemp("sample")
-    write_sample(folder)
-    return folder
+    return SAMPLE_FOLDER
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sources.sample.writer import (
+from release_writer import (
     SampleRecord,
     TextOptions,
     WorkbookOptions,

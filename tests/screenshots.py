@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 from hcpcs.paths import Outputs
 from pipeline.catalog.build import write_catalog
 from pipeline.refresh.refresh import refresh
-from sources.sample import write_sample
+from sources.sample import SAMPLE_FOLDER
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 #: Picture, page, height in pixels. The code is one that the sample uses again with another meaning.
@@ -30,10 +30,8 @@ def main() -> None:
     if chromium_path() is None:
         raise SystemExit("there is no Chromium on this machine")
     with tempfile.TemporaryDirectory() as folder:
-        outputs, offered = Outputs(Path(folder) / "outputs"), Path(folder) / "sample"
-        offered.mkdir()
-        write_sample(offered)
-        refresh(outputs, offered=offered)
+        outputs = Outputs(Path(folder) / "outputs")
+        refresh(outputs, offered=SAMPLE_FOLDER)
         catalog = write_catalog(outputs).folder
         with chromium() as browser:
             take_pictures(browser, catalog, IMAGES)

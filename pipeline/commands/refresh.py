@@ -117,7 +117,6 @@ def refresh_command(
     Example: hcpcs refresh --from ../releases
     """
     import re
-    import tempfile
 
     if stated is not None and not re.fullmatch(RELEASE_ID, stated):
         raise click.BadParameter(f"{stated!r} is not of the form YYYY-MM", param_hint="--release")
@@ -135,44 +134,42 @@ def refresh_command(
         from pipeline.versions.restricted import request_restricted, write_restricted
 
         request = request_restricted(outputs, restricted, cpt, accepted=accept)
-    with tempfile.TemporaryDirectory() as folder:
-        if sample:
-            from sources.sample import write_sample
+    if sample:
+        from sources.sample import SAMPLE_FOLDER
 
-            offered = Path(folder)
-            write_sample(offered)
-        requested = None
-        if offered is None and not offline:
-            from sources.site.polling import Site
+        offered = SAMPLE_FOLDER
+    requested = None
+    if offered is None and not offline:
+        from sources.site.polling import Site
 
-            requested = replace(Site(site) if site else Site(), saved_page=saved_page)
-        notifier = Notifier(notify_command, notify_webhook)
-        with notifier.of_failure(outputs, warn):
-            try:
-                with Progress(quiet=as_json) as progress:
-                    done = refresh(
-                        outputs,
-                        offered=offered,
-                        stated=stated,
-                        skip_bad=skip_bad,
-                        accept_losses=accept_losses,
-                        site=requested,
-                        urls=urls,
-                        dagster_home=dagster_home,
-                        progress=progress,
-                        warn=warn,
-                        openlineage=OpenLineageSettings.of_environment(os.environ),
-                        wait=wait,
-                    )
-            except Exception as error:
-                for line in _what_next(error, outputs):
-                    error.add_note(line)
-                raise
-            notifier.send_of(done, outputs, warn)
-            _print_refreshed(outputs, done, as_json)
-            if request is not None:
-                made = write_restricted(outputs, request)
-                click.echo(f"restricted version {made.version} in {made.folder}: do not redistribute", err=as_json)
+        requested = replace(Site(site) if site else Site(), saved_page=saved_page)
+    notifier = Notifier(notify_command, notify_webhook)
+    with notifier.of_failure(outputs, warn):
+        try:
+            with Progress(quiet=as_json) as progress:
+                done = refresh(
+                    outputs,
+                    offered=offered,
+                    stated=stated,
+                    skip_bad=skip_bad,
+                    accept_losses=accept_losses,
+                    site=requested,
+                    urls=urls,
+                    dagster_home=dagster_home,
+                    progress=progress,
+                    warn=warn,
+                    openlineage=OpenLineageSettings.of_environment(os.environ),
+                    wait=wait,
+                )
+        except Exception as error:
+            for line in _what_next(error, outputs):
+                error.add_note(line)
+            raise
+        notifier.send_of(done, outputs, warn)
+        _print_refreshed(outputs, done, as_json)
+        if request is not None:
+            made = write_restricted(outputs, request)
+            click.echo(f"restricted version {made.version} in {made.folder}: do not redistribute", err=as_json)
     not_fetched = dict(done.fetched.refused) if done.fetched else {}
     if not_fetched:
         sys.exit(1)

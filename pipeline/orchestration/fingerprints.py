@@ -23,7 +23,7 @@ _NAMES = re.compile(r"\w+")
 
 @cache
 def module_fingerprint(*modules: str) -> str:
-    """SHA-256 of ``modules`` and all that they import of ours, of curated files if one reads them, and of libraries.
+    """SHA-256 of ``modules``, what they import of ours, the tables in ``sources`` if that is among it, and libraries.
 
     For telling whether what a module makes may have changed. Imports are found in the text, since reading it all as
     syntax would cost every start a quarter of a second.
@@ -40,7 +40,7 @@ def module_fingerprint(*modules: str) -> str:
         found.add(path)
         requested += _imported(path)
     if any(path.relative_to(ROOT).parts[0] == "sources" for path in found):
-        found.update((ROOT / "sources" / "curated").glob("*.csv"))
+        found.update((ROOT / "sources").rglob("*.csv"))
     for path in sorted(found):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

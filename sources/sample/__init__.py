@@ -1,10 +1,25 @@
-"""The bundled sample: releases in CMS's own layout, made up, and the means to write more of them for tests.
+"""The bundled sample: releases in CMS's own layout, made up, that ``make demo`` runs on.
 
-``writer`` writes any records as CMS would; ``bundled`` turns ``records.csv`` and ``side_files.toml`` into the
-releases that ``make demo`` runs on. Nothing here reads a release.
+They are files as CMS would publish them; ``tests/sample_writer.py`` writes them from its tables.
 """
 
-from sources.sample.bundled import sample_records, write_sample
-from sources.sample.writer import SampleRecord, is_sample
+import zipfile
+from pathlib import Path
 
-__all__ = ["SampleRecord", "is_sample", "sample_records", "write_sample"]
+#: The sample's zips, each in a folder named by its release.
+SAMPLE_FOLDER = Path(__file__).parent / "releases"
+#: Comment of every zip that is made up, and the member that says so to a person.
+SAMPLE_MARK = b"hcpcs-sample"
+SAMPLE_README = "README_SAMPLE.txt"
+
+
+def is_sample(zip_path: Path) -> bool:
+    """Whether a zip says that it is made up: by its comment, or by its member ``README_SAMPLE.txt``.
+
+    A file that is no zip is none.
+    """
+    try:
+        with zipfile.ZipFile(zip_path) as archive:
+            return archive.comment == SAMPLE_MARK or SAMPLE_README in archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError):
+        return False

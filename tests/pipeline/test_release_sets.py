@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 from conftest import Said
 from made_up import Posting, posting, record
+from release_writer import SampleRecord
 
 from benchmarks.subsets import all_pairs, random_subsets, refusals
-from sources.sample.writer import SampleRecord
 
 SEED = 13
 #: A code that never changes, so that a release is never empty.

@@ -14,11 +14,11 @@ import bad_inputs
 import pytest
 from conftest import Said, manifest_of, published
 from made_up import posting, record
+from release_writer import anweb_text, release_zip
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.refresh.refresh import refresh
-from sources.sample.writer import anweb_text, release_zip
 
 ZIP = bad_inputs.NAME.rsplit("/", 1)[-1]
 

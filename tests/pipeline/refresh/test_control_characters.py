@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import Said, Version
 from made_up import posting, record
+from release_writer import release_zip
 from warm_process import WarmProcess
-
-from sources.sample.writer import release_zip
 
 ODD = "Sample \x1b[2J\x1b]0;owned\x07 thing\x08 \x7f end"
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from conftest import Said, manifest_of
 from made_up import posting, record
+from release_writer import release_zip
 from site_server import PAGE, SiteServer, html_with_200, status
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.refresh.refresh import refresh
-from sources.sample.writer import release_zip
 from sources.site.client import FetchLimits
 from sources.site.polling import Site
 

@@ -9,8 +9,7 @@ import polars as pl
 import pytest
 from conftest import Said
 from made_up import posting, record
-
-from sources.sample.writer import noc_codes
+from release_writer import noc_codes
 
 CODES = [
     record(

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from conftest import Said, manifest_of
 from made_up import posting, record
+from release_writer import processing_notes, release_zip
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from sources.release.inspect import open_archive
-from sources.sample.writer import processing_notes, release_zip
 
 RECORDS = (record("A1"), record("A0080"), record("V5364"))
 JANUARY = posting("2025-01", *RECORDS, form="both")

@@ -19,6 +19,8 @@ import pytest
 from conftest import Version, content_of, manifest_of, persistent_instance, published
 from filelock import FileLock
 from made_up import Posting, posting, record
+from release_writer import processing_notes
+from sample_writer import sample_records
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
@@ -30,8 +32,6 @@ from pipeline.versions.writer import BeingWritten
 from schemas.registry import contracts
 from sources.curated.license_policy import load_license_policy
 from sources.release.inspect import open_archive
-from sources.sample import sample_records
-from sources.sample.writer import processing_notes
 
 RECORDS = (record("A1"), record("A0080"), record("V5364"))
 OCTOBER = posting("2025-10", *RECORDS, form="workbook", version="_v3")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from conftest import manifest_of, published
 from made_up import posting, record
+from release_writer import release_zip
 from site_server import SiteServer, html_with_200, status
 
 from hcpcs.cli import main as command_line
 from hcpcs.paths import Outputs
 from pipeline.refresh.refresh import RefreshResult, refresh
-from sources.sample.writer import release_zip
 from sources.site.client import FetchFailed, FetchLimits
 from sources.site.polling import Site
 

@@ -13,9 +13,9 @@ import xlsxwriter
 from conftest import Said, slow
 from made_up import Posting, posting, record
 from polars import read_excel
+from release_writer import SampleRecord, anweb_text, anweb_workbook
 
 from sources.code_file.record_layout import normalized_heading
-from sources.sample.writer import SampleRecord, anweb_text, anweb_workbook
 
 #: Pricing, note, laboratory, cross-reference and manual, by the workbook's headings.
 CODES: dict[str, object] = {

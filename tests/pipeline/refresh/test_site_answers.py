@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from conftest import Said, published
 from made_up import posting, record
+from release_writer import release_zip
 from site_server import PAGE, Behavior, SiteServer, status
 
 from hcpcs.paths import Outputs
 from pipeline.refresh.refresh import refresh
-from sources.sample.writer import release_zip
 from sources.site.client import FetchLimits
 from sources.site.polling import Site
 

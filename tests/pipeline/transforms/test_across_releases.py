@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from conftest import Said, manifest_of, published
 from made_up import Posting, posting, record
+from release_writer import SampleRecord
 
 from hcpcs.paths import Outputs
 from pipeline.refresh.refresh import refresh
 from pipeline.transforms.corrections import corrections_in_records
 from pipeline.versions.store import latest_version
-from sources.sample.writer import SampleRecord
 
 DAY_AFTER = dt.date(2016, 7, 1)
 

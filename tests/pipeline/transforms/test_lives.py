@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from release_writer import SampleRecord, anweb_text, anweb_workbook
 
 from pipeline.transforms.changes import changes_between_releases
 from pipeline.transforms.episodes import episodes_of_records
@@ -16,7 +17,6 @@ from pipeline.transforms.history import history_from_records
 from sources.code_file.records import typed_records
 from sources.code_file.text import read_anweb_text
 from sources.code_file.workbook import read_anweb_workbook
-from sources.sample.writer import SampleRecord, anweb_text, anweb_workbook
 
 FIRST_YEAR, LAST_YEAR = 2011, 2019
 #: To 2018 CMS dropped a code when more than four years had gone by since its end.

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from made_up import posting, record
+from release_writer import anweb_text, anweb_workbook, corrections, noc_codes, release_zip, transaction_report
 
 from hcpcs.files import file_sha256, write_atomically
 from sources.archive.archive import ArchiveIndex
 from sources.errors import ReleaseUnclear, SourceError, ZipRefused
 from sources.release.inspect import inspect_zip, open_archive
 from sources.release.member_roles import member_role
-from sources.sample.writer import anweb_text, anweb_workbook, corrections, noc_codes, release_zip, transaction_report
 
 RECORDS = (record("A1"), record("A0080"), record("V5364"))
 

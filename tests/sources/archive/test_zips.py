@@ -10,11 +10,11 @@ from pathlib import Path
 
 import bad_inputs
 import pytest
+from release_writer import release_zip
 
 from sources.archive import zips
 from sources.archive.zips import is_safe_name, read_zip
 from sources.errors import ZipRefused
-from sources.sample.writer import release_zip
 
 
 def refusal(tmp_path: Path, data: bytes) -> str:

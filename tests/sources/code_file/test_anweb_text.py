@@ -7,11 +7,11 @@ import datetime as dt
 import polars as pl
 import pytest
 from made_up import record
+from release_writer import SampleRecord, TextOptions, anweb_text
 
 from sources.code_file.records import typed_records
 from sources.code_file.text import looks_like_anweb_text, read_anweb_text
 from sources.findings import Finding
-from sources.sample.writer import SampleRecord, TextOptions, anweb_text
 
 LONG = record("A0080", long_description="Sample: " + "a word after another " * 12 + "end", coverage_code="I")
 MODIFIER = record("TP", short_description="Sample van", coverage_code="D", type_of_service_codes=("1", "9"))

@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 import xlsxwriter
 from made_up import record
+from release_writer import WorkbookOptions, anweb_text, anweb_workbook, workbook_headings
 
 from sources.code_file.records import Cells, typed_records
 from sources.code_file.text import read_anweb_text
 from sources.code_file.workbook import first_sheet, header_columns, read_anweb_workbook
 from sources.errors import MemberError
 from sources.findings import Finding
-from sources.sample.writer import WorkbookOptions, anweb_text, anweb_workbook, workbook_headings
 
 RECORDS = (
     record("TP", coverage_code="D", type_of_service_codes=("1", "9")),

@@ -12,12 +12,12 @@ import pytest
 import xlsxwriter
 from made_up import record
 from old_workbook import old_workbook
+from release_writer import WorkbookOptions, anweb_workbook
 
 from sources.code_file.workbook import read_anweb_workbook
 from sources.errors import MemberError
 from sources.excel import reader as workbooks
 from sources.excel.reader import forget_sheets, read_sheets
-from sources.sample.writer import WorkbookOptions, anweb_workbook
 
 
 def new_workbook(*sheets: list[list[str]]) -> bytes:

@@ -10,13 +10,13 @@ import bad_inputs
 import polars as pl
 import pytest
 from made_up import Posting, posting, record
+from release_writer import TextOptions, WorkbookOptions, anweb_text, anweb_workbook, release_zip
 
 from sources.curated.tables import load_codebook
 from sources.errors import ReleaseRefused
 from sources.findings import Finding
 from sources.release.inspect import inspect_zip, open_archive
 from sources.release.release import ReleaseRead, read_release
-from sources.sample.writer import TextOptions, WorkbookOptions, anweb_text, anweb_workbook, release_zip
 
 RECORDS = (record("A1"), record("A0080"), record("V5364"))
 

@@ -1,6 +1,6 @@
 """Writes releases as CMS writes them: the fixed-width text, the workbook, the side files, the zip.
 
-What goes into a release is the caller's: the bundled sample's table, or a test's made-up lives of codes. Every
+What goes into a release is the caller's: the bundled sample's tables, or a test's made-up lives of codes. Every
 oddity that CMS's files were seen to have is a switch here, so that a test can show one at a time. Nothing here
 reads a release, and no wording is CMS's but column headings and the short labels that its layouts consist of.
 The same arguments give the same bytes.
@@ -14,14 +14,13 @@ import textwrap
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from sources.code_file.record_layout import RECORD_FIELDS, RECORD_LENGTH, RecordField
+import xlsxwriter
 
-#: Comment of every zip that is made up, and the member that says so to a person.
-SAMPLE_MARK = b"hcpcs-sample"
-SAMPLE_README = "README_SAMPLE.txt"
+from sources.code_file.record_layout import RECORD_FIELDS, RECORD_LENGTH, RecordField
+from sources.sample import SAMPLE_MARK
+
 SAMPLE_README_TEXT = (
     "This zip is a made-up sample in the layout of CMS's HCPCS releases.\r\n"
     "Code numbers and most dates are real; every description is invented and means nothing.\r\n"
@@ -344,8 +343,6 @@ def _workbook_cells(record: SampleRecord, field: RecordField, options: WorkbookO
 
 def _workbook_bytes(sheets: Mapping[str, Sequence[Sequence[Cell]]]) -> bytes:
     """Write sheets of cells: text, numbers, dates as Excel dates; None is no cell, ``""`` an empty text."""
-    import xlsxwriter  # every refresh imports this module, and hardly any writes a workbook
-
     buffer = io.BytesIO()
     workbook = xlsxwriter.Workbook(buffer, {"in_memory": True})
     # Without a fixed day of creation no two runs would give the same bytes.
@@ -504,15 +501,3 @@ def release_zip(
             entry.create_system = 0  # else it tells which system ran this
             archive.writestr(entry, content)
     return buffer.getvalue()
-
-
-def is_sample(zip_path: Path) -> bool:
-    """Whether a zip says that it is made up: by its comment, or by its member ``README_SAMPLE.txt``.
-
-    A file that is no zip is none.
-    """
-    try:
-        with zipfile.ZipFile(zip_path) as archive:
-            return archive.comment == SAMPLE_MARK or SAMPLE_README in archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError):
-        return False

@@ -1,7 +1,8 @@
-"""The bundled sample: which releases it holds, in which form, and what ``records.csv`` says that they state.
+"""Writes the bundled sample anew: which releases it has, in which form, and what ``records.csv`` says that they state.
 
-The lives of the codes are in ``records.csv``, what the side files say in ``side_files.toml``; here stands only how
-each release is compressed. How CMS writes a file is in ``writer``.
+``.venv/bin/python tests/sample_writer.py`` writes ``sources/sample/releases``. The lives of the codes are in
+``sample_tables/records.csv``, what the side files say in ``sample_tables/side_files.toml``; here stands only how each
+release is compressed. How CMS writes a file is in ``release_writer``.
 
 ``records.csv`` has a row where a record appears or changes, sorted by code: an empty cell means "as before", ``-``
 means "no longer stated", the action ``gone`` that the record is not in the file from that posting on. An action code
@@ -18,10 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sources.code_file.record_layout import RECORD_FIELDS
-from sources.sample.writer import (
+from release_writer import (
     CORRECTION_HEADINGS,
-    SAMPLE_README,
     SAMPLE_README_TEXT,
     SampleRecord,
     TextOptions,
@@ -35,7 +34,10 @@ from sources.sample.writer import (
     transaction_report,
 )
 
-_FOLDER = Path(__file__).parent
+from sources.code_file.record_layout import RECORD_FIELDS
+from sources.sample import SAMPLE_FOLDER, SAMPLE_README
+
+_TABLES = Path(__file__).parent / "sample_tables"
 #: The sample's postings in order; what is behind a slash counts the postings of one release.
 POSTINGS = ("2012-01", "2016-01", "2017-01", "2019-01", "2020-04", "2023-01", "2025-01", "2025-10", "2025-10/2")
 
@@ -58,7 +60,7 @@ def sample_records() -> dict[str, list[SampleRecord]]:
 
     Raises ``ValueError`` for a posting or a field that ``records.csv`` cannot mean.
     """
-    with (_FOLDER / "records.csv").open(encoding="utf-8", newline="") as file:
+    with (_TABLES / "records.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if unknown := {row["release"] for row in rows} - set(POSTINGS):
         raise ValueError(f"records.csv: no such posting: {', '.join(sorted(unknown))}")
@@ -106,7 +108,7 @@ def write_sample(folder: Path) -> list[Path]:
 
     Every zip is marked: ``is_sample`` knows it. The same code gives the same bytes.
     """
-    side = tomllib.loads((_FOLDER / "side_files.toml").read_text(encoding="utf-8"))
+    side = tomllib.loads((_TABLES / "side_files.toml").read_text(encoding="utf-8"))
     paths = []
     for name, date, members in _zips(sample_records(), side):
         path = folder / name
@@ -331,3 +333,7 @@ def _with_a_cut_text(records: Sequence[SampleRecord], code: str) -> list[SampleR
         else record
         for record in records
     ]
+
+
+if __name__ == "__main__":
+    write_sample(SAMPLE_FOLDER)
