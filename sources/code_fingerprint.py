@@ -20,10 +20,10 @@ def libraries() -> bytes:
 
 @cache
 def code_fingerprint(*packages: str) -> str:
-    """SHA-256 of the source and curated files of ``packages`` and of the library versions that decide bytes."""
+    """SHA-256 of the code and tables of ``packages`` and of the library versions that decide bytes."""
     digest = hashlib.sha256(libraries())
     for package in packages:
         for path in sorted((ROOT / package).rglob("*")):
-            if path.is_file() and path.suffix in (".py", ".csv", ".toml"):
+            if path.is_file() and path.suffix in (".py", ".csv", ".json", ".toml"):
                 digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -6,6 +6,7 @@ number, no path. Addresses are relative to the file, so a version may be moved.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,49 +38,7 @@ _DCAT_3 = "https://www.w3.org/TR/vocab-dcat-3/"
 _CATALOG, _SERIES, _BUILD, _US, _CMS = "#catalog", "#releases", "#refresh", "#makers", "#cms"
 
 #: Words of DCAT and of what it builds on, with the types of their values.
-_CONTEXT: dict[str, Any] = {
-    "dcat": "http://www.w3.org/ns/dcat#",
-    "dcterms": "http://purl.org/dc/terms/",
-    "foaf": "http://xmlns.com/foaf/0.1/",
-    "prov": "http://www.w3.org/ns/prov#",
-    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
-    "spdx": "http://spdx.org/rdf/terms#",
-    "xsd": "http://www.w3.org/2001/XMLSchema#",
-    **{
-        name: {"@type": "@id"}
-        for name in (
-            "dcat:accessURL",
-            "dcat:dataset",
-            "dcat:distribution",
-            "dcat:downloadURL",
-            "dcat:first",
-            "dcat:inSeries",
-            "dcat:landingPage",
-            "dcat:last",
-            "dcat:mediaType",
-            "dcat:prev",
-            "dcat:theme",
-            "dcterms:accessRights",
-            "dcterms:accrualPeriodicity",
-            "dcterms:conformsTo",
-            "dcterms:language",
-            "dcterms:license",
-            "dcterms:publisher",
-            "dcterms:spatial",
-            "foaf:homepage",
-            "prov:used",
-            "prov:wasAssociatedWith",
-            "prov:wasDerivedFrom",
-            "prov:wasGeneratedBy",
-            "rdfs:seeAlso",
-            "spdx:algorithm",
-        )
-    },
-    "dcat:byteSize": {"@type": "xsd:nonNegativeInteger"},
-    "dcat:endDate": {"@type": "xsd:date"},
-    "dcat:startDate": {"@type": "xsd:date"},
-    "spdx:checksumValue": {"@type": "xsd:hexBinary"},
-}
+_CONTEXT: dict[str, Any] = json.loads(Path(__file__).with_name("dcat_context.json").read_bytes())
 
 
 def write_dcat(folder: Path, content: Content) -> dict[str, VersionFile]:
