@@ -131,14 +131,14 @@ def _run(
     reading = Reading(columns, tuple(annotator.dictionaries))
 
     def tables(job: Job) -> Iterator[pa.Table]:
-        annotator.tally.count_block(job.block)
+        annotator.tally.count_blocks(job.blocks)
         for part in parts(claims, job, reading):
             progress(f"{annotator.tally.lines:,} lines")
             yield annotator.annotate(part)
 
     def work(job: Job) -> list[pa.Table]:
         if output is None:
-            annotator.tally.count_block(job.block)
+            annotator.tally.count_blocks(job.blocks)
             for part in parts(claims, job, reading):
                 annotator.count(part)
                 progress(f"{annotator.tally.lines:,} lines")

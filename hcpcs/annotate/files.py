@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -38,6 +39,7 @@ from hcpcs.errors import HcpcsError, present
 #: What a part may weigh in memory, about, and the most lines it may have.
 _PART_BYTES = 48 << 20
 _PART_LINES = 1 << 20
+_PART_BLOCKS = 4
 _FILE_LINES = 8 << 20
 _SAMPLED_LINES = 20_000
 _MOST_DISTINCT = 0.75
@@ -102,18 +104,18 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Lines that go to one file: row groups to read, a part already read, or a block of text to parse."""
+    """Lines that go to one file: row groups to read, a part already read, or blocks of text to parse."""
 
     file: ClaimFile
     number: int
     groups: tuple[RowGroup, ...] = ()
     part: pa.Table | None = field(default=None, compare=False)
-    block: Block | None = field(default=None, compare=False)
+    blocks: tuple[Block, ...] = field(default=(), compare=False)
 
     @property
     def is_loaded(self) -> bool:
         """Whether the job holds its lines in memory."""
-        return self.part is not None or self.block is not None
+        return self.part is not None or bool(self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +192,8 @@ def jobs(claims: Claims, reading: Reading, *, lines_per_job: int, share: int) ->
     """
     if claims.is_csv:
         for file in claims.files:
-            for number, block in enumerate(_csv_blocks(claims, file)):
-                yield Job(file, number, block=block)
+            for number, together in enumerate(_csv_blocks(claims, file)):
+                yield Job(file, number, blocks=together)
         return
     part = claims.part_lines
     for file in claims.files:
@@ -216,8 +218,8 @@ def parts(claims: Claims, job: Job, reading: Reading) -> Iterator[pa.Table]:
     if job.part is not None:
         yield job.part
         return
-    if job.block is not None:
-        yield job.block.table(reading.columns).select(reading.columns or claims.schema.names)
+    if job.blocks:
+        yield _parsed(job.blocks, reading.columns).select(reading.columns or claims.schema.names)
         return
     if not job.groups:
         yield claims.schema.empty_table()
@@ -257,7 +259,7 @@ def head(claims: Claims, columns: Sequence[str], enough: int = 100_000) -> Itera
         yield from (table.slice(first, enough) for first in range(0, table.num_rows, enough))
     for file in claims.files:
         if claims.is_csv:
-            yield from (b.table(columns) for b in _csv_blocks(claims, file) if b is not None)
+            yield from (_parsed(together, columns) for together in _csv_blocks(claims, file) if together)
             continue
         with _reading(file.path):
             reader = _reader(claims, file, Reading())
@@ -448,15 +450,17 @@ def _open_csv(place: str, filesystem: pyarrow.fs.FileSystem, base: str, found: _
     return Claims(place, filesystem, tuple(files), present(header), is_csv=True, left_out=found.left_out)
 
 
-def _csv_blocks(claims: Claims, file: ClaimFile) -> Iterator[Block | None]:
-    """The blocks of a file; ``None`` for a file without records."""
-    any_block = False
+def _csv_blocks(claims: Claims, file: ClaimFile) -> Iterator[tuple[Block, ...]]:
+    """The blocks of a file, those of a part together; of a file without records none together."""
     with _reading(file.path):
-        for block in blocks(claims.filesystem, file.path, present(file.dialect)):
-            any_block = True
-            yield block
-    if not any_block:
-        yield None
+        found = blocks(claims.filesystem, file.path, present(file.dialect))
+        yield tuple(islice(found, _PART_BLOCKS))
+        while together := tuple(islice(found, _PART_BLOCKS)):
+            yield together
+
+
+def _parsed(together: Sequence[Block], columns: Sequence[str] | None) -> pa.Table:
+    return pa.concat_tables([block.table(columns) for block in together])
 
 
 class Output:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,10 +124,10 @@ class Tally:
                 values = chunk.take(pa.array(odd)).cast(pa.string())
                 self.unreadable_amounts.count(values, np.ones(len(odd), np.int64))
 
-    def count_block(self, block: Block | None) -> None:
-        """Count a block of text: its blank lines, and lines by how they were read."""
-        if block is not None:
-            with self._lock:
+    def count_blocks(self, blocks: Iterable[Block]) -> None:
+        """Count blocks of text: their blank lines, and lines by how they were read."""
+        with self._lock:
+            for block in blocks:
                 self.blank_lines += block.blank
                 self.dialects[block.dialect] += block.records
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
@@ -319,6 +320,24 @@ def test_standard_streams_are_no_files(
     for places in (("-",), (tmp_path / "c.csv", "-"), (tmp_path / "c.csv", "s3://bucket/out")):
         said = hcpcs("annotate", *places, "--code", "code", "--date", "dos", "--version", version)
         assert (said.status, f"error: {places[-1]}: " in said.err) == (1, True), said.err
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out"])
+def test_every_block_of_a_large_file_is_written_in_order(
+    hcpcs: Callable[..., Said], tmp_path: Path, version: Path, name: str
+) -> None:
+    words = '"a, b\n' + "c" * 4_000 + '"'
+    lines = 5_000  # 20 MB: five blocks in two parts
+    claims = tmp_path / "c.csv"
+    claims.write_text("line,code,dos,desc\n" + "".join(f"{i},J1100,{DAY},{words}\n" for i in range(lines)))
+    options = ["--code", "code", "--date", "dos", "--version", version, "--json"]
+    said = hcpcs("annotate", claims, tmp_path / name, *options)
+    assert said.status == 0, said.err
+    files = sorted((tmp_path / name).glob("*")) if name == "out" else [tmp_path / name]
+    assert len(files) == (2 if name == "out" else 1)
+    rows = pa.concat_tables(pq.read_table(file, columns=["line", "desc"]) for file in files).to_pylist()
+    assert column(rows, "line") == [str(i) for i in range(lines)]
+    assert {*column(rows, "desc")} == {words.strip('"')}
 
 
 @pytest.mark.slow
