@@ -1,12 +1,15 @@
-"""Which commands there are and where each lives; a command's module is imported when the command is used.
+"""Which commands there are and where each is; a command's module is imported when the command is used.
 
-The pipeline's commands live with the pipeline, which the library does not import: they are found by name at run time.
+``commands.csv`` has a row for each, with its line in ``hcpcs --help``. The pipeline's commands are in the pipeline,
+which the library does not import: they are found by name at run time.
 """
 
 from __future__ import annotations
 
+import csv
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -44,112 +47,12 @@ class CommandSpec:
         return command
 
 
-COMMANDS = {
-    "annotate": CommandSpec(
-        "hcpcs.cli.annotate:annotate_command",
-        "Add to claims what each code meant on its date of service; without OUT, only summarize.",
-    ),
-    "changes": CommandSpec(
-        "hcpcs.cli.query:changes_command",
-        "List what a release, or the latest, changed against the loaded release before it.",
-    ),
-    "check": CommandSpec(
-        "hcpcs.cli.check:check_command",
-        "Check a list of codes and modifiers: which are valid, ended, replaced, changed, or not CMS's.",
-    ),
-    "classify": CommandSpec(
-        "hcpcs.cli.query:classify_command",
-        "Classify codes by their format: code system, section, license, and what else each may be.",
-    ),
-    "export": CommandSpec(
-        "hcpcs.cli.export:export_command", "Write a version in other formats, each whole or not at all."
-    ),
-    "findings": CommandSpec(
-        "hcpcs.cli.query:findings_command",
-        "List what was wrong in CMS's files and what was done about it; also for a refused release.",
-    ),
-    "history": CommandSpec(
-        "hcpcs.cli.query:history_command",
-        "Display the history of a code or modifier: what it meant when, what changed, what replaced it.",
-    ),
-    "licenses": CommandSpec(
-        "hcpcs.cli.query:licenses_command",
-        "Count rows and masked fields of a version by table and license.",
-    ),
-    "lookup": CommandSpec(
-        "hcpcs.cli.query:lookup_command",
-        "Display what a code or modifier means, now or on a day; for a code that CMS does not publish, its owner.",
-    ),
-    "mcp": CommandSpec(
-        "hcpcs.cli.serve:mcp_command",
-        "Serve a version's answers as tools of the Model Context Protocol, over standard input and output.",
-    ),
-    "search": CommandSpec(
-        "hcpcs.cli.query:search_command",
-        "Find codes by words in any of their descriptions, past or present; tolerates typos.",
-    ),
-    "sections": CommandSpec(
-        "hcpcs.cli.query:sections_command",
-        "List the sections of the code systems, or of the one named by its id, with their codes and days.",
-    ),
-    "serve": CommandSpec(
-        "hcpcs.cli.serve:serve_command",
-        "Serve a version's answers as read-only JSON over HTTP, by default on loopback alone.",
-    ),
-    "systems": CommandSpec(
-        "hcpcs.cli.query:systems_command",
-        "List the code systems: HCPCS, CPT, CDT and their parts, with format, owner and days.",
-    ),
-    "sql": CommandSpec(
-        "hcpcs.cli.sql:sql_command", "Print SQL over a version's tables, for query engines without this package."
-    ),
-    "catalog": CommandSpec(
-        "pipeline.commands.catalog:catalog_command",
-        "Write the catalog of the latest version: web pages that open from disk, without a server.",
-    ),
-    "diff": CommandSpec(
-        "pipeline.commands.versions:diff_command",
-        "List what differs between two versions; by default BEFORE and the latest.",
-    ),
-    "prune": CommandSpec(
-        "pipeline.commands.versions:prune_command",
-        "Remove old versions, never the latest; without --remove, list them only.",
-    ),
-    "publish": CommandSpec(
-        "pipeline.commands.versions:publish_command",
-        "Copy a version to where others read it: s3://, gs://, az:// or a folder.",
-    ),
-    "rebuild": CommandSpec(
-        "pipeline.commands.versions:rebuild_command",
-        "Rebuild a version from the archive and compare the bytes; by default the latest.",
-    ),
-    "refresh": CommandSpec(
-        "pipeline.commands.refresh:refresh_command",
-        "Load releases, rebuild the tables, and publish a version if anything changed.",
-    ),
-    "releases": CommandSpec(
-        "pipeline.commands.refresh:releases_command", "List the releases and revisions in the latest version."
-    ),
-    "status": CommandSpec(
-        "pipeline.commands.refresh:status_command",
-        "Display what is published, which releases are loaded, and whether one is due.",
-    ),
-    "ui": CommandSpec(
-        "pipeline.commands.ui:ui_command",
-        "Start Dagster's user interface on this machine: assets, runs, checks, lineage.",
-    ),
-    "verify": CommandSpec(
-        "pipeline.commands.versions:verify_command",
-        "Verify that a version, or a copy of one, is exactly what was published, byte for byte; by default the latest.",
-    ),
-    "versions": CommandSpec(
-        "pipeline.commands.versions:versions_command", "List the published versions, oldest first."
-    ),
-    "watch": CommandSpec(
-        "pipeline.commands.watch:watch_command",
-        "Watch lists of codes: each notice states what changed for them, and each has its feeds.",
-    ),
-}
+def _read(path: Path) -> dict[str, CommandSpec]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["name"]: CommandSpec(row["target"], row["help"]) for row in csv.DictReader(file)}
+
+
+COMMANDS = _read(Path(__file__).with_suffix(".csv"))
 
 
 def _refuse_repeated(own: click.Context, args: list[str]) -> None:

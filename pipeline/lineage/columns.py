@@ -1,17 +1,20 @@
 """Lineage: what every column is made from, step by step, back to its places in what others publish.
 
 All of it follows from the contracts (``schemas``), which state what a published column is made from, and from what is
-stated here of the tables that are not published. Pure: no Dagster, no file but the license policy, whose rules decide
-what a row withholds. The asset graph, the data dictionary, OpenLineage and the catalog take theirs from here.
+stated here of the tables that are not published. Pure: no Dagster, no file but ``sources.csv``, which names the
+sources, and the license policy, whose rules decide what a row withholds. The asset graph, the data dictionary,
+OpenLineage and the catalog take theirs from here.
 
 A column's inputs are what its value is computed from, not what merely selects or joins rows.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from schemas.columns import CONTENT_COLUMNS, GROUPS, LicenseColumns
 from schemas.contract import Column, Contract
@@ -84,35 +87,14 @@ class Table:
 #: Groups of tables from what others publish to the version, in the order of the data's way.
 LAYERS = ("source", "staged", *GROUPS, "version")
 
-SOURCES: dict[str, Source] = {
-    s.name: s
-    for s in (
-        Source("cms_record", "CMS record", "The code file of a release, a record of 320 positions or its row.", False),
-        Source("cms_zip", "CMS zip", "The zip that CMS posts: its name, its members' names, dates and bytes.", False),
-        Source("cms_transaction_report", "CMS transaction report", "CMS's report of what it did to each code.", False),
-        Source("cms_corrections", "CMS corrections", "What CMS corrected in a release afterwards, in prose.", False),
-        Source("cms_noc_list", "CMS NOC list", "CMS's list of codes that are not otherwise classified.", False),
-        Source("cms_processing_notes", "CMS processing notes", "The numbered notes that records point to.", False),
-        Source("cms_record_layout", "CMS record layout", "CMS's description of the record and its values.", False),
-        *(
-            Source(f"curated_{file}", f"sources/curated/{file}.csv", description, True)
-            for file, description in {
-                "code_systems": "Code systems and categories, each with the URL of its source.",
-                "code_sections": "Sections as dated intervals of codes, each with the URL of its source.",
-                "code_families": "Blocks of codes and modifiers that coders know, as intervals.",
-                "code_lookalikes": "Formats of other code sets that look like procedure codes or modifiers.",
-                "code_system_identifiers": "What other standards call the code systems.",
-                "code_system_calendar": "When code systems are released, and when that takes effect.",
-                "ambulance_locations": "Origins and destinations, as the modifiers of ambulance lines spell them.",
-                "codebook": "The values of CMS's coded fields, in this project's words.",
-                "licenses": "Licenses, what they allow, and the notices to pass on.",
-                "license_policy": "What to keep, mask or drop, by table, column and condition.",
-                "episodes": "Decisions on episodes that evidence alone does not reach.",
-            }.items()
-        ),
-        Source("contracts", "schemas", "The contracts of the published tables.", True),
-    )
-}
+
+def _read_sources(path: Path) -> dict[str, Source]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        return {r["name"]: Source(r["name"], r["title"], r["description"], r["is_derived"] == "true") for r in rows}
+
+
+SOURCES = _read_sources(Path(__file__).with_name("sources.csv"))
 
 _ZIP_NAMES = SourceField("cms_zip", "names of CMS's zip and members")
 _ZIP_MEMBERS = SourceField("cms_zip", "names of members")

@@ -51,25 +51,7 @@ _LAST_WAIT = 2.0
 _SPEC = "https://openlineage.io/spec/"
 _RUN_EVENT = _SPEC + "2-0-2/OpenLineage.json#/$defs/RunEvent"
 #: The version of each facet's schema, as OpenLineage's client of the pinned release has them.
-_VERSIONS = {
-    "ColumnLineageDatasetFacet": "1-2-0",
-    "DataQualityAssertionsDatasetFacet": "1-1-0",
-    "DataQualityMetricsDatasetFacet": "1-0-1",
-    "DatasetTypeDatasetFacet": "1-0-1",
-    "DatasetVersionDatasetFacet": "1-0-1",
-    "DocumentationDatasetFacet": "1-1-0",
-    "DocumentationJobFacet": "1-1-0",
-    "ErrorMessageRunFacet": "1-0-1",
-    "JobTypeJobFacet": "2-0-4",
-    "OutputStatisticsOutputDatasetFacet": "1-0-2",
-    "OwnershipDatasetFacet": "1-0-1",
-    "ParentRunFacet": "1-2-0",
-    "ProcessingEngineRunFacet": "1-1-1",
-    "SchemaDatasetFacet": "1-2-0",
-    "StorageDatasetFacet": "1-0-1",
-    "SymlinksDatasetFacet": "1-0-1",
-    "TestRunFacet": "1-0-1",
-}
+_VERSIONS: dict[str, str] = json.loads(Path(__file__).with_name("openlineage_versions.json").read_bytes())
 #: The schemas of our own facets: the ``$id`` of each, less its name.
 FACETS_FOLDER = Path(__file__).resolve().parent / "openlineage_facets"
 OUR_FACETS = "urn:hcpcs:openlineage:1-0-0:"
