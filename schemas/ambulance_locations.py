@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import curated, curated_confidence, curated_source, table_facts
+from schemas.columns import TableFacts, curated, curated_confidence, curated_source
 
 
 class AmbulanceLocations(pa.DataFrameModel):
@@ -26,4 +26,4 @@ class AmbulanceLocations(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["letter"]
-        metadata = table_facts("reference", derived_from="curated_ambulance_locations")
+        metadata = TableFacts("reference", derived_from="curated_ambulance_locations")

@@ -9,10 +9,10 @@ from schemas.columns import (
     CODE_OR_MODIFIER,
     LICENSE_IDS,
     RECORD_KINDS,
+    TableFacts,
     curated,
     curated_confidence,
     curated_source,
-    table_facts,
 )
 
 
@@ -44,4 +44,4 @@ class CodeFamilies(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["family_id", "interval_number"]
-        metadata = table_facts("reference", derived_from="curated_code_families")
+        metadata = TableFacts("reference", derived_from="curated_code_families")

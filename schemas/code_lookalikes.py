@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import RECORD_KINDS, curated, curated_confidence, curated_source, table_facts
+from schemas.columns import RECORD_KINDS, TableFacts, curated, curated_confidence, curated_source
 
 
 class CodeLookalikes(pa.DataFrameModel):
@@ -30,4 +30,4 @@ class CodeLookalikes(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["lookalike_id"]
-        metadata = table_facts("reference", derived_from="curated_code_lookalikes")
+        metadata = TableFacts("reference", derived_from="curated_code_lookalikes")

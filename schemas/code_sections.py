@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import LICENSE_IDS, curated, curated_confidence, curated_source, table_facts
+from schemas.columns import LICENSE_IDS, TableFacts, curated, curated_confidence, curated_source
 
 _CODE = r"^([A-Z][0-9]{4}|[0-9]{4}[0-9A-Z])$"
 
@@ -63,4 +63,4 @@ class CodeSections(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["section_id", "interval_number"]
-        metadata = table_facts("reference", derived_from="curated_code_sections")
+        metadata = TableFacts("reference", derived_from="curated_code_sections")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import curated, curated_confidence, curated_source, table_facts
+from schemas.columns import TableFacts, curated, curated_confidence, curated_source
 
 _DAY = r"^(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 
@@ -33,4 +33,4 @@ class CodeSystemCalendar(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code_system_id", "what", "rule_number"]
-        metadata = table_facts("reference", derived_from="curated_code_system_calendar")
+        metadata = TableFacts("reference", derived_from="curated_code_system_calendar")

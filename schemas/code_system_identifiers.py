@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import curated, curated_confidence, curated_source, table_facts
+from schemas.columns import TableFacts, curated, curated_confidence, curated_source
 
 IDENTIFIER_TYPES = ("fhir_uri", "oid", "x12_qualifier", "hl7_v2_table_0396", "umls_source", "omop_vocabulary")
 
@@ -27,4 +27,4 @@ class CodeSystemIdentifiers(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code_system_id", "identifier_type", "identifier"]
-        metadata = table_facts("reference", derived_from="curated_code_system_identifiers")
+        metadata = TableFacts("reference", derived_from="curated_code_system_identifiers")

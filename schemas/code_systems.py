@@ -8,10 +8,10 @@ import polars as pl
 from schemas.columns import (
     LICENSE_IDS,
     STEWARDS,
+    TableFacts,
     curated,
     curated_confidence,
     curated_source,
-    table_facts,
 )
 
 CARE = ("direct", "non-direct", "both")
@@ -80,4 +80,4 @@ class CodeSystems(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code_system_id"]
-        metadata = table_facts("reference", derived_from="curated_code_systems")
+        metadata = TableFacts("reference", derived_from="curated_code_systems")

@@ -6,6 +6,7 @@ the lineage and the catalog are derived from that. What only one table has stays
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import pandera.polars as pa
@@ -58,7 +59,7 @@ def column(
     ``source`` is the place in what others publish ("CMS record, positions 12-91"), or ``DERIVED``. ``lineage`` names
     what the value is made from: columns of other tables or of curated files (``table.column``), or columns of the same
     table (``column``), which stand for what those are made from. Without it the column comes from the one of its name
-    in the table that ``table_facts`` names. ``of`` is the element type of a list column.
+    in the table that ``TableFacts`` names. ``of`` is the element type of a list column.
     """
     kwargs = {"inner": of} if of is not None else None
     return pa.Field(
@@ -89,32 +90,23 @@ def curated_confidence() -> Any:
     return curated("How sure the row is, which follows from its source: high, medium or low.", isin=CONFIDENCE)
 
 
-def table_facts(
-    group: str,
-    *,
-    derived_from: str,
-    code: str | None = "code",
-    texts: tuple[str, ...] = (),
-    owner: str = "hcpcs",
-    spans: tuple[tuple[str, ...], str, str] | None = None,
-) -> dict[str, Any]:
-    """What a table says of itself, for its ``Config.metadata``.
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What a table says of itself, as its ``Config.metadata``.
 
     ``group`` is one of ``GROUPS``. ``derived_from`` is the table, or the curated file, that columns without a
     stated lineage derive from. The license columns follow from the column ``code`` (None: the steward is the same
     for all rows) and from the ``texts`` that may cite a code. ``owner`` is the team that answers for the table.
     ``spans`` (columns, first day, last day): rows that agree in these columns have no day in common.
     """
-    facts: dict[str, Any] = {
-        "group": group,
-        "derived_from": derived_from,
-        "code": code,
-        "texts": list(texts),
-        "owner": owner,
-    }
-    if spans is not None:
-        facts["spans"] = dict(zip(("of", "first_day", "last_day"), spans, strict=True))
-    return facts
+
+    group: str
+    _: KW_ONLY
+    derived_from: str
+    code: str | None = "code"
+    texts: tuple[str, ...] = ()
+    owner: str = "hcpcs"
+    spans: tuple[tuple[str, ...], str, str] | None = None
 
 
 def release_id(
@@ -152,6 +144,16 @@ def hcpcs_code(*, source: str = "CMS record, positions 1-5", **kwargs: Any) -> A
 def text_list(description: str, **kwargs: Any) -> Any:
     """A list of text values, in the order in which CMS states them; empty where there are none."""
     return column(description, of=pl.String, **kwargs)
+
+
+class SideFileLine(pa.DataFrameModel):
+    """Where a line of a side file is in CMS's bytes."""
+
+    source_member: str = column("Member of CMS's zip that the line was read from.", source="CMS zip")
+    source_member_sha256: str = column("SHA-256 of that member's bytes.", source="CMS zip", str_matches=SHA256)
+    source_line: pl.Int32 = column(
+        "Line of the text, or row of the workbook's sheet, counted from 1.", source="CMS zip", ge=1
+    )
 
 
 class LicenseColumns(pa.DataFrameModel):
@@ -251,3 +253,5 @@ class RecordContent(pa.DataFrameModel):
 
 #: Names of the columns of ``RecordContent``, in order.
 CONTENT_COLUMNS: tuple[str, ...] = tuple(RecordContent.to_schema().columns)
+#: All that a record states of its code: its content, then its dates and the action.
+STATED_COLUMNS = (*CONTENT_COLUMNS, "added_date", "action_effective_date", "termination_date", "action_code")

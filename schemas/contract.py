@@ -18,7 +18,7 @@ import pyarrow
 
 from hcpcs.errors import HcpcsError
 from hcpcs.manifest import SCHEMA_VERSION
-from schemas.columns import DERIVED, LicenseColumns
+from schemas.columns import DERIVED, LicenseColumns, TableFacts
 
 _ARROW = {
     pl.String: pyarrow.string(),
@@ -95,35 +95,14 @@ class Contract:
         return tuple(self.model.to_schema().unique or ())
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What the table says of itself (``table_facts``); empty for a table that is not published."""
-        return getattr(self.model.Config, "metadata", None) or {}
-
-    @property
-    def group(self) -> str:
-        """The group of tables that it belongs to."""
-        return str(self.facts["group"])
-
-    @property
-    def owner(self) -> str:
-        """The team that answers for it."""
-        return str(self.facts["owner"])
+    def facts(self) -> TableFacts:
+        """What the table says of itself; nothing for a table that is not published."""
+        return getattr(self.model.Config, "metadata", None) or TableFacts("", derived_from="")
 
     @property
     def has_license_columns(self) -> bool:
         """Whether its rows say whose they are."""
         return issubclass(self.model, LicenseColumns)
-
-    @property
-    def license_code(self) -> str | None:
-        """The column whose code tells whose a row is; None where all rows are the same steward's."""
-        code: str | None = self.facts["code"]
-        return code
-
-    @property
-    def license_texts(self) -> tuple[str, ...]:
-        """The columns whose text may cite another owner's code."""
-        return tuple(self.facts["texts"])
 
     @property
     def license_ids(self) -> tuple[str, ...]:
@@ -157,7 +136,6 @@ class Contract:
             for c in self.columns
         ]
         columns = {c.name: c.about for c in self.columns}
-        spans = self.facts.get("spans")
         metadata = {
             "table": self.table,
             "description": self.description,
@@ -165,8 +143,8 @@ class Contract:
             "schema_version": SCHEMA_VERSION,
             "columns": json.dumps(columns, ensure_ascii=False, sort_keys=True),
         } | (extra or {})
-        if spans:
-            metadata["spans"] = json.dumps(spans)
+        if (spans := self.facts.spans) is not None:
+            metadata["spans"] = json.dumps(dict(zip(("of", "first_day", "last_day"), spans, strict=True)))
         return pyarrow.schema(fields, metadata={f"hcpcs.{k}": v for k, v in sorted(metadata.items())})
 
 

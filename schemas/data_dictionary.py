@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import derived, table_facts
+from schemas.columns import TableFacts, derived
 
 
 class DataDictionary(pa.DataFrameModel):
@@ -28,4 +28,4 @@ class DataDictionary(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["table_name", "column_name"]
-        metadata = table_facts("reference", derived_from="contracts")
+        metadata = TableFacts("reference", derived_from="contracts")

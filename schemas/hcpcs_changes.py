@@ -6,17 +6,17 @@ import pandera.polars as pa
 import polars as pl
 
 from schemas.columns import (
-    CONTENT_COLUMNS,
     DERIVED,
     RELEASE_ID,
+    STATED_COLUMNS,
     LicenseColumns,
+    TableFacts,
     column,
     derived,
     hcpcs_code,
     record_kind,
     release_id,
     revision,
-    table_facts,
 )
 
 #: Classes of change; docs/changes.md says what each means.
@@ -42,10 +42,7 @@ CHANGES = (
 DISAGREEMENTS = ("not_reported", "reported_differently", "stale_action_code", "not_observed")
 
 #: What of a record is compared.
-_STATED = tuple(
-    f"staged_records.{c}"
-    for c in (*CONTENT_COLUMNS, "added_date", "action_effective_date", "termination_date", "action_code")
-)
+_STATED = tuple(f"staged_records.{c}" for c in STATED_COLUMNS)
 
 
 class HcpcsChanges(LicenseColumns):
@@ -137,4 +134,4 @@ class HcpcsChanges(LicenseColumns):
             True,
             ["release_id", "revision", "previous_release_id", "kind", "code", "change", "field"],
         )
-        metadata = table_facts("history", derived_from="staged_records", texts=("old", "new"))
+        metadata = TableFacts("history", derived_from="staged_records", texts=("old", "new"))

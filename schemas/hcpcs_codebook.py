@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import column, derived, table_facts
+from schemas.columns import TableFacts, column, derived
 
 _LAYOUT = "CMS record layout"
 
@@ -28,4 +28,4 @@ class HcpcsCodebook(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["field", "value"]
-        metadata = table_facts("reference", derived_from="curated_codebook")
+        metadata = TableFacts("reference", derived_from="curated_codebook")

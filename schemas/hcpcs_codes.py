@@ -9,10 +9,10 @@ from schemas.columns import (
     DERIVED,
     LicenseColumns,
     RecordContent,
+    TableFacts,
     column,
     derived,
     release_id,
-    table_facts,
     text_list,
 )
 from schemas.hcpcs_release_records import RecordDates
@@ -98,4 +98,4 @@ class HcpcsCodes(LicenseColumns, LatestState, RecordContent, Placement, Episode,
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "episode"]
-        metadata = table_facts("codes", derived_from="staged_states", texts=("short_description", "long_description"))
+        metadata = TableFacts("codes", derived_from="staged_states", texts=("short_description", "long_description"))

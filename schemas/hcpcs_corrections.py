@@ -6,15 +6,15 @@ import pandera.polars as pa
 import polars as pl
 
 from schemas.columns import (
-    CONTENT_COLUMNS,
     DERIVED,
-    SHA256,
+    STATED_COLUMNS,
     LicenseColumns,
+    SideFileLine,
+    TableFacts,
     column,
     hcpcs_code,
     record_kind,
     release_id,
-    table_facts,
 )
 
 #: What a correction does to a code, or to one field of its record.
@@ -24,17 +24,7 @@ STATES_IN_RECORDS = ("already", "later", "never", "unclear")
 
 #: What a correction states, and the records that are held against it.
 _STATED = ("release_id", "action", "field", "new_value", "old_value")
-_HELD = tuple(
-    f"staged_records.{c}"
-    for c in (
-        "release_id",
-        *CONTENT_COLUMNS,
-        "added_date",
-        "action_effective_date",
-        "termination_date",
-        "action_code",
-    )
-)
+_HELD = tuple(f"staged_records.{c}" for c in ("release_id", *STATED_COLUMNS))
 
 
 class CorrectionChange(pa.DataFrameModel):
@@ -93,21 +83,16 @@ class CorrectionChange(pa.DataFrameModel):
         nullable=True,
         lineage=(*_STATED, *_HELD),
     )
-    source_member: str = column("Member of CMS's zip that the line was read from.", source="CMS zip")
-    source_member_sha256: str = column("SHA-256 of that member's bytes.", source="CMS zip", str_matches=SHA256)
-    source_line: pl.Int32 = column(
-        "Line of the text, or row of the workbook's sheet, counted from 1.", source="CMS zip", ge=1
-    )
 
 
-class HcpcsCorrections(LicenseColumns, CorrectionChange):
+class HcpcsCorrections(LicenseColumns, SideFileLine, CorrectionChange):
     """One row per change that a release's corrections files state, read from their prose, which stays beside it."""
 
     class Config:
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "kind", "release_id", "number"]
-        metadata = table_facts(
+        metadata = TableFacts(
             "side_files",
             derived_from="staged_corrections",
             texts=("action_text", "short_description", "long_description"),

@@ -8,12 +8,12 @@ import polars as pl
 from schemas.columns import (
     DERIVED,
     LicenseColumns,
+    TableFacts,
     column,
     derived,
     hcpcs_code,
     record_kind,
     release_id,
-    table_facts,
     text_list,
 )
 
@@ -150,4 +150,4 @@ class HcpcsCrosswalk(LicenseColumns):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["kind", "code", "episode", "target_number"]
-        metadata = table_facts("history", derived_from="staged_episodes")
+        metadata = TableFacts("history", derived_from="staged_episodes")

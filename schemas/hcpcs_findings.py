@@ -7,11 +7,11 @@ import polars as pl
 from schemas.columns import (
     RECORD_KINDS,
     LicenseColumns,
+    TableFacts,
     column,
     derived,
     release_id,
     revision,
-    table_facts,
     text_list,
 )
 
@@ -129,4 +129,4 @@ class HcpcsFindings(LicenseColumns):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["release_id", "revision", "finding_number"]
-        metadata = table_facts("history", derived_from="staged_findings", texts=("raw_value",))
+        metadata = TableFacts("history", derived_from="staged_findings", texts=("raw_value",))

@@ -10,12 +10,12 @@ from schemas.columns import (
     DERIVED,
     LicenseColumns,
     RecordContent,
+    TableFacts,
     column,
     derived,
     hcpcs_code,
     record_kind,
     release_id,
-    table_facts,
 )
 
 VALID_FROM_BASES = ("added", "action", "release")
@@ -90,7 +90,7 @@ class HcpcsHistory(LicenseColumns, RecordContent, HistorySpan):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["kind", "code", "episode", "span_number"]
-        metadata = table_facts(
+        metadata = TableFacts(
             "history",
             derived_from="staged_episodes",
             texts=("short_description", "long_description"),

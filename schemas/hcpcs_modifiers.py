@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandera.polars as pa
 
-from schemas.columns import LicenseColumns, RecordContent, column, table_facts
+from schemas.columns import LicenseColumns, RecordContent, TableFacts, column
 from schemas.hcpcs_codes import Episode, LatestState
 
 
@@ -21,4 +21,4 @@ class HcpcsModifiers(LicenseColumns, LatestState, RecordContent, Episode, Modifi
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "episode"]
-        metadata = table_facts("codes", derived_from="staged_states", texts=("short_description", "long_description"))
+        metadata = TableFacts("codes", derived_from="staged_states", texts=("short_description", "long_description"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import SHA256, LicenseColumns, column, release_id, table_facts
+from schemas.columns import SHA256, LicenseColumns, TableFacts, column, release_id
 
 
 class ProcessingNote(pa.DataFrameModel):
@@ -30,4 +30,4 @@ class HcpcsNotes(LicenseColumns, ProcessingNote):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["release_id", "note_number"]
-        metadata = table_facts("side_files", derived_from="staged_notes", code=None, texts=("note_text",))
+        metadata = TableFacts("side_files", derived_from="staged_notes", code=None, texts=("note_text",))

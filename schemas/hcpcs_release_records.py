@@ -9,12 +9,12 @@ from schemas.columns import (
     SHA256,
     LicenseColumns,
     RecordContent,
+    TableFacts,
     column,
     hcpcs_code,
     record_kind,
     release_id,
     revision,
-    table_facts,
 )
 
 
@@ -72,6 +72,4 @@ class HcpcsReleaseRecords(LicenseColumns, RecordSource, RecordDates, RecordConte
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "kind", "release_id"]
-        metadata = table_facts(
-            "records", derived_from="staged_records", texts=("short_description", "long_description")
-        )
+        metadata = TableFacts("records", derived_from="staged_records", texts=("short_description", "long_description"))

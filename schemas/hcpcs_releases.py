@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import column, derived, release_id, revision, table_facts, text_list
+from schemas.columns import TableFacts, column, derived, release_id, revision, text_list
 
 FORMS = ("text", "workbook", "both")
 
@@ -51,4 +51,4 @@ class HcpcsReleases(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["release_id", "revision"]
-        metadata = table_facts("records", derived_from="staged_revisions")
+        metadata = TableFacts("records", derived_from="staged_revisions")

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import DERIVED, SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id, table_facts
+from schemas.columns import (
+    DERIVED,
+    LicenseColumns,
+    SideFileLine,
+    TableFacts,
+    column,
+    hcpcs_code,
+    record_kind,
+    release_id,
+)
 
 
 class TransactionLine(pa.DataFrameModel):
@@ -40,21 +49,16 @@ class TransactionLine(pa.DataFrameModel):
         source="CMS transaction report, long description",
         nullable=True,
     )
-    source_member: str = column("Member of CMS's zip that the line was read from.", source="CMS zip")
-    source_member_sha256: str = column("SHA-256 of that member's bytes.", source="CMS zip", str_matches=SHA256)
-    source_line: pl.Int32 = column(
-        "Line of the text, or row of the workbook's sheet, counted from 1.", source="CMS zip", ge=1
-    )
 
 
-class HcpcsTransactions(LicenseColumns, TransactionLine):
+class HcpcsTransactions(LicenseColumns, SideFileLine, TransactionLine):
     """One row per line of a release's transaction report: the action that CMS reports for each record, in words."""
 
     class Config:
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "kind", "release_id", "number"]
-        metadata = table_facts(
+        metadata = TableFacts(
             "side_files",
             derived_from="staged_transactions",
             texts=("action_text", "short_description", "long_description"),

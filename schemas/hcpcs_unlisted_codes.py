@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import SHA256, LicenseColumns, column, hcpcs_code, record_kind, release_id, table_facts
+from schemas.columns import LicenseColumns, SideFileLine, TableFacts, column, hcpcs_code, record_kind, release_id
 
 
 class UnlistedCode(pa.DataFrameModel):
@@ -24,20 +24,15 @@ class UnlistedCode(pa.DataFrameModel):
     termination_date: pl.Date = column(
         "Last day on which the code may be used.", source="CMS NOC list, term date", nullable=True
     )
-    source_member: str = column("Member of CMS's zip that the line was read from.", source="CMS zip")
-    source_member_sha256: str = column("SHA-256 of that member's bytes.", source="CMS zip", str_matches=SHA256)
-    source_line: pl.Int32 = column(
-        "Line of the text, or row of the workbook's sheet, counted from 1.", source="CMS zip", ge=1
-    )
 
 
-class HcpcsUnlistedCodes(LicenseColumns, UnlistedCode):
+class HcpcsUnlistedCodes(LicenseColumns, SideFileLine, UnlistedCode):
     """One row per code and release in whose list of unlisted (not otherwise classified, NOC) codes it is."""
 
     class Config:
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["code", "kind", "release_id"]
-        metadata = table_facts(
+        metadata = TableFacts(
             "side_files", derived_from="staged_unlisted_codes", texts=("short_description", "long_description")
         )

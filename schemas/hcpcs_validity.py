@@ -11,9 +11,9 @@ from schemas.columns import (
     CODE_OR_MODIFIER,
     DERIVED,
     LicenseColumns,
+    TableFacts,
     column,
     derived,
-    table_facts,
     text_list,
 )
 
@@ -175,7 +175,7 @@ class HcpcsValidity(LicenseColumns):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["kind", "is_interval", "first_code", "from_day"]
-        metadata = table_facts(
+        metadata = TableFacts(
             "codes",
             derived_from="hcpcs_history",
             code="first_code",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandera.polars as pa
 import polars as pl
 
-from schemas.columns import curated, curated_confidence, curated_source, table_facts
+from schemas.columns import TableFacts, curated, curated_confidence, curated_source
 
 
 class Licenses(pa.DataFrameModel):
@@ -40,4 +40,4 @@ class Licenses(pa.DataFrameModel):
         """Strict, ordered, keyed."""
 
         strict, ordered, unique = True, True, ["license_id"]
-        metadata = table_facts("reference", derived_from="curated_licenses")
+        metadata = TableFacts("reference", derived_from="curated_licenses")

@@ -27,7 +27,7 @@ _BLOCK = 4 << 20
 _LONGEST_RECORD = 256 << 20
 _SAMPLE = 1 << 20
 _DELIMITERS = ",\t|;\x01"
-_LF, _CR, _BACKSLASH = 10, 13, 92
+_LF, _CR = 10, 13
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 #: Lines that a header may have; where a quotation mark opens more, it is a character like others.
 _HEADER_LINES = 40

@@ -110,13 +110,7 @@ def write_omop(version: Version, folder: Path, options: Mapping[str, str]) -> li
                 *("vocabulary_version", "vocabulary_concept_id"),
             ),
             (
-                (
-                    name,
-                    about,
-                    "https://www.cms.gov/medicare/coding-billing",
-                    version.id,
-                    _metadata_id(name, "vocabulary"),
-                )
+                (name, about, _REFERENCE, version.id, _metadata_id(name, "vocabulary"))
                 for name, about in _VOCABULARIES.items()
             ),
         ),

@@ -24,6 +24,7 @@ from pathlib import Path
 import hcpcs.export
 from hcpcs.errors import HcpcsError, in_one_line
 from hcpcs.export.notice import NOTICE
+from hcpcs.files import sync
 from hcpcs.manifest import NAME
 from hcpcs.version import Version
 
@@ -161,7 +162,7 @@ def _put_in_place(partial: Path, destination: Path) -> None:
             if not destination.exists():
                 replaced.rename(destination)
             raise
-    _sync_one(destination.parent)
+    sync(destination.parent)
 
 
 def _exchanged(one: Path, other: Path) -> bool:
@@ -210,16 +211,6 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Let the disk have what was written: some report only now that they are full."""
+    """Let the disk have all that was written."""
     for one in [path, *path.rglob("*")] if path.is_dir() else [path]:
-        _sync_one(one)
-
-
-def _sync_one(path: Path) -> None:
-    if os.name != "posix":  # elsewhere no folder can be opened
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(one)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from schemas.columns import CONTENT_COLUMNS, GROUPS, LicenseColumns
+from schemas.columns import GROUPS, STATED_COLUMNS, LicenseColumns
 from schemas.contract import Column, Contract
 from schemas.registry import contracts
 from sources.curated.license_policy import load_license_policy
@@ -146,7 +146,6 @@ _STAGED_SOURCES: dict[str, tuple[SourceField, ...]] = {
     ),
 }
 
-_RECORD_DATES = ("added_date", "action_effective_date", "termination_date", "action_code")
 #: The staged tables beside the records, and the published ones that have the words for their columns.
 _PUBLISHED_AS = {
     "staged_revisions": "hcpcs_releases",
@@ -261,8 +260,8 @@ def _of_published(contract: Contract, name: str, within: frozenset[str]) -> Iter
         elif part not in within:
             yield from _of_published(contract, part, within | {name})
     if not _lineage_of(contract, stated) and not _is_license_column(contract, name):
-        yield _ref(f"{contract.facts['derived_from']}.{name}")
-        if contract.facts["derived_from"].startswith("curated_") and stated.source:
+        yield _ref(f"{contract.facts.derived_from}.{name}")
+        if contract.facts.derived_from.startswith("curated_") and stated.source:
             yield place_of(stated.source)
 
 
@@ -271,13 +270,13 @@ def _lineage_of(contract: Contract, stated: Column) -> tuple[str, ...]:
     if not _is_license_column(contract, stated.name):
         return stated.lineage
     if stated.name == "cites_cpt":
-        return contract.license_texts
+        return contract.facts.texts
     if stated.name == "withheld_fields":
         masked = _masked_columns().get(contract.table, ())
         policy = tuple(f"curated_license_policy.{c}" for c in ("table", "column", "condition", "action"))
         return (*masked, "license_id", *policy)
     # Where no column tells whose a row is, all rows are the same steward's.
-    parts = (contract.license_code if part == "code" else part for part in stated.lineage)
+    parts = (contract.facts.code if part == "code" else part for part in stated.lineage)
     return tuple(part for part in parts if part is not None)
 
 
@@ -371,8 +370,7 @@ def columns_of(table: str) -> tuple[str, ...]:
         "staged_episodes": (*records, "episode"),
         "staged_states": (
             *("kind", "code", "episode", "is_current_episode", "status"),
-            *CONTENT_COLUMNS,
-            *_RECORD_DATES,
+            *STATED_COLUMNS,
             *("first_release", "last_release"),
         ),
         "published_version": (),
@@ -410,7 +408,7 @@ def _tables() -> tuple[Table, ...]:
     inner = [
         Table(
             name,
-            contracts()[name].group if name in contracts() else _GROUPS_OF_UNPUBLISHED.get(name, "staged"),
+            contracts()[name].facts.group if name in contracts() else _GROUPS_OF_UNPUBLISHED.get(name, "staged"),
             contracts()[name].description if name in contracts() else _DESCRIPTIONS[name],
             name in contracts(),
             columns_of(name),

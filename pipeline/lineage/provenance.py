@@ -145,16 +145,21 @@ def _lines_at(
                 ]
         return None, []
     lines = lines_of(decoded(data) or data.decode("latin-1"))
-    taken = [(number, lines[number - 1])]
-    for n, line in enumerate(lines[number:], number + 1):
-        if line[:5].strip() != code or line[RECORD_ID_POSITION - 1 : RECORD_ID_POSITION] not in CONTINUATION_KINDS:
-            break
-        taken.append((n, line))
+    taken = list(enumerate(lines_of_record(lines, number, code), number))
     if marked is not None:
         # A continuation has a description of its own; the other fields are those of the first line.
         own = len(taken) if marked in TEXT_FIELDS else 1
         taken = [(n, _with_brackets(line, marked)) for n, line in taken[:own]] + taken[own:]
     return None, taken
+
+
+def lines_of_record(lines: list[str], number: int, code: str) -> Iterator[str]:
+    """The line of a text with that number, and those right below that continue its record."""
+    yield lines[number - 1]
+    for line in map(lines.__getitem__, range(number, len(lines))):
+        if line[:5].strip() != code or line[RECORD_ID_POSITION - 1 : RECORD_ID_POSITION] not in CONTINUATION_KINDS:
+            return
+        yield line
 
 
 def _with_brackets(line: str, field: RecordField) -> str:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import polars as pl
 import pyarrow as pa
 
 from hcpcs.paths import Outputs
-from pipeline.lineage.provenance import fields_of, holders_of_members, with_continuations
-from sources.code_file.record_layout import CONTINUATION_KINDS, LAST_FIELD_POSITION, RECORD_FIELDS, RECORD_ID_POSITION
+from pipeline.lineage.provenance import fields_of, holders_of_members, lines_of_record, with_continuations
+from sources.code_file.record_layout import LAST_FIELD_POSITION, RECORD_FIELDS, RECORD_ID_POSITION
 from sources.errors import SourceError
 from sources.release.inspect import open_archive
 from sources.side_files.tables import Sheet, decoded, is_workbook, lines_of, sheets
@@ -77,14 +78,7 @@ def _of_text(name: str, data: bytes, wanted: Mapping[int, str]) -> Iterator[tupl
     description = RECORD_FIELDS[0]
     texts = slice(description.start - 1, description.start - 1 + description.width)
     for number, code in wanted.items():
-        own = [lines[number - 1]]
-        for line in lines[number : number + _MOST_LINES]:
-            if (
-                line[:_CODE_LENGTH].strip() != code
-                or line[RECORD_ID_POSITION - 1 : RECORD_ID_POSITION] not in CONTINUATION_KINDS
-            ):
-                break
-            own.append(line)
+        own = list(islice(lines_of_record(lines, number, code), _MOST_LINES))
         cells = {f.name: own[0][f.start - 1 : f.start - 1 + f.width * f.times].rstrip() for f in RECORD_FIELDS}
         cells["head"] = "\n".join(line[_CODE_LENGTH:RECORD_ID_POSITION] for line in own)
         cells[description.name] = "\n".join(line[texts].rstrip() for line in own)

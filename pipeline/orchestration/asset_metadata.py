@@ -81,7 +81,7 @@ def _shown(table: str, code: tuple[str, ...]) -> dict[str, Any]:
         "description": step.description,
         "io_manager_key": "tables",
         "kinds": {"polars", "parquet"},
-        "owners": [f"team:{stated.owner if stated else 'hcpcs'}"],
+        "owners": [f"team:{stated.facts.owner if stated else 'hcpcs'}"],
         "tags": {
             "tier": "open" if stated else "unpublished",
             "license": stated.license_ids[-1] if stated else LICENSE_CMS,

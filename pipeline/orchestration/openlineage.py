@@ -459,7 +459,7 @@ def _version(library: str) -> str:
 def _owners(stated: Contract) -> list[dict[str, str]]:
     """The team that answers for the table, and who maintains what is in it."""
     stewards = [_STEWARDS[i] for i in stated.license_ids if i in _STEWARDS]
-    return [{"name": f"team:{stated.owner}", "type": "MAINTAINER"}] + [
+    return [{"name": f"team:{stated.facts.owner}", "type": "MAINTAINER"}] + [
         {"name": f"organization:{steward}", "type": "STEWARD"} for steward in stewards
     ]
 

@@ -109,5 +109,5 @@ def side_table(table: str, rows: pl.DataFrame, policy: pl.DataFrame) -> pl.DataF
 def _flagged(table: str, frame: pl.DataFrame, policy: pl.DataFrame) -> pl.DataFrame:
     """``frame`` with its license columns, from the code and the texts that the table's contract names."""
     stated = contract(table)
-    code = pl.lit(None, pl.String) if stated.license_code is None else pl.col(stated.license_code)
-    return with_license_flags(table, frame, policy, code=code, texts=stated.license_texts)
+    code = pl.lit(None, pl.String) if stated.facts.code is None else pl.col(stated.facts.code)
+    return with_license_flags(table, frame, policy, code=code, texts=stated.facts.texts)

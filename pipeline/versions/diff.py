@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,7 @@ class TableDiff:
     columns_added: tuple[str, ...]
     columns_gone: tuple[str, ...]
     columns_retyped: tuple[str, ...]
-    rows_before: int
-    rows_after: int
+    rows: tuple[int, int]
     added: int | None
     gone: int | None
     changed: int | None
@@ -75,8 +74,7 @@ class VersionDiff:
 
     before: str
     after: str
-    schema_before: str
-    schema_after: str
+    schema_version: tuple[str, str]
     tables_added: tuple[str, ...]
     tables_gone: tuple[str, ...]
     releases_added: tuple[str, ...]
@@ -84,53 +82,27 @@ class VersionDiff:
     tables: tuple[TableDiff, ...]
     codes: tuple[CodeChange, ...]
     #: How many codes ``without_format_changes`` left out.
-    format_only: int = 0
+    codes_of_format_only: int = 0
 
     def without_format_changes(self) -> VersionDiff:
         """The diff without the codes of which only the case or the spacing of texts differs."""
         codes = tuple(c for c in self.codes if not c.is_format_only)
-        return replace(self, codes=codes, format_only=len(self.codes) - len(codes))
+        return replace(self, codes=codes, codes_of_format_only=len(self.codes) - len(codes))
 
     @property
     def is_same(self) -> bool:
         """Whether schema, releases and rows are the same."""
         names = self.tables_added or self.tables_gone or self.releases_added or self.releases_gone
-        return not names and self.schema_before == self.schema_after and all(t.is_same for t in self.tables)
+        return not names and self.schema_version[0] == self.schema_version[1] and all(t.is_same for t in self.tables)
 
     def as_json(self) -> dict[str, Any]:
-        """The diff for scripts."""
-        return {
-            "before": self.before,
-            "after": self.after,
-            "schema_version": [self.schema_before, self.schema_after],
-            "tables_added": list(self.tables_added),
-            "tables_gone": list(self.tables_gone),
-            "releases_added": list(self.releases_added),
-            "releases_gone": list(self.releases_gone),
-            "tables": {
-                t.table: {
-                    "columns_added": list(t.columns_added),
-                    "columns_gone": list(t.columns_gone),
-                    "columns_retyped": list(t.columns_retyped),
-                    "rows": [t.rows_before, t.rows_after],
-                    "added": t.added,
-                    "gone": t.gone,
-                    "changed": t.changed,
-                }
-                for t in self.tables
-            },
-            "codes": [
-                {
-                    "kind": c.kind,
-                    "code": c.code,
-                    "episode": c.episode,
-                    "change": c.change,
-                    "fields": {f: [_plain(old), _plain(new)] for f, (old, new) in c.fields.items()},
-                }
-                for c in self.codes
-            ],
-            "codes_of_format_only": self.format_only,
-        }
+        """The diff for scripts: old before new; of codes all but whose they are."""
+        codes = [asdict(c) for c in self.codes]
+        for code in codes:
+            del code["is_of_cms"]
+            code["fields"] = {f: [_plain(old), _plain(new)] for f, (old, new) in code["fields"].items()}
+        tables = {t.table: {k: v for k, v in asdict(t).items() if k != "table"} for t in self.tables}
+        return asdict(replace(self, codes=(), tables=())) | {"tables": tables, "codes": codes}
 
     def as_text(self) -> str:
         """The diff for a terminal: changed tables, then every code with its old and new values."""
@@ -147,8 +119,8 @@ class VersionDiff:
             which = f"{c.kind} {c.code}" + (f" (episode {c.episode})" if c.episode > 1 else "")
             lines.append(f"{which} {c.change}")
             lines += [f"  {field}: {_shown(old)} → {_shown(new)}" for field, (old, new) in c.fields.items()]
-        if self.format_only:
-            lines.append(f"codes that differ in case or spacing alone: {self.format_only:,}; --all lists them")
+        if alike := self.codes_of_format_only:
+            lines.append(f"codes that differ in case or spacing alone: {alike:,}; --all lists them")
         return "\n".join(lines)
 
     def as_markdown(self) -> str:
@@ -165,11 +137,11 @@ class VersionDiff:
         lines += ["## Rows", "", "A row is changed if anything in it is, also the release that states it last.", ""]
         lines += ["| table | before | after | added | gone | changed |", "|---|--:|--:|--:|--:|--:|"]
         for t in self.tables:
-            counts = (t.rows_before, t.rows_after, t.added, t.gone, t.changed)
+            counts = (*t.rows, t.added, t.gone, t.changed)
             lines.append(f"| {t.table} | " + " | ".join("?" if n is None else f"{n:,}" for n in counts) + " |")
         lines += ["", *self._code_lists()]
-        if self.format_only:
-            lines += [f"Codes that differ in case or spacing alone: {self.format_only:,}; `--all` lists them.", ""]
+        if alike := self.codes_of_format_only:
+            lines += [f"Codes that differ in case or spacing alone: {alike:,}; `--all` lists them.", ""]
         return "\n".join(lines)
 
     def _code_lists(self) -> Iterator[str]:
@@ -280,16 +252,14 @@ def _diff(before: _Side, after: _Side) -> VersionDiff:
                 tuple(c for c in columns[1] if c not in columns[0]),
                 tuple(c for c in columns[0] if c not in columns[1]),
                 tuple(c for c in columns[1] if c in columns[0] and columns[0][c] != columns[1][c]),
-                before.rows(table),
-                after.rows(table),
+                (before.rows(table), after.rows(table)),
                 *rows,
             )
         )
     return VersionDiff(
         before.version,
         after.version,
-        before.content.schema_version,
-        after.content.schema_version,
+        (before.content.schema_version, after.content.schema_version),
         tuple(t for t in after.tables if t not in before.tables),
         tuple(t for t in before.tables if t not in after.tables),
         tuple(r for r in after.releases if r not in before.releases),
@@ -346,8 +316,9 @@ def _code_changes(kind: str, compared: _Compared) -> Iterator[CodeChange]:
 
 def _schema_lines(difference: VersionDiff) -> list[str]:
     lines = []
-    if difference.schema_before != difference.schema_after:
-        lines.append(f"schema version {difference.schema_before} → {difference.schema_after}, see docs/versioning.md")
+    before, after = difference.schema_version
+    if before != after:
+        lines.append(f"schema version {before} → {after}, see docs/versioning.md")
     lines += [f"table {t} added" for t in difference.tables_added]
     lines += [f"table {t} gone" for t in difference.tables_gone]
     for t in difference.tables:
@@ -358,11 +329,12 @@ def _schema_lines(difference: VersionDiff) -> list[str]:
 
 
 def _rows_in_words(table: TableDiff) -> str:
+    before, after = table.rows
     if table.added is None:
-        return f"{table.rows_before:,} → {table.rows_after:,} rows, not comparable: the primary key changed"
+        return f"{before:,} → {after:,} rows, not comparable: the primary key changed"
     counts = ((table.added, "added"), (table.gone, "gone"), (table.changed, "changed"))
     reported = [f"{count:,} {word}" for count, word in counts if count]
-    return f"{table.rows_before:,} → {table.rows_after:,} rows: {', '.join(reported) or 'rows in another order'}"
+    return f"{before:,} → {after:,} rows: {', '.join(reported) or 'rows in another order'}"
 
 
 def _listed(changes: Sequence[CodeChange]) -> Iterator[str]:

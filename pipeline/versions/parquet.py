@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow
 import pyarrow.parquet
 
+from hcpcs.files import whole_file
 from schemas.contract import Contract
 
 #: Rows a row group: small enough for readers to skip by statistics, large enough to compress.
@@ -37,19 +38,11 @@ def write_published_table(path: Path, contract: Contract, frame: pl.DataFrame, m
 
 def write_work_table(path: Path, frame: pl.DataFrame) -> None:
     """Write a table that is not published: whole or not at all, quickly."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # By way of memory: of a full disk polars tells in words, and for some writes not even that; Python by number.
-        content = io.BytesIO()
-        frame.write_parquet(content, compression="zstd", compression_level=1)
-        with partial.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # By way of memory: of a full disk polars tells in words, and for some writes not even that; Python by number.
+    content = io.BytesIO()
+    frame.write_parquet(content, compression="zstd", compression_level=1)
+    with whole_file(path) as file:
+        file.write(content.getbuffer())
 
 
 def content_hash(frames: Iterable[pl.DataFrame]) -> str:

@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from hcpcs.files import file_sha256, write_atomically
+from hcpcs.files import file_sha256, sync, write_atomically
 from hcpcs.manifest import NAME, SCHEMA_VERSION, Build, Content, Manifest, ReleaseRevision, VersionFile
 from hcpcs.manifest import OPEN as TIER
 from hcpcs.paths import Outputs
@@ -146,7 +146,7 @@ def publish(
         _sync_folders(partial)
         accepted()
         partial.rename(outputs.version(version))
-        _sync_folder(outputs.versions)
+        sync(outputs.versions)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -246,12 +246,4 @@ def _commit() -> str | None:
 
 def _sync_folders(folder: Path) -> None:
     for sub in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
-        _sync_folder(sub)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(sub)

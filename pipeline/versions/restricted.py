@@ -38,32 +38,9 @@ ACCEPTANCE = "ama-cpt"
 CPT_CODES = restricted_contracts()["cpt_codes"]
 _PARTIAL = ".partial-"
 
-TERMS = """\
-The restricted tier has codes and descriptors of the American Medical Association (CPT) and possibly of the American
-Dental Association (CDT). A license of the AMA, in our words, requires of the licensee:
-- to use the files within the bounds of its agreement: by the users, at the places and for the purposes it names;
-- to give CPT codes and descriptors to nobody who is not licensed, neither whole nor in part, and to publish none;
-- to keep the AMA's copyright and trademark notice with every copy and wherever descriptors are displayed;
-- to change no descriptor, and to replace the files with each new edition.
-This is not legal advice and grants no rights; your own agreement with the AMA is what binds you.
-"""
-
-NOTICE = (
-    """\
-RESTRICTED: do not redistribute.
-
-"""
-    + TERMS
-    + """
-What is in this folder
-  Tables of the open tier with nothing withheld, and cpt_codes: the descriptors of the files that you supplied.
-  In each row, license_id names the owner's license, redistribution says whether you may redistribute the text, and
-  withheld_fields names the fields that the open tier leaves empty.
-
-CPT is a registered trademark of the American Medical Association, which owns the copyright in CPT's content.
-See LICENSES/ for the notices, and your agreement for the wording of the notice that the AMA requires.
-"""
-)
+#: What a license of the AMA requires, in our words, and the notice in the folder, which has them as well.
+TERMS = Path(__file__).with_name("restricted_terms.txt").read_text("utf-8")
+NOTICE = Path(__file__).with_name("restricted_notice.txt").read_text("utf-8").format(terms=TERMS)
 
 
 class RestrictedRefused(SourceError):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hcpcs.errors import in_one_line
-from hcpcs.files import file_sha256, write_atomically
+from hcpcs.files import file_sha256, whole_file, write_atomically
 from hcpcs.manifest import json_bytes
 from sources.archive.zips import ZipMember, read_zip
 from sources.errors import SourceError, ZipRefused
@@ -207,13 +206,8 @@ class Archive:
         target = self.zip_path(sha256)
         if self._damage(sha256) is None:
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(f".{os.getpid()}.part")
-        with path.open("rb") as source, partial.open("wb") as copy:
+        with path.open("rb") as source, whole_file(target) as copy:
             shutil.copyfileobj(source, copy)
-            copy.flush()
-            os.fsync(copy.fileno())
-        partial.replace(target)
 
     def read(self, loaded: ArchivedZip) -> list[ZipMember]:
         """A zip's members; raises ``ZipRefused`` where the archive's bytes are no longer those it took in."""

@@ -23,9 +23,6 @@ from sources.side_files.tables import CodedRow, coded_rows, day_from, day_of_row
 CORRECTION_SCHEMA = schema_of(HcpcsCorrections, without=("release_id", "state_in_records", "in_records_since"))
 TWIN_FIELDS = ("action_text", "effective_date", "short_description", "long_description")
 
-#: What a correction does: to the code (the first five), to one field of its record, or what its prose does not tell.
-CORRECTION_ACTIONS = ("add", "terminate", "do_not_terminate", "delete", "restore", "revise", "clear", "other")
-
 #: How prose names a record's fields; the longer name first where one begins another.
 _FIELD_WORDS = {
     "action_effective_date": r"action\s+eff(?:ective|\.)?\s*date",

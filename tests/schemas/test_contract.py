@@ -186,10 +186,10 @@ def test_the_dictionary_has_a_row_for_every_column_of_every_table(sample: Versio
 @pytest.mark.parametrize("table", contracts())
 def test_every_contract_states_its_group_its_owner_and_what_it_is_made_from(table: str) -> None:
     stated = contract(table)
-    assert stated.group in GROUPS and stated.owner and stated.facts["derived_from"]
-    assert set(stated.license_texts) <= set(stated.polars_schema)
+    assert stated.facts.group in GROUPS and stated.facts.owner and stated.facts.derived_from
+    assert set(stated.facts.texts) <= set(stated.polars_schema)
     if stated.has_license_columns:
-        assert stated.license_code is None or stated.license_code in stated.polars_schema
+        assert stated.facts.code is None or stated.facts.code in stated.polars_schema
 
 
 @pytest.mark.parametrize("table", contracts())
@@ -198,7 +198,7 @@ def test_lineage_within_a_table_names_columns_of_it(table: str) -> None:
     names = {part for c in contract(table).columns for part in c.lineage if "." not in part}
     allowed = set(contract(table).polars_schema)
     # In license columns `code` stands for the column that tells whose a row is, which a table may name or lack.
-    assert names <= allowed | ({"code"} if contract(table).license_code != "code" else set())
+    assert names <= allowed | ({"code"} if contract(table).facts.code != "code" else set())
 
 
 def test_a_column_says_in_words_what_its_checks_ask() -> None:

@@ -249,4 +249,4 @@ def test_bars_are_drawn_to_the_longest() -> None:
 def test_a_contract_names_its_licenses_and_its_group() -> None:
     assert contract("code_systems").license_ids == ("CC0-1.0",)
     assert contract("hcpcs_history").license_ids == ("CC0-1.0", "LicenseRef-US-Gov-Public-Domain-17USC105")
-    assert {c.group for c in contracts().values()} == set(lineage.LAYERS) - {"source", "staged", "version"}
+    assert {c.facts.group for c in contracts().values()} == set(lineage.LAYERS) - {"source", "staged", "version"}

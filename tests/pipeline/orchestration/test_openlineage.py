@@ -155,7 +155,7 @@ def test_owners_and_licenses_are_the_contracts(complete: Event) -> None:
         assert [one["id"] for one in facet["licenses"]] == list(stated.license_ids)
         assert facet["rowsNameTheirs"] == ("withheld_fields" in facet["columns"])
         owners = {o["type"]: o["name"] for o in described["facets"]["ownership"]["owners"]}
-        assert owners["MAINTAINER"] == f"team:{stated.owner}"
+        assert owners["MAINTAINER"] == f"team:{stated.facts.owner}"
         assert (owners.get("STEWARD") == "organization:CMS") == any("Gov" in i for i in stated.license_ids)
 
 

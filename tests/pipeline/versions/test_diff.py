@@ -87,7 +87,7 @@ def test_codes_that_came_went_and_changed_are_told_with_their_values(successor: 
     assert changed.fields == {"short_description": (codes["short_description"][0], "Other words")}
     (table,) = [t for t in told.tables if not t.is_same]
     assert (table.table, table.added, table.changed) == ("hcpcs_codes", 1, 1)
-    assert table.rows_after == table.rows_before + 1 - table.gone
+    assert table.rows[1] == table.rows[0] + 1 - table.gone
     assert "Other words" in told.as_text()
     assert json.loads(json.dumps(told.as_json()))["tables"]["hcpcs_codes"]["added"] == 1
 
@@ -98,7 +98,7 @@ def test_a_code_that_only_stands_in_one_more_release_is_no_changed_code(successo
     told = diff(before, after)
     assert told.codes == ()
     (table,) = [t for t in told.tables if not t.is_same]
-    assert table.changed == table.rows_after
+    assert table.changed == table.rows[1]
 
 
 def test_what_differs_in_case_or_spacing_alone_is_counted_and_listed_on_request(

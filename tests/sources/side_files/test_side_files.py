@@ -15,14 +15,14 @@ import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.hcpcs_corrections import CORRECTION_ACTIONS as PUBLISHED_ACTIONS
+from schemas.hcpcs_corrections import CORRECTION_ACTIONS
 from schemas.registry import contract
 from sources.code_file.records import typed_records
 from sources.code_file.text import read_anweb_text
 from sources.code_file.workbook import read_anweb_workbook
 from sources.errors import MemberError
 from sources.findings import Finding
-from sources.side_files.corrections import CORRECTION_ACTIONS, Change, changes_from_prose
+from sources.side_files.corrections import Change, changes_from_prose
 from sources.side_files.kinds import (
     SIDE_SCHEMAS,
     read_corrections,
@@ -668,7 +668,3 @@ def test_the_key_of_every_real_side_file_is_unique_within_its_release(shared_cms
     for release in [r for r, rows in ROWS.items() if role in rows]:
         frame, _ = read_of(shared_cms, release, role)
         assert not frame.select(key).is_duplicated().any()
-
-
-def test_the_contract_knows_every_action_that_is_read() -> None:
-    assert PUBLISHED_ACTIONS == CORRECTION_ACTIONS
