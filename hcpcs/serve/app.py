@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import date
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,7 +17,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hcpcs.errors import HcpcsError
-from hcpcs.serve.openapi import document
 from hcpcs.serve.questions import Questions, WrongQuestion, json_bytes
 
 #: A list of the most codes that one request may have is far smaller.
@@ -32,7 +32,7 @@ def application(questions: Questions, *, hosts: tuple[str, ...] = LOOPBACK) -> S
     service = _Service(questions)
     routes = [
         Route("/", service.answer(service.start)),
-        Route("/openapi.json", service.answer(lambda _: (200, document(questions.version.id)))),
+        Route("/openapi.json", service.answer(lambda _: (200, _description(questions.version.id)))),
         Route("/codes/{code:path}", service.answer(service.lookup)),
         Route("/check", service.answer(service.check), methods=["GET"]),
         Route("/check", service.check_posted, methods=["POST"]),
@@ -144,6 +144,13 @@ class _Service:
 
     def _error(self, error: Exception) -> dict[str, Any]:
         return {"version": self._questions.version.id, "error": str(error)}
+
+
+def _description(version: str) -> dict[str, Any]:
+    """``openapi.json``, of a service that answers by this version of the data."""
+    described: dict[str, Any] = json.loads(Path(__file__).with_name("openapi.json").read_bytes())
+    described["info"]["version"] = version
+    return described
 
 
 def _known(parameters: dict[str, str], *names: str) -> None:

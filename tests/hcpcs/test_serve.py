@@ -177,6 +177,21 @@ def test_answers_are_what_the_description_says(server: httpx2.Client) -> None:
         jsonschema.validate(server.get(url).json(), schema)
 
 
+def test_the_bounds_that_the_description_states_are_those_that_are_kept(server: httpx2.Client) -> None:
+    paths = server.get("/openapi.json").json()["paths"]
+    for url in ("/search?q=rod", "/changes?release=latest"):
+        for stated in paths[url.split("?")[0]]["get"]["parameters"]:
+            for bound, beyond in (("minimum", -1), ("maximum", 1)):
+                if (number := stated["schema"].get(bound)) is None:
+                    continue
+                assert server.get(f"{url}&{stated['name']}={number}").status_code == 200, stated["name"]
+                assert server.get(f"{url}&{stated['name']}={number + beyond}").status_code == 400, stated["name"]
+    body = paths["/check"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    most = body["properties"]["codes"]["maxItems"]
+    assert server.post("/check", json={"codes": ["J0570"] * most}).status_code == 200
+    assert server.post("/check", json={"codes": ["J0570"] * (most + 1)}).status_code == 400
+
+
 def test_recorded_answers_pass_the_license_gate(server: httpx2.Client, sample: Version, tmp_path: Path) -> None:
     history = sample.open("hcpcs_history")
     codes, releases = history["code"].unique().sort(), sample.open("hcpcs_releases")["release_id"].unique().sort()
