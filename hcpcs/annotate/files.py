@@ -9,7 +9,7 @@ import base64
 import os
 import re
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -78,7 +78,7 @@ class ClaimFile:
 
 @dataclass(frozen=True)
 class Claims:
-    """The files of claims, all of one schema."""
+    """The files of claims; ``schema`` has the columns of all."""
 
     place: str
     filesystem: pyarrow.fs.FileSystem
@@ -86,6 +86,8 @@ class Claims:
     schema: pa.Schema
     is_csv: bool
     left_out: Mapping[str, str] = field(default_factory=dict)
+    #: Columns that have other types in some files than in ``schema``.
+    other_types: Mapping[str, frozenset[str]] = field(default_factory=dict)
     #: Claims in memory, which lie in no file.
     table: pa.Table | None = None
 
@@ -131,7 +133,7 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
 
     ``options`` state what is not to be found out about delimited text.
 
-    Raises ``ClaimsUnreadable`` where there is nothing, a file is damaged, or two files differ in their columns.
+    Raises ``ClaimsUnreadable`` where there is nothing, a file is damaged, or the columns of two files do not fit.
     """
     text = str(place)
     if text == "-":
@@ -149,21 +151,23 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
         raise ClaimsUnreadable(f"{text}: has both Parquet and CSV; name one kind, as in '{text}/**/*.parquet'")
     if kinds == {"csv"}:
         return _open_csv(text, filesystem, base, found, options)
-    files, schema = [], None
+    files, schema, types = [], None, defaultdict[str, set[str]](set)
     for name in found.names:
         path = f"{base}/{name}"
         with _reading(path):
             metadata = _parquet_metadata(filesystem, path)
-            own = _plain(metadata.schema.to_arrow_schema().empty_table()).schema
+            own = _plain(metadata.schema.to_arrow_schema())
             groups = tuple(
                 RowGroup(i, g.num_rows, g.total_byte_size)
                 for i, g in ((i, metadata.row_group(i)) for i in range(metadata.num_row_groups))
             )
-        if schema is None:
-            schema = own
-        _check_alike(found.names[0], schema, name, own)
+        schema = _merged(found.names[0], schema or own, name, own)
+        for column in own:
+            types[column.name].add(str(column.type))
         files.append(ClaimFile(path, name, groups))
-    return Claims(text, filesystem, tuple(files), present(schema), is_csv=False, left_out=found.left_out)
+    schema = present(schema)
+    other = {c.name: frozenset(types[c.name] - {str(c.type)}) for c in schema if len(types[c.name]) > 1}
+    return Claims(text, filesystem, tuple(files), schema, is_csv=False, left_out=found.left_out, other_types=other)
 
 
 def _parquet_metadata(filesystem: pyarrow.fs.FileSystem, path: str) -> pq.FileMetaData:
@@ -241,7 +245,7 @@ def parts(claims: Claims, job: Job, reading: Reading) -> Iterator[pa.Table]:
 
 def claims_in_memory(table: pa.Table, names: Sequence[str]) -> Claims:
     """A table as claims; ``names`` are those of all columns, of which the table has the ones that are used."""
-    table = _plain(table)
+    table = _fitting(table, _plain(table.schema))
     types = {name: table.schema.field(name).type for name in table.column_names}
     schema = pa.schema([(name, types.get(name, pa.null())) for name in names])
     return Claims("", pyarrow.fs.LocalFileSystem(), (), schema, is_csv=False, table=table)
@@ -264,7 +268,7 @@ def head(claims: Claims, columns: Sequence[str], enough: int = 100_000) -> Itera
         with _reading(file.path):
             reader = _reader(claims, file, Reading())
             for batch in reader.iter_batches(batch_size=enough, columns=list(columns), use_threads=False):
-                yield _plain(pa.Table.from_batches([batch]))
+                yield _fitting(pa.Table.from_batches([batch]), claims.schema)
 
 
 def _together(claims: Claims, file: ClaimFile, groups: Sequence[RowGroup], reading: Reading) -> Iterator[pa.Table]:
@@ -273,7 +277,11 @@ def _together(claims: Claims, file: ClaimFile, groups: Sequence[RowGroup], readi
     numbers = [g.number for g in groups]
     with _reading(file.path, numbers):
         reader = _reader(claims, file, reading)
-        yield _plain(reader.read_row_groups(numbers, columns=reading.columns, use_threads=False))
+        yield _fitting(
+            reader.read_row_groups(numbers, columns=reading.columns, use_threads=False),
+            claims.schema,
+            reading.dictionaries,
+        )
 
 
 def _stream(
@@ -284,7 +292,7 @@ def _stream(
             batch_size=lines, row_groups=[group.number], columns=reading.columns, use_threads=use_threads
         )
         for batch in batches:
-            yield _plain(pa.Table.from_batches([batch]))
+            yield _fitting(pa.Table.from_batches([batch]), claims.schema, reading.dictionaries)
 
 
 def where_else(claims: Claims, name: str) -> str | None:
@@ -298,12 +306,22 @@ def where_else(claims: Claims, name: str) -> str | None:
     return None
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """A table whose texts are no views, for which Arrow lacks most functions; polars and DataFusion write such."""
-    for place, column in enumerate(table.schema):
-        if pa.types.is_string_view(column.type):
-            table = table.set_column(place, column.with_type(pa.string()), table[place].cast(pa.string()))
-    return table
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """A schema whose texts are no views, for which Arrow lacks most functions; polars and DataFusion write such."""
+    fields = [f.with_type(pa.string()) if pa.types.is_string_view(f.type) else f for f in schema]
+    return pa.schema(fields, schema.metadata)
+
+
+def _fitting(table: pa.Table, schema: pa.Schema, dictionaries: Sequence[str] = ()) -> pa.Table:
+    """Columns in the order and the types of a schema, but some texts as dictionaries."""
+    fields = [
+        schema.field(n).with_type(pa.dictionary(pa.int32(), schema.field(n).type))
+        if n in dictionaries
+        else schema.field(n)
+        for n in schema.names
+        if n in table.column_names
+    ]
+    return table.select([f.name for f in fields]).cast(pa.schema(fields, table.schema.metadata))
 
 
 def _reader(claims: Claims, file: ClaimFile, reading: Reading) -> pq.ParquetFile:
@@ -413,17 +431,34 @@ def _kind(name: str) -> str | None:
     return "csv" if stem.endswith(_CSV) else None
 
 
-def _check_alike(first: str, schema: pa.Schema, name: str, own: pa.Schema) -> None:
+def _merged(first: str, schema: pa.Schema, name: str, own: pa.Schema) -> pa.Schema:
+    """The columns of a file and of those before it, in types that hold the values of all.
+
+    A month without modifiers is written as nulls, integers with a gap as floats, texts in the type of each program.
+    Raises ``ClaimsUnreadable`` where a column is missing, or no type holds both.
+    """
     if own.equals(schema, check_metadata=False):
-        return
+        return schema
+    missing = {*own.names} ^ {*schema.names}
+    differ = {n for n in {*own.names} & {*schema.names} if own.field(n).type != schema.field(n).type}
+    both = [pa.schema([_decoded(f) if f.name in differ else f for f in s], s.metadata) for s in (schema, own)]
+    with suppress(pa.ArrowInvalid, pa.ArrowTypeError):
+        if not missing:
+            return pa.unify_schemas(both, promote_options="permissive")
     mine, theirs = ({f.name: str(f.type) for f in s} for s in (own, schema))
-    differ = [
+    what = "; ".join(
         f"{column!r} is {mine.get(column, 'not there')}, and {theirs.get(column, 'not there')} in {first}"
         for column in dict.fromkeys((*theirs, *mine))
-        if mine.get(column) != theirs.get(column)
-    ]
-    what = "; ".join(differ) or "the columns are in another order, or differ in nullability"
-    raise ClaimsUnreadable(f"{name} does not have the columns of {first}: {what}")
+        if column in missing or column in differ
+    )
+    raise ClaimsUnreadable(
+        f"{name} does not have the columns of {first}: {what}; "
+        "name files that are alike by a pattern, as in 'DIR/2019*'"
+    )
+
+
+def _decoded(column: pa.Field) -> pa.Field:
+    return column.with_type(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 @contextmanager
@@ -443,9 +478,7 @@ def _open_csv(place: str, filesystem: pyarrow.fs.FileSystem, base: str, found: _
         with _reading(path):
             dialect = find_dialect(filesystem, path, options)
         schema = pa.schema([(c, pa.string()) for c in dialect.columns])
-        if header is None:
-            header = schema
-        _check_alike(found.names[0], header, name, schema)
+        header = _merged(found.names[0], header or schema, name, schema)
         files.append(ClaimFile(path, name, dialect=dialect))
     return Claims(place, filesystem, tuple(files), present(header), is_csv=True, left_out=found.left_out)
 

@@ -164,6 +164,10 @@ def summary_of(annotator: Annotator, claims: str, out: str | None) -> dict[str, 
             "read": len(annotator.claims.files),
             "left_out": len(annotator.claims.left_out),
             "left_out_names": [{"name": n, "why": w} for n, w in list(annotator.claims.left_out.items())[:_SHOWN]],
+            "of_several_types": [
+                {"name": name, "read_as": str(annotator.claims.schema.field(name).type), "others": sorted(types)}
+                for name, types in annotator.claims.other_types.items()
+            ],
         },
         "by_code_system": _grouped(lookup.column("code_system"), tally.answers, amount),
         "by_status": _grouped(lookup.column("code_status_on_date"), tally.answers, amount),
@@ -295,6 +299,9 @@ def summary_tables(summary: dict[str, Any]) -> Iterator[tuple[str, list[str], li
     if left := summary["files"]["left_out_names"]:
         title = f"{summary['files']['read']:,} files read, {summary['files']['left_out']:,} left out"
         yield title, ["left out", "why"], [[f["name"], f["why"]] for f in left]
+    if several := summary["files"]["of_several_types"]:
+        mixed = [[r["name"], r["read_as"], ", ".join(r["others"])] for r in several]
+        yield "columns of several types", ["column", "read as", "in some files"], mixed
     if summary["text_read_as"]:
         read = [[repr(r["delimiter"]), r["quote"], r["encoding"], f"{r['lines']:,}"] for r in summary["text_read_as"]]
         yield "text read as", ["delimiter", "quote", "encoding", "lines"], read
