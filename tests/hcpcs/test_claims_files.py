@@ -88,6 +88,7 @@ def test_files_left_out_are_counted_and_named(annotate: Annotate, tmp_path: Path
             {"name": "c.xlsx", "why": "ending .xlsx"},
             {"name": "d.csv.bak", "why": "ending .bak"},
         ],
+        "of_several_types": [],
     }
     said, _ = annotate(tmp_path / "in" / "*.xlsx")
     assert said.status == 1
