@@ -346,6 +346,8 @@ def exclude_command(outputs: Outputs, which: str, reason: str, wait: float) -> N
     """
     from pipeline.refresh.exclusions import exclude
 
+    if not reason.strip():
+        raise click.BadParameter("is empty; state why the tables are made without it", param_hint="--reason")
     with Progress(quiet=False) as progress:
         exclude(outputs, which, reason, wait=wait, progress=progress)
     click.echo(f"{which} is excluded; `hcpcs refresh` publishes without it")

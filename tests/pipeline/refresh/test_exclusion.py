@@ -57,3 +57,11 @@ def test_what_is_not_held_cannot_be_excluded(own_sample, which, says):
 def test_what_is_not_excluded_cannot_be_included(own_sample):
     with pytest.raises(SourceError, match="2019-01 is not excluded"):
         include(own_sample, "2019-01")
+
+
+def test_an_exclusion_without_a_reason_is_refused(hcpcs, own_sample):
+    archive = own_sample.archive / "index.json"
+    before = archive.read_bytes()
+    said = hcpcs("releases", "exclude", "2019-01", "--reason", " ", "--outputs", own_sample.folder)
+    assert (said.status, "--reason: is empty" in said.err) == (2, True), said.err
+    assert archive.read_bytes() == before
