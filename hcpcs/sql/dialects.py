@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,18 +17,12 @@ _NAME = re.compile(r'"(?:[^"]|"")+"|`[^`"]+`|[^"`.\'();]+')
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _BACKTICK = ("spark", "bigquery")
 _READS_FILES = ("duckdb", "spark")
-_TYPES = {
-    "duckdb": ("varchar", "integer", "bigint", "double", "date", "boolean", "{}[]"),
-    "postgres": ("text", "integer", "bigint", "double precision", "date", "boolean", "{}[]"),
-    "spark": ("string", "int", "bigint", "double", "date", "boolean", "array<{}>"),
-    "snowflake": ("varchar", "integer", "bigint", "double", "date", "boolean", "array"),
-    "bigquery": ("string", "int64", "int64", "float64", "date", "bool", "array<{}>"),
-}
+#: What each dialect writes, by its name and what it is for.
+SYNTAX: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("dialects.toml").read_text("utf-8"))
 _KINDS = (pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.date32(), pa.bool_())
-_WITH_LENGTH = {"duckdb": "varchar", "postgres": "varchar", "spark": "varchar", "snowflake": "varchar"}
 
 
-def require_dialect(dialect: str, offered: tuple[str, ...]) -> None:
+def require_dialect(dialect: str, offered: Collection[str]) -> None:
     """Raise ``HcpcsError`` for a dialect that is not offered."""
     if dialect not in offered:
         raise HcpcsError(f"no dialect {dialect!r}; there are: {', '.join(offered)}")
@@ -55,12 +52,12 @@ def text(dialect: str, value: str) -> str:
 
 def type_name(dialect: str, kind: pa.DataType, max_length: int | None = None) -> str:
     """The dialect's type for an Arrow type of the published tables."""
-    *simple, list_of = _TYPES[dialect]
+    *simple, list_of = SYNTAX[dialect]["types"]
     if pa.types.is_list(kind):
-        return list_of.format(type_name(dialect, kind.value_type))
+        return str(list_of.format(type_name(dialect, kind.value_type)))
     if max_length is not None:
-        return f"{_WITH_LENGTH.get(dialect, simple[0])}({max_length})"
-    return simple[_KINDS.index(kind)]
+        return str(SYNTAX[dialect]["text_of_length"].format(max_length))
+    return str(simple[_KINDS.index(kind)])
 
 
 def file(dialect: str, path: str) -> str:

@@ -11,26 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hcpcs.errors import HcpcsError
-from hcpcs.sql.dialects import published_table, require_dialect, text, type_name
-from hcpcs.sql.views import DIALECTS
+from hcpcs.sql.dialects import SYNTAX, published_table, require_dialect, text, type_name
 from hcpcs.version import Version
-
-_INLINE_COMMENT = {
-    "spark": "comment {}",
-    "snowflake": "comment {}",
-    "bigquery": "options (description = {})",
-}
-_TABLE_COMMENT = {
-    "spark": "\ncomment {}",
-    "snowflake": "\ncomment = {}",
-    "bigquery": "\noptions (description = {})",
-}
-_KEY = {
-    "duckdb": "primary key ({})",
-    "postgres": "primary key ({})",
-    "snowflake": "primary key ({})",
-    "bigquery": "primary key ({}) not enforced",
-}
 
 
 def ddl_sql(dialect: str, version: Version, tables: Sequence[str] = (), schema: str | None = None) -> str:
@@ -39,7 +21,7 @@ def ddl_sql(dialect: str, version: Version, tables: Sequence[str] = (), schema: 
     In PostgreSQL an exclusion constraint proves that the spans of a code do not overlap; it needs the extension
     ``btree_gist``, which comes with it. Raises ``HcpcsError`` for another dialect, and for a table that is not there.
     """
-    require_dialect(dialect, DIALECTS)
+    require_dialect(dialect, SYNTAX)
     if unknown := sorted(set(tables) - version.paths.keys()):
         raise HcpcsError(
             f"version {version.id} has no table {', '.join(unknown)}; it has {', '.join(sorted(version.paths))}"
@@ -62,16 +44,18 @@ def _statements(dialect: str, table: str, path: Path, schema: str | None) -> Ite
     arrow = pq.read_schema(path)
     metadata = _metadata(arrow)
     lines = [_column(dialect, field, metadata["columns"][field.name]) for field in arrow]
-    if dialect in _KEY:
-        lines.append(_KEY[dialect].format(", ".join(metadata["primary_key"])))
+    if "key" in SYNTAX[dialect]:
+        lines.append(SYNTAX[dialect]["key"].format(", ".join(metadata["primary_key"])))
     if dialect == "postgres" and (spans := metadata.get("spans")):
         equal = ", ".join(f"{_comparable(arrow.field(name))} with =" for name in spans["of"])
         days = f"daterange({spans['first_day']}, {spans['last_day']}, '[]') with &&"
         lines.append(f"exclude using gist ({equal}, {days})")
-    about = _TABLE_COMMENT.get(dialect, "").format(text(dialect, metadata["description"]))
     inner = ",\n  ".join(lines)
-    yield f"create table {published_table(dialect, table, schema)} (\n  {inner}\n){about}"
-    if dialect in ("duckdb", "postgres"):
+    create = f"create table {published_table(dialect, table, schema)} (\n  {inner}\n)"
+    if (comment := SYNTAX[dialect].get("table_comment")) is not None:
+        yield f"{create}\n{comment.format(text(dialect, metadata['description']))}"
+    else:
+        yield create
         yield from comments_sql(dialect, table, path, schema)
 
 
@@ -80,8 +64,8 @@ def _column(dialect: str, field: pa.Field, about: dict[str, Any]) -> str:
     # In BigQuery an array is never null.
     if not field.nullable and not (dialect == "bigquery" and pa.types.is_list(field.type)):
         parts.append("not null")
-    if dialect in _INLINE_COMMENT:
-        parts.append(_INLINE_COMMENT[dialect].format(text(dialect, about["description"])))
+    if (comment := SYNTAX[dialect].get("column_comment")) is not None:
+        parts.append(comment.format(text(dialect, about["description"])))
     return " ".join(parts)
 
 

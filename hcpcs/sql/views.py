@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from hcpcs.sql.dialects import published_table, require_dialect, type_name
+from hcpcs.sql.dialects import SYNTAX, published_table, require_dialect, type_name
 
-#: Dialects that are offered.
-DIALECTS = ("duckdb", "postgres", "spark", "snowflake", "bigquery")
 #: Columns of ``hcpcs_on(day)``: those of ``hcpcs_validity`` that mean something where a code is valid.
 COLUMNS = {
     "kind": pa.string(),
@@ -25,23 +23,6 @@ COLUMNS = {
 }
 _IS_VALID = """not v.is_interval and v.status = 'valid' and v.kind <> 'ambulance_modifier'
   and day between v.from_day and v.to_day"""
-_DOLLARS = "$$\n{body}\n$$"
-_ON = {
-    "duckdb": "create or replace macro {name}(day) as table\n{body}",
-    "postgres": "create or replace function {name}(day date) returns table (\n  {columns}\n)\n"
-    f"language sql stable parallel safe as {_DOLLARS}",
-    "spark": "create or replace function {name}(day date) returns table (\n  {columns}\n)\nreturn\n{body}",
-    "snowflake": f"create or replace function {{name}}(day date) returns table (\n  {{columns}}\n)\nas {_DOLLARS}",
-    "bigquery": "create or replace table function {name}(day date) as\n{body}",
-}
-_VALID = {
-    "duckdb": "create or replace macro {name}(code, day) as (\n{body}\n)",
-    "postgres": "create or replace function {name}(code text, day date) returns boolean\n"
-    f"language sql stable parallel safe as {_DOLLARS}",
-    "spark": "create or replace function {name}(code string, day date) returns boolean\nreturn (\n{body}\n)",
-    "snowflake": f"create or replace function {{name}}(code varchar, day date) returns boolean\nas {_DOLLARS}",
-    "bigquery": "create or replace function {name}(code string, day date) returns bool as ((\n{body}\n))",
-}
 
 
 def views_sql(dialect: str, schema: str | None = None, folder: str | None = None) -> str:
@@ -50,7 +31,7 @@ def views_sql(dialect: str, schema: str | None = None, folder: str | None = None
     They read the table ``hcpcs_validity``, in ``schema`` if one is given, where they are created, too; with ``folder``
     (DuckDB, Spark) its file in that version. Raises ``HcpcsError`` for another dialect, or one that reads no files.
     """
-    require_dialect(dialect, DIALECTS)
+    require_dialect(dialect, SYNTAX)
     validity = published_table(dialect, "hcpcs_validity", schema, folder)
     on, valid, today = (published_table(dialect, name, schema) for name in ("hcpcs_on", "hcpcs_valid", "hcpcs_today"))
     selected = ", ".join(f"v.{'first_code as code' if name == 'code' else name}" for name in COLUMNS)
@@ -59,10 +40,10 @@ def views_sql(dialect: str, schema: str | None = None, folder: str | None = None
     columns = ",\n  ".join(f"{name} {type_name(dialect, kind)}" for name, kind in COLUMNS.items())
     call = f"table({on}(current_date))" if dialect == "snowflake" else f"{on}(current_date)"
     return f"""-- The codes and modifiers that are valid on a day, with what they mean then.
-{_ON[dialect].format(name=on, columns=columns, body=of_day)};
+{SYNTAX[dialect]["hcpcs_on"].format(name=on, columns=columns, body=of_day)};
 
 -- Whether CMS lists a code or modifier as valid on a day; of CPT and CDT it lists none.
-{_VALID[dialect].format(name=valid, body=is_valid)};
+{SYNTAX[dialect]["hcpcs_valid"].format(name=valid, body=is_valid)};
 
 -- Today's codes.
 create or replace view {today} as

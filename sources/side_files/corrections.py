@@ -16,33 +16,23 @@ from schemas.hcpcs_corrections import HcpcsCorrections
 from sources.code_file.record_layout import RECORD_FIELDS, TEXT_FIELDS
 from sources.errors import MemberError
 from sources.findings import Finding
-from sources.side_files.tables import CodedRow, coded_rows, day_from, day_of_row, header_findings, sha256_of, tables
+from sources.side_files.tables import (
+    WORDS,
+    CodedRow,
+    coded_rows,
+    day_from,
+    day_of_row,
+    header_findings,
+    sha256_of,
+    tables,
+)
 
 #: Columns of corrections, in order.
 #: What only the records of the releases state comes later.
 CORRECTION_SCHEMA = schema_of(HcpcsCorrections, without=("release_id", "state_in_records", "in_records_since"))
 TWIN_FIELDS = ("action_text", "effective_date", "short_description", "long_description")
 
-#: How prose names a record's fields; the longer name first where one begins another.
-_FIELD_WORDS = {
-    "action_effective_date": r"action\s+eff(?:ective|\.)?\s*date",
-    "action_code": r"action\s+(?:code|cd)\b",
-    "short_description": r"short(?:\s+desc(?:ription|riptor|\.)?s?)?\b|\bSD\b",
-    "long_description": r"long(?:\s+desc(?:ription|riptor|\.)?s?)?\b|\bLD\b",
-    "multiple_pricing_code": r"\bmult(?:iple)?\s+pric(?:e|ing)(?:\s+ind(?:icator)?s?)?\b",
-    "pricing_indicators": r"\bpric(?:e|ing)(?:\s+ind(?:icator)?s?)?\b",
-    "coverage_code": r"\bcov(?:erage)?(?:\s+(?:code|ind(?:icator)?))?\b",
-    "crosswalk_targets": r"\b(?:xref|cross[-\s]?ref(?:erence)?)(?:\s+codes?)?\b",
-    "asc_date": r"\bASC\s+(?:start\s+)?date\b",
-    "asc_group": r"\bASC(?:\s+(?:ind(?:icator)?|pay(?:ment)?\s+group|group))\b",
-    "type_of_service_codes": r"\bTOS\b|\btypes?\s+of\s+service\b",
-    "betos_code": r"\bBETOS\b",
-    "processing_note": r"\bproc(?:essing)?\s+note(?:\s+number)?\b",
-    "termination_date": r"\bterm(?:ination)?\s+date\b",
-    "added_date": r"\badd(?:ed)?\s+date\b",
-    "statute_ref": r"\bstatute\b",
-}
-_FIELD = re.compile("|".join(f"(?P<{name}>{words})" for name, words in _FIELD_WORDS.items()), re.I)
+_FIELD = re.compile("|".join(f"(?P<{name}>{words})" for name, words in WORDS["fields"].items()), re.I)
 _QUOTED = re.compile(r"[\"“”']([^\"“”']+)[\"“”']")
 _NAMED_VALUE = re.compile(r"\s*(?:(?:should|must)\s+be|to|of|is|=|:)\s*[\"“']?([\w./-]*\w)", re.I)
 _BARE_VALUE = re.compile(r"\s*:?\s*([A-Z0-9]*\d[A-Z0-9]*)\b")

@@ -9,10 +9,12 @@ import csv
 import datetime
 import hashlib
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -30,25 +32,9 @@ MOST_LETTERS = 10_000
 #: A row of a tab-separated text is padded to the widest; what a damaged one has past this many cells stays in the last.
 _MOST_COLUMNS = 60
 
-#: What the columns of side files are called, as a whole cell, in upper case with single spaces.
-_HEADINGS = {
-    "code": r"(?:HCPCS?(?:[ /]MOD(?:IFIER)?)?(?: CODES?)?|CODE)",
-    "action": r"(?:TYPE OF CHANGE|ACTION(?: CD| CODE)?)",
-    "effective_date": r"EFF(?:ECTIVE)?\.? (?:DATE|DT)",
-    "short_description": r"SHORT DESC(?:RIPTION|RIPTOR)?",
-    "long_description": r"LONG DESC(?:RIPTION|RIPTOR)?",
-    "added_date": r"ADD(?:ED)? (?:DATE|DT)",
-    "termination_date": r"TERM(?:INATION)? (?:DATE|DT)",
-    "type_of_service_codes": r"TOS",
-    "betos_code": r"BETOS",
-    "coverage_code": r"COV(?:ERAGE)?",
-    "pricing_indicators": r"(?:PRICE|PRICING)(?: IND(?:ICATOR)?)?",
-    "crosswalk_targets": r"(?:XREF|CROSS[- ]?REF(?:ERENCE)?)(?: CODE)?",
-    "asc_group": r"ASC (?:IND(?:ICATOR)?|GRP|GROUP)",
-    "asc_date": r"ASC (?:DATE|DT)",
-    "processing_note": r"PROC(?:ESSING)? NOTE",
-    "comment": r"COMMENTS?",
-}
+#: What CMS's side files call columns, fields and actions.
+WORDS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
+_HEADINGS = WORDS["headings"]
 _HEADING_CELL = {name: re.compile(pattern) for name, pattern in _HEADINGS.items()}
 #: Labels looked for in a print file, whose columns nothing but the header's spacing tells.
 _PRINT_LABELS = (

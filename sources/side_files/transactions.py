@@ -14,6 +14,7 @@ from schemas.hcpcs_transactions import HcpcsTransactions
 from sources.errors import MemberError
 from sources.findings import Finding
 from sources.side_files.tables import (
+    WORDS,
     Sheet,
     Table,
     coded_cells,
@@ -31,19 +32,7 @@ from sources.side_files.twins import disagreements
 TRANSACTION_SCHEMA = schema_of(HcpcsTransactions, without=("release_id",))
 TWIN_FIELDS = ("action_code", "short_description", "long_description")
 
-#: What is left of CMS's words for an action, less those that carry nothing, and the action code they stand for.
-_ACTIONS = {
-    frozenset({"add"}): "A",
-    frozenset({"coverage", "long"}): "B",
-    frozenset({"long"}): "C",
-    frozenset({"discontinued"}): "D",
-    frozenset({"coverage"}): "F",
-    frozenset({"no"}): "N",
-    frozenset({"payment"}): "P",
-    frozenset({"reactivated"}): "R",
-    frozenset({"short"}): "S",
-    frozenset({"misc"}): "T",
-}
+_ACTIONS = {frozenset(words.split()): code for words, code in WORDS["actions"].items()}
 _CARRY_NOTHING = {"change", "in", "desc", "description"}
 _JOIN = {"and", "both"}
 _IN_BRACKETS = {"betos", "or", "type", "of", "service", "tos"}
