@@ -21,12 +21,12 @@ class CodeRead:
     rules: tuple[str, ...]
 
 
-def read_code(text: str, modifiers: str | None = None, *, numeric: bool = False) -> CodeRead:
+def read_code(text: str, *, numeric: bool = False) -> CodeRead:
     """One text as a code or a modifier, by the rules of ``read_codes``."""
     if text is not None and not text.isascii():
         text = text.encode("utf-8", "replace").decode()  # what a terminal gave that is not UTF-8 has no place in Arrow
     # What is a code already needs no rule, and a service reads many of these one by one.
-    if text is not None and modifiers is None and not numeric and _PLAIN.fullmatch(text):
+    if text is not None and not numeric and _PLAIN.fullmatch(text):
         return CodeRead(text, text, (), ())
     # A code has three digits, and what has three characters is no modifier: most words are neither.
     if text is not None and not numeric and len(_CHARACTER.findall(text)) >= 3 > len(_DIGIT.findall(text)):
@@ -37,7 +37,7 @@ def read_code(text: str, modifiers: str | None = None, *, numeric: bool = False)
 
     values = pyarrow.array([text], pyarrow.string())
     for width in (5, 2):
-        read = read_codes(values, width, numeric=numeric, modifiers=modifiers)
+        read = read_codes(values, width, numeric=numeric)
         if read.keys[0] >= 0:
             behind = read.modifiers[0].as_py()
             rules = tuple(rule for i, rule in enumerate(RULES) if read.rules[0] >> i & 1)

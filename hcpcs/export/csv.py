@@ -113,7 +113,6 @@ def _about(formulas: Mapping[str, int], is_guarded: bool) -> str:
 FORMAT = ExportFormat(
     name="csv",
     summary="a folder of CSV files, one a table, as a Data Package",
-    read_by="spreadsheets, databases, dataframes and Frictionless",
     is_folder=True,
     write=write_csv,
     options=(

@@ -60,7 +60,6 @@ def _quoted(text: str) -> str:
 FORMAT = ExportFormat(
     name="duckdb",
     summary="one DuckDB database with all tables, their descriptions and as-of views",
-    read_by="DuckDB 1.4 and later",
     is_folder=False,
     write=write_duckdb,
     suffix=".duckdb",

@@ -115,7 +115,6 @@ def _write_sheet(book: Any, name: str, table: pyarrow.Table) -> list[str]:
 FORMAT = ExportFormat(
     name="excel",
     summary="a workbook of codes, history, changes, dictionary and licenses",
-    read_by="Excel, LibreOffice and whatever reads .xlsx",
     is_folder=False,
     write=write_excel,
     shows=tuple(

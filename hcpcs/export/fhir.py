@@ -266,7 +266,6 @@ def _json_bytes(content: Any) -> bytes:
 FORMAT = ExportFormat(
     name="fhir",
     summary="FHIR R4 and R5 CodeSystems, ValueSets and a ConceptMap, as NPM packages and NDJSON",
-    read_by="FHIR terminology servers and package managers",
     is_folder=True,
     write=write_fhir,
     shows=(

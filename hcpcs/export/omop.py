@@ -279,7 +279,6 @@ def _field(value: Any) -> str:
 FORMAT = ExportFormat(
     name="omop",
     summary="an OMOP vocabulary as Athena's files, and the input of OHDSI's HCPCS loader",
-    read_by="OMOP CDM 5.4 databases and OHDSI's loader",
     is_folder=True,
     write=write_omop,
     shows=(

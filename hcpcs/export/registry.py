@@ -49,7 +49,7 @@ class ExportOption:
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """A format: its name (``--<name>``), what it writes, what reads that, and how.
+    """A format: its name (``--<name>``), what it writes, and how.
 
     ``write`` gets the version, a path that does not exist yet, and the value of every option; it makes the file or
     folder there and returns the names of what it wrote. Equal versions give equal bytes, unless ``is_reproducible``
@@ -61,7 +61,6 @@ class ExportFormat:
 
     name: str
     summary: str
-    read_by: str
     is_folder: bool
     write: Callable[[Version, Path, Mapping[str, str]], list[str]]
     shows: tuple[str, ...] = ()

@@ -132,7 +132,6 @@ def _metadata(version: Version, schemas: Mapping[str, pyarrow.Schema], notice: s
 FORMAT = ExportFormat(
     name="sqlite",
     summary="an SQLite database with keys, full-text search and metadata for Datasette",
-    read_by="SQLite, Datasette",
     is_folder=True,
     write=write_sqlite,
     shows=tuple(f"{table}.{column}" for table in _SEARCHED_TABLES for column in _SEARCHED),

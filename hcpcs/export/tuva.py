@@ -67,7 +67,6 @@ def _quoted(value: str) -> str:
 FORMAT = ExportFormat(
     name="tuva",
     summary="the newest release as the Tuva Project's terminology seed",
-    read_by="the Tuva Project's dbt package",
     is_folder=True,
     write=write_tuva,
     shows=(

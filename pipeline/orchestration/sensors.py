@@ -7,14 +7,14 @@ Nothing here knows how a release is read.
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import dagster as dg
 
 from hcpcs.errors import HcpcsError
 from sources.errors import SourceError
 from sources.release.calendar import Freshness
-from sources.site.polling import Poll
+from sources.site.polling import Poll, Poller
 
 #: The name of the dynamic partitions, one per release.
 RELEASES = "releases"
@@ -27,33 +27,16 @@ _ALERT_AFTER = 3
 _MOST_REQUESTS = 3
 #: A run that began longer ago died with its machine and was never ended: it must not hold up the sensor for good.
 _LONGEST_RUN = timedelta(hours=6)
+#: What the job needs of a refresher: a refresh from the site, which returns what was done as JSON.
+Refreshes = Callable[[Callable[[str], None]], dict[str, Any]]
+#: What the freshness check needs: what is published, compared with CMS's calendar today.
+StatesFreshness = Callable[[], Freshness]
 _GOING_ON = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
 ]
-
-
-class PollsSite(Protocol):
-    """What the sensor needs of a poller."""
-
-    def poll(self) -> Poll:
-        """Ask the site what is new; raises ``SourceError``."""
-
-
-class Refreshes(Protocol):
-    """What the job needs of a refresher: a refresh from the site; raises what makes the run fail."""
-
-    def __call__(self, progress: Callable[[str], None]) -> dict[str, Any]:
-        """Refresh, and return what was done as JSON."""
-
-
-class StatesFreshness(Protocol):
-    """What the freshness check needs."""
-
-    def __call__(self) -> Freshness:
-        """Compare what is published with CMS's calendar, today."""
 
 
 class SiteUnreachable(HcpcsError):
@@ -101,7 +84,7 @@ def build_site_sensor(
         default_status=status,
         description="Polls CMS's page; starts a refresh when a release is new or was posted again.",
     )
-    def site_sensor(context: dg.SensorEvaluationContext, poller: dg.ResourceParam[PollsSite]) -> dg.SensorResult:
+    def site_sensor(context: dg.SensorEvaluationContext, poller: dg.ResourceParam[Poller]) -> dg.SensorResult:
         cursor = json.loads(context.cursor) if context.cursor else {}
         begun = datetime.now(UTC) - _LONGEST_RUN
         going_on = dg.RunsFilter(job_name=job.name, statuses=_GOING_ON, created_after=begun)
@@ -140,12 +123,12 @@ def build_site_sensor(
     return site_sensor
 
 
-def build_site_schedule(job: dg.JobDefinition, *, cron: str = "17 6 * * *") -> dg.ScheduleDefinition:
+def build_site_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     """The same for who prefers a clock: a refresh a day, which ends after two requests when nothing is new."""
     return dg.ScheduleDefinition(
         name="daily_refresh",
         job=job,
-        cron_schedule=cron,
+        cron_schedule="17 6 * * *",
         execution_timezone="UTC",
         description="Refreshes from CMS's site once a day; use it or the sensor, not both.",
     )
