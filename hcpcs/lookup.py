@@ -32,6 +32,8 @@ _SPAN = [
     "redistribution",
 ]
 
+#: What a code's history says of an episode itself.
+_EPISODE = ("episode", "status", "added_date", "termination_date", "first_release", "last_release", "license_id")
 #: Letters and digits are words apart: 5MG is 5 and mg.
 _WORD = re.compile("[a-z]+|[0-9]+")
 #: Classes of change by which a code ends.
@@ -299,13 +301,7 @@ def history_of(folder: Path, code: str) -> dict[str, Any]:
     targets = read_rows(folder, "hcpcs_crosswalk", [("code", "=", wanted)])
     episodes = [
         {
-            "episode": state["episode"],
-            "status": state["status"],
-            "added_date": state["added_date"],
-            "termination_date": state["termination_date"],
-            "first_release": state["first_release"],
-            "last_release": state["last_release"],
-            "license_id": state["license_id"],
+            **{name: state[name] for name in _EPISODE},
             "spans": [s for s in spans if s["episode"] == state["episode"]],
             "changes": [c for c in changes if c["episode"] == state["episode"]],
             "crosswalk": [t for t in targets if t["episode"] == state["episode"]],

@@ -16,6 +16,16 @@ _LATEST = "latest.json"
 _AT_ONCE = 8
 
 
+def open_store(url: str) -> Any:
+    """The object store, or web server, at a URL; raises what obstore raises, ``ImportError`` without it."""
+    from obstore.store import from_url
+
+    options: dict[str, Any] = {"retry_config": {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}}
+    if url.startswith(("http://", "https://")):
+        options["client_options"] = {"allow_http": True}
+    return from_url(url, **options)
+
+
 def fetch_version(url: str, folder: Path) -> Path:
     """Fetch the version at ``url`` (a version, or a target of `hcpcs publish`, whose newest it is) into ``folder``.
 
@@ -25,12 +35,8 @@ def fetch_version(url: str, folder: Path) -> Path:
     try:
         import obstore
         from obstore.exceptions import BaseError
-        from obstore.store import from_url
     except ImportError:
         raise HcpcsError("obstore is not installed; `pip install 'hcpcs[remote]'` brings it") from None
-    options: dict[str, Any] = {"retry_config": {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}}
-    if url.startswith(("http://", "https://")):
-        options["client_options"] = {"allow_http": True}
 
     def read(path: str) -> bytes | None:
         try:
@@ -41,7 +47,7 @@ def fetch_version(url: str, folder: Path) -> Path:
             raise HcpcsError(f"{url}: {path} cannot be read: {in_one_line(error)}") from None
 
     try:
-        store: Any = from_url(url, **options)
+        store = open_store(url)
     except (BaseError, OSError, ValueError) as error:
         raise HcpcsError(f"{url} cannot be opened: {in_one_line(error)}") from None
     base = ""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from hcpcs.files import write_atomically
+from hcpcs.remote import open_store
 from sources.errors import SourceError
 
 
@@ -25,7 +25,7 @@ class ObjectStore:
         try:
             import obstore
             from obstore.exceptions import BaseError
-            from obstore.store import LocalStore, from_url
+            from obstore.store import LocalStore
         except ImportError:
             raise SourceError("obstore is not installed; `pip install 'hcpcs[remote]'` brings it") from None
         self.target = target
@@ -39,10 +39,7 @@ class ObjectStore:
                 self._store: Any = LocalStore(self._folder, mkdir=True)
             else:
                 self._is_web = target.startswith(("http://", "https://"))
-                options: dict[str, Any] = {"retry_config": {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}}
-                if self._is_web:
-                    options["client_options"] = {"allow_http": True}
-                self._store = from_url(target, **options)
+                self._store = open_store(target)
         except (BaseError, OSError, ValueError) as error:
             raise self._refused("cannot be opened", error) from None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +50,7 @@ class Verification:
 
     def as_json(self) -> dict[str, Any]:
         """The report for scripts."""
-        return {
-            "location": self.location,
-            "version": self.version,
-            "ok": self.ok,
-            "schema_version": self.schema_version,
-            "files": self.files,
-            "rows": self.rows,
-            "checks": self.checks,
-            "problems": [{"check": p.check, "file": p.file, "what": p.what} for p in self.problems],
-        }
+        return {"location": self.location, "version": self.version, "ok": self.ok} | asdict(self)
 
 
 #: Judges what a version's files say: given its folder, its manifest, the bytes of its files that are as the manifest

@@ -39,17 +39,6 @@ from sources.side_files.transactions import TRANSACTION_SCHEMA, action_code_from
 from sources.side_files.transactions import TWIN_FIELDS as TRANSACTION_TWIN_FIELDS
 from sources.side_files.twins import disagreements
 
-__all__ = [
-    "SIDE_SCHEMAS",
-    "SIDE_TABLES",
-    "read_corrections",
-    "read_notes",
-    "read_side_files",
-    "read_transactions",
-    "read_unlisted_codes",
-    "side_role",
-]
-
 _SAMPLE_ROWS = 200
 #: Share of items that a text has in common with its workbook: one list of unlisted codes had 39 dental codes too many.
 _TWIN_SHARE = 0.75

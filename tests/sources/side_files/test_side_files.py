@@ -22,18 +22,11 @@ from sources.code_file.text import read_anweb_text
 from sources.code_file.workbook import read_anweb_workbook
 from sources.errors import MemberError
 from sources.findings import Finding
-from sources.side_files.corrections import Change, changes_from_prose
-from sources.side_files.kinds import (
-    SIDE_SCHEMAS,
-    read_corrections,
-    read_notes,
-    read_side_files,
-    read_transactions,
-    read_unlisted_codes,
-    side_role,
-)
+from sources.side_files.corrections import Change, changes_from_prose, read_corrections
+from sources.side_files.kinds import SIDE_SCHEMAS, read_side_files, side_role
+from sources.side_files.lists import read_notes, read_unlisted_codes
 from sources.side_files.tables import Table, coded_cells, tidy
-from sources.side_files.transactions import action_code_from
+from sources.side_files.transactions import action_code_from, read_transactions
 
 Rows = list[list[str | None]]
 
