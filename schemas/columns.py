@@ -80,6 +80,11 @@ def derived(description: str, **kwargs: Any) -> Any:
 curated = derived
 
 
+def from_table(table: str, *columns: str) -> tuple[str, ...]:
+    """Columns of one table, as ``lineage`` names them."""
+    return tuple(f"{table}.{column}" for column in columns)
+
+
 def curated_source() -> Any:
     """The URL where a curated row can be checked."""
     return curated("URL where the row can be checked.", str_matches=r"^https?://\S+$")

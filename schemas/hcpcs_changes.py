@@ -13,6 +13,7 @@ from schemas.columns import (
     TableFacts,
     column,
     derived,
+    from_table,
     hcpcs_code,
     record_kind,
     release_id,
@@ -42,7 +43,7 @@ CHANGES = (
 DISAGREEMENTS = ("not_reported", "reported_differently", "stale_action_code", "not_observed")
 
 #: What of a record is compared.
-_STATED = tuple(f"staged_records.{c}" for c in STATED_COLUMNS)
+_STATED = from_table("staged_records", *STATED_COLUMNS)
 
 
 class HcpcsChanges(LicenseColumns):
@@ -107,8 +108,7 @@ class HcpcsChanges(LicenseColumns):
             "field",
             "cms_action_code",
             "observed_gap",
-            "staged_records.action_effective_date",
-            "staged_records.added_date",
+            *from_table("staged_records", "action_effective_date", "added_date"),
         ),
     )
     disagreement: str = derived(

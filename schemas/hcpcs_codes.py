@@ -12,6 +12,7 @@ from schemas.columns import (
     TableFacts,
     column,
     derived,
+    from_table,
     release_id,
     text_list,
 )
@@ -43,13 +44,7 @@ class LatestState(RecordDates):
     replaced_by: pl.List = text_list(
         "Successors that CMS names for an ended episode, without codes of other owners. See `hcpcs_crosswalk`.",
         source="CMS record, positions 205-229",
-        lineage=(
-            "hcpcs_crosswalk.target",
-            "hcpcs_crosswalk.target_number",
-            "hcpcs_crosswalk.relation",
-            "hcpcs_crosswalk.is_withdrawn",
-            "hcpcs_crosswalk.target_kind",
-        ),
+        lineage=from_table("hcpcs_crosswalk", "target", "target_number", "relation", "is_withdrawn", "target_kind"),
     )
 
 
@@ -67,23 +62,16 @@ class Placement(pa.DataFrameModel):
         nullable=True,
         lineage=(
             "staged_states.code",
-            "curated_code_sections.section_id",
-            "curated_code_sections.code_system_id",
-            "curated_code_sections.depth",
-            "curated_code_sections.first_code",
-            "curated_code_sections.last_code",
-            "curated_code_sections.valid_from",
-            "curated_code_systems.code_system_id",
-            "curated_code_systems.code_pattern",
+            *from_table("curated_code_sections", "section_id", "code_system_id", "depth"),
+            *from_table("curated_code_sections", "first_code", "last_code", "valid_from"),
+            *from_table("curated_code_systems", "code_system_id", "code_pattern"),
         ),
     )
     is_unlisted: bool = column(
         "Whether it is on a list of unlisted (NOC) codes that CMS posted during the episode.",
         source=DERIVED,
         lineage=(
-            "hcpcs_unlisted_codes.code",
-            "hcpcs_unlisted_codes.kind",
-            "hcpcs_unlisted_codes.release_id",
+            *from_table("hcpcs_unlisted_codes", "code", "kind", "release_id"),
             "code",
             "first_release",
             "last_release",

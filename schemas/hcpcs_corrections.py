@@ -12,6 +12,7 @@ from schemas.columns import (
     SideFileLine,
     TableFacts,
     column,
+    from_table,
     hcpcs_code,
     record_kind,
     release_id,
@@ -24,7 +25,7 @@ STATES_IN_RECORDS = ("already", "later", "never", "unclear")
 
 #: What a correction states, and the records that are held against it.
 _STATED = ("release_id", "action", "field", "new_value", "old_value")
-_HELD = tuple(f"staged_records.{c}" for c in ("release_id", *STATED_COLUMNS))
+_HELD = from_table("staged_records", "release_id", *STATED_COLUMNS)
 
 
 class CorrectionChange(pa.DataFrameModel):

@@ -11,6 +11,7 @@ from schemas.columns import (
     TableFacts,
     column,
     derived,
+    from_table,
     hcpcs_code,
     record_kind,
     release_id,
@@ -35,10 +36,7 @@ class HcpcsCrosswalk(LicenseColumns):
     target_number: pl.Int32 = derived(
         "Counts the episode's targets by first release, then position; set before masking.",
         ge=1,
-        lineage=(
-            "staged_episodes.crosswalk_targets",
-            "staged_episodes.release_id",
-        ),
+        lineage=from_table("staged_episodes", "crosswalk_targets", "release_id"),
     )
     target: str = column(
         "The cross-reference as CMS states it; null where it is another owner's to give.",
@@ -69,8 +67,7 @@ class HcpcsCrosswalk(LicenseColumns):
         isin=TARGET_SYSTEMS,
         lineage=(
             "target",
-            "curated_code_systems.code_pattern",
-            "curated_code_systems.system",
+            *from_table("curated_code_systems", "code_pattern", "system"),
         ),
     )
     target_code_system: str = derived(
@@ -78,8 +75,7 @@ class HcpcsCrosswalk(LicenseColumns):
         nullable=True,
         lineage=(
             "target",
-            "curated_code_systems.code_pattern",
-            "curated_code_systems.code_system_id",
+            *from_table("curated_code_systems", "code_pattern", "code_system_id"),
         ),
     )
     target_episode: pl.Int32 = derived(
@@ -91,10 +87,7 @@ class HcpcsCrosswalk(LicenseColumns):
             "target",
             "target_kind",
             "first_release",
-            "staged_states.kind",
-            "staged_states.code",
-            "staged_states.episode",
-            "staged_states.first_release",
+            *from_table("staged_states", "kind", "code", "episode", "first_release"),
         ),
     )
     target_status: str = derived(

@@ -10,6 +10,7 @@ from schemas.columns import (
     TableFacts,
     column,
     derived,
+    from_table,
     release_id,
     revision,
     text_list,
@@ -19,18 +20,9 @@ SEVERITIES = ("info", "warning", "error")
 
 #: What shows an oddity only when releases are seen together; see ``pipeline.transforms.cross_release_findings``.
 _ACROSS_RELEASES = (
-    *(
-        f"staged_episodes.{c}"
-        for c in (
-            "release_id",
-            "added_date",
-            "termination_date",
-            "short_description",
-            "long_description",
-            "action_code",
-        )
-    ),
-    *(f"hcpcs_crosswalk.{c}" for c in ("relation", "is_withdrawn", "target_kind", "target_status", "chain_outcome")),
+    *from_table("staged_episodes", "release_id", "added_date", "termination_date"),
+    *from_table("staged_episodes", "short_description", "long_description", "action_code"),
+    *from_table("hcpcs_crosswalk", "relation", "is_withdrawn", "target_kind", "target_status", "chain_outcome"),
     "hcpcs_transactions.action_code",
     "curated_episodes.decision",
 )
@@ -119,8 +111,7 @@ class HcpcsFindings(LicenseColumns):
         source="CMS zip",
         lineage=(
             "staged_findings.examples",
-            "hcpcs_crosswalk.code",
-            "hcpcs_crosswalk.target",
+            *from_table("hcpcs_crosswalk", "code", "target"),
             *_ACROSS_RELEASES,
         ),
     )

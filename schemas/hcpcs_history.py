@@ -13,6 +13,7 @@ from schemas.columns import (
     TableFacts,
     column,
     derived,
+    from_table,
     hcpcs_code,
     record_kind,
     release_id,
@@ -22,11 +23,10 @@ VALID_FROM_BASES = ("added", "action", "release")
 VALID_TO_BASES = ("termination", "next_span", "absence", "open")
 
 #: What decides the days of spans; which content a record states decides where one span ends and the next begins.
-_DAYS = tuple(
-    f"staged_episodes.{c}"
-    for c in ("added_date", "action_effective_date", "termination_date", "action_code", "release_id")
+_DAYS = from_table(
+    "staged_episodes", "added_date", "action_effective_date", "termination_date", "action_code", "release_id"
 )
-_CONTENT = tuple(f"staged_episodes.{c}" for c in CONTENT_COLUMNS)
+_CONTENT = from_table("staged_episodes", *CONTENT_COLUMNS)
 
 
 class HistorySpan(pa.DataFrameModel):

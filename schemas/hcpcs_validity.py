@@ -14,6 +14,7 @@ from schemas.columns import (
     TableFacts,
     column,
     derived,
+    from_table,
     text_list,
 )
 
@@ -30,25 +31,21 @@ STATUSES = (
     "unknown_code",
 )
 
-_SECTIONS = tuple(
-    f"curated_code_sections.{c}"
-    for c in ("code_system_id", "depth", "first_code", "last_code", "valid_from", "valid_to")
+_SECTIONS = from_table(
+    "curated_code_sections", "code_system_id", "depth", "first_code", "last_code", "valid_from", "valid_to"
 )
 _SYSTEM = ("hcpcs_history.code", "curated_code_systems.code_pattern")
 _CODES = (
     *_SYSTEM,
-    *(f"curated_{table}.{c}" for table in ("code_sections", "code_families") for c in ("first_code", "last_code")),
+    *from_table("curated_code_sections", "first_code", "last_code"),
+    *from_table("curated_code_families", "first_code", "last_code"),
     "curated_ambulance_locations.letter",
 )
 _DAYS = (
-    "hcpcs_history.valid_from",
-    "hcpcs_history.valid_to",
-    "curated_code_systems.valid_from",
-    "curated_code_systems.valid_to",
-    "curated_code_sections.valid_from",
-    "curated_code_sections.valid_to",
-    "curated_ambulance_locations.valid_from",
-    "curated_ambulance_locations.valid_to",
+    *from_table("hcpcs_history", "valid_from", "valid_to"),
+    *from_table("curated_code_systems", "valid_from", "valid_to"),
+    *from_table("curated_code_sections", "valid_from", "valid_to"),
+    *from_table("curated_ambulance_locations", "valid_from", "valid_to"),
 )
 
 
@@ -121,7 +118,7 @@ class HcpcsValidity(LicenseColumns):
         "The `kind` of the modifiers on lines with this procedure code; null for modifiers.",
         nullable=True,
         isin=KINDS[1:],
-        lineage=("first_code", *(f"curated_code_families.{c}" for c in ("family_id", "first_code", "last_code"))),
+        lineage=("first_code", *from_table("curated_code_families", "family_id", "first_code", "last_code")),
     )
     episode: pl.Int32 = derived(
         "The code's episode; after an end, the one that ended. Null before the first and for intervals.",
