@@ -7,11 +7,10 @@ is written where it is found.
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from hcpcs.typed_json import read_typed
+from typing import Any, Literal
 
 Severity = Literal["info", "warning", "error"]
 
@@ -32,7 +31,8 @@ class Kind:
 
 def _read(path: Path) -> dict[str, Kind]:
     with path.open(encoding="utf-8", newline="") as file:
-        return {row["finding"]: read_typed(Kind, row, row["finding"]) for row in csv.DictReader(file)}
+        rows: Iterator[dict[str, Any]] = csv.DictReader(file)
+        return {row.pop("finding"): Kind(**row) for row in rows}
 
 
 KINDS = _read(Path(__file__).with_suffix(".csv"))

@@ -17,7 +17,6 @@ from sources.code_file.record_layout import RECORD_FIELDS, TEXT_FIELDS
 from sources.errors import MemberError
 from sources.findings import Finding
 from sources.side_files.tables import (
-    WORDS,
     CodedRow,
     coded_rows,
     day_from,
@@ -25,6 +24,7 @@ from sources.side_files.tables import (
     header_findings,
     sha256_of,
     tables,
+    words_for,
 )
 
 #: Columns of corrections, in order.
@@ -32,7 +32,8 @@ from sources.side_files.tables import (
 CORRECTION_SCHEMA = schema_of(HcpcsCorrections, without=("release_id", "state_in_records", "in_records_since"))
 TWIN_FIELDS = ("action_text", "effective_date", "short_description", "long_description")
 
-_FIELD = re.compile("|".join(f"(?P<{name}>{words})" for name, words in WORDS["fields"].items()), re.I)
+#: How prose names a record's fields; the longer name first where one begins another.
+_FIELD = re.compile("|".join(f"(?P<{name}>{words})" for name, words in words_for("field").items()), re.I)
 _QUOTED = re.compile(r"[\"“”']([^\"“”']+)[\"“”']")
 _NAMED_VALUE = re.compile(r"\s*(?:(?:should|must)\s+be|to|of|is|=|:)\s*[\"“']?([\w./-]*\w)", re.I)
 _BARE_VALUE = re.compile(r"\s*:?\s*([A-Z0-9]*\d[A-Z0-9]*)\b")

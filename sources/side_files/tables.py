@@ -9,7 +9,6 @@ import csv
 import datetime
 import hashlib
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -32,9 +31,15 @@ MOST_LETTERS = 10_000
 #: A row of a tab-separated text is padded to the widest; what a damaged one has past this many cells stays in the last.
 _MOST_COLUMNS = 60
 
-#: What CMS's side files call columns, fields and actions.
-WORDS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
-_HEADINGS = WORDS["headings"]
+
+def words_for(what: str) -> dict[str, str]:
+    """What CMS's side files call a ``heading``, ``field`` or ``action``, by what it means: rows of ``words.csv``."""
+    with Path(__file__).with_name("words.csv").open(encoding="utf-8", newline="") as file:
+        return {row["means"]: row["words"] for row in csv.DictReader(file) if row["what"] == what}
+
+
+#: What the columns of side files are called, as a whole cell, in upper case with single spaces.
+_HEADINGS = words_for("heading")
 _HEADING_CELL = {name: re.compile(pattern) for name, pattern in _HEADINGS.items()}
 #: Labels looked for in a print file, whose columns nothing but the header's spacing tells.
 _PRINT_LABELS = (

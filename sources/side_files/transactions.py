@@ -14,7 +14,6 @@ from schemas.hcpcs_transactions import HcpcsTransactions
 from sources.errors import MemberError
 from sources.findings import Finding
 from sources.side_files.tables import (
-    WORDS,
     Sheet,
     Table,
     coded_cells,
@@ -25,6 +24,7 @@ from sources.side_files.tables import (
     table_in,
     tables,
     tidy,
+    words_for,
 )
 from sources.side_files.twins import disagreements
 
@@ -32,7 +32,8 @@ from sources.side_files.twins import disagreements
 TRANSACTION_SCHEMA = schema_of(HcpcsTransactions, without=("release_id",))
 TWIN_FIELDS = ("action_code", "short_description", "long_description")
 
-_ACTIONS = {frozenset(words.split()): code for words, code in WORDS["actions"].items()}
+#: What is left of CMS's words for an action, less those that carry nothing, and the action code they stand for.
+_ACTIONS = {frozenset(words.split()): code for code, words in words_for("action").items()}
 _CARRY_NOTHING = {"change", "in", "desc", "description"}
 _JOIN = {"and", "both"}
 _IN_BRACKETS = {"betos", "or", "type", "of", "service", "tos"}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from conftest import REPOSITORY
 
+from schemas.hcpcs_findings import SEVERITIES
 from sources.finding_kinds import KINDS
 
 
@@ -41,6 +42,12 @@ def test_every_kind_and_severity_in_the_code_is_registered():
             unknown += [f"{place}: {kind} of severity {severity}" for severity in severities - known]
     assert unknown == []
     assert len(stated) > 50
+
+
+def test_every_kind_has_a_severity_that_there_is_and_a_meaning():
+    assert {kind.severity for kind in KINDS.values()} == {*SEVERITIES}
+    assert {kind.also for kind in KINDS.values()} <= {"", *SEVERITIES}
+    assert all(kind.meaning and kind.where for kind in KINDS.values())
 
 
 def test_every_registered_kind_is_found_somewhere():
