@@ -74,7 +74,7 @@ def datapackage(content: Content, licenses: pl.DataFrame) -> dict[str, Any]:
                 "description": contract.description,
                 "bytes": entry.bytes,
                 "hash": f"sha256:{entry.sha256}",
-                "licenses": _frictionless_licenses(licenses, _licenses_of(contract)),
+                "licenses": _frictionless_licenses(licenses, contract.license_ids),
                 "schema": {
                     "$schema": "https://datapackage.org/profiles/2.0/tableschema.json",
                     "fields": [_frictionless_field(c) for c in contract.columns],
@@ -196,10 +196,6 @@ def release_title(release: ReleaseRevision, content: Content) -> str:
     """A release and its posting, in a line."""
     whose = "made-up sample release" if content.is_sample else "CMS HCPCS Level II release"
     return f"{whose} {release.release_id}, revision {release.revision}"
-
-
-def _licenses_of(contract: Contract) -> list[str]:
-    return sorted({c.license_id for c in contract.columns if c.license_id})
 
 
 def _frictionless_licenses(licenses: pl.DataFrame, ids: Iterable[str]) -> list[dict[str, str]]:

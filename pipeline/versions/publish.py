@@ -115,7 +115,7 @@ def publish(
         with ThreadPoolExecutor(_WRITERS) as pool:
             forbidden = withheld_texts(each_whole(pool), policy)
         facts = {name: written.result() for name, written in writing.items()}
-        _copy_licenses(partial)
+        copy_licenses(partial)
         files = files_of(partial, facts)
         content = Content(
             SCHEMA_VERSION,
@@ -209,16 +209,12 @@ def files_of(folder: Path, facts: Mapping[str, TableFacts]) -> dict[str, Version
     }
 
 
-def _copy_licenses(partial: Path) -> None:
+def copy_licenses(partial: Path) -> None:
+    """Copy the license texts, which are at the top of the repository, into a version."""
     target = partial / "LICENSES"
     target.mkdir(parents=True)
-    for path in sorted(licenses_folder().glob("*.txt")):
+    for path in sorted((PACKAGE_ROOT / "LICENSES").glob("*.txt")):
         shutil.copyfile(path, target / path.name)
-
-
-def licenses_folder() -> Path:
-    """The license texts: at the top of the repository, or compressed with the installed package."""
-    return PACKAGE_ROOT / "LICENSES"
 
 
 def _build(version: str, previous: str | None, files: Mapping[str, VersionFile]) -> Build:

@@ -24,7 +24,7 @@ from hcpcs.version import latest_version
 from pipeline.transforms.classification import CLASS_COLUMNS, classify
 from pipeline.transforms.license_flags import masked
 from pipeline.versions.parquet import logical_sha256, write_published_table
-from pipeline.versions.publish import PublishResult, files_of, licenses_folder
+from pipeline.versions.publish import PublishResult, copy_licenses, files_of
 from pipeline.versions.store import read_manifest
 from schemas.columns import LICENSE_CPT
 from schemas.contract import enforce_contract
@@ -85,8 +85,8 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> PublishRes
     if open_version is None:
         raise RestrictedRefused(f"{outputs.folder} has no version yet; `hcpcs refresh --from DIR` publishes the first")
     manifest = read_manifest(outputs.version(open_version))
-    tables = _unmasked_tables(outputs, open_version, manifest.content.files)
-    cpt = cpt_codes(request.cpt)
+    written = _unmasked_tables(outputs, open_version, manifest.content.files)
+    written["cpt_codes"] = cpt_codes(request.cpt)
     request.folder.mkdir(parents=True, exist_ok=True)
     for leftover in request.folder.glob(f"{_PARTIAL}*"):
         shutil.rmtree(leftover)
@@ -97,14 +97,11 @@ def write_restricted(outputs: Outputs, request: RestrictedRequest) -> PublishRes
         "notice": "Restricted: has content of the AMA; do not redistribute. See NOTICE.txt.",
     }
     try:
-        for name, frame in tables.items():
-            write_published_table(partial / TIER / f"{name}.parquet", contracts()[name], frame, metadata)
-        write_published_table(partial / TIER / "cpt_codes.parquet", CPT_CODES, cpt, metadata)
+        for name, frame in written.items():
+            stated = restricted_contracts()[name]
+            write_published_table(partial / TIER / f"{name}.parquet", stated, frame, metadata)
         (partial / "NOTICE.txt").write_text(NOTICE, "utf-8")
-        (partial / "LICENSES").mkdir()
-        for path in sorted(licenses_folder().glob("*.txt")):
-            shutil.copyfile(path, partial / "LICENSES" / path.name)
-        written = tables | {"cpt_codes": cpt}
+        copy_licenses(partial)
         rows = {name: frame.height for name, frame in written.items()}
         licenses = sorted(path.name.removesuffix(".txt") for path in (partial / "LICENSES").iterdir())
         content = replace(
