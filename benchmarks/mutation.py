@@ -122,7 +122,7 @@ BUGS = [
     ),
     Bug(_GATE_FILE, "html.unescape(text)", "text", _GATE),
     Bug(_GATE_FILE, '(pl.col("redistribution") != "withheld")', '(pl.col("redistribution") == "none")', _GATE),
-    Bug(_GATE_FILE, "for name in sorted(listed - present):", "for name in sorted(present - listed):", _GATE),
+    Bug(_GATE_FILE, "sorted(listed - present.keys())", "sorted(present.keys() - listed)", _GATE),
     # What a claim's code and day mean.
     Bug(
         _LOOKUP_FILE,
