@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,17 @@ import polars as pl
 import pytest
 from dagster._core.storage.event_log.in_memory import InMemoryEventLogStorage
 
-from pipeline.versions.license_gate import _Gate
+from pipeline.versions.license_gate import _Gate, _Table
 from schemas import registry
 from schemas.contract import Contract
 
 _enforce_contract = registry.enforce_contract
-_look_at_file = _Gate.look_at_file
+_look_at_file, _look_at_table = _Gate.look_at_file, _Gate.look_at_table
 
 #: Frames that kept a contract, by model and content: the columns in the contract's order.
 _kept_contracts: dict[tuple[Any, bytes], list[str]] = {}
-#: Files without a leak, by name, bytes and what may stand in them: what the gate counted.
-_passed_the_gate: dict[tuple[Any, ...], tuple[int, Counter[tuple[str, str, str]], set[str]]] = {}
+#: Gates that looked at one file or table, by its name, its content and what may be in it.
+_looked_at: dict[tuple[Any, ...], _Gate] = {}
 
 
 def _content(frame: pl.DataFrame) -> bytes:
@@ -42,25 +41,31 @@ def _enforce_once(contract: Contract, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(_kept_contracts[key])
 
 
-def _look_once(gate: _Gate, path: Path, name: str) -> None:
-    policy = (repr(gate.policy._keep), gate.policy.tables, tuple(gate.forbidden), gate.numbers)
+def _once(gate: _Gate, look: Callable[[_Gate], None], *content: Any) -> None:
+    """Let ``look`` look at this content, or add what it found when another gate of this policy looked at it."""
+    policy = (repr(gate.policy._keep), gate.policy.tables, tuple(gate.forbidden), gate.numbers, repr(gate.headers))
+    key = (*content, *policy)
+    if key not in _looked_at:
+        _looked_at[key] = _Gate(gate.policy, gate.forbidden, gate.numbers, gate.headers)
+        look(_looked_at[key])
+    found = _looked_at[key]
+    gate.values += found.values
+    gate.kept += found.kept
+    gate.kept_texts |= found.kept_texts
+    gate.leaks += found.leaks
+
+
+def _look_at_file_once(gate: _Gate, path: Path, name: str) -> None:
     try:
-        key = (path.name, name, hashlib.sha256(path.read_bytes()).digest(), policy)
+        content = hashlib.sha256(path.read_bytes()).digest()
     except OSError:
         return _look_at_file(gate, path, name)
-    if (passed := _passed_the_gate.get(key)) is not None:
-        values, kept, texts = passed
-    else:
-        one = _Gate.__new__(_Gate)
-        vars(one).update(vars(gate) | {"values": 0, "kept": Counter(), "kept_texts": set(), "leaks": []})
-        _look_at_file(one, path, name)
-        values, kept, texts = one.values, one.kept, one.kept_texts
-        gate.leaks += one.leaks
-        if not one.leaks:
-            _passed_the_gate[key] = (values, kept, texts)
-    gate.values += values
-    gate.kept += kept
-    gate.kept_texts |= texts
+    _once(gate, lambda one: _look_at_file(one, path, name), path.name, name, content)
+
+
+def _look_at_table_once(gate: _Gate, table: _Table) -> None:
+    content = _content(table.read(list(table.schema)))
+    _once(gate, lambda one: _look_at_table(one, table), table.name, table.key, content)
 
 
 @contextmanager
@@ -77,5 +82,6 @@ def _connection_of_the_thread(storage: Any) -> Iterator[Any]:
 def do_once(patch: pytest.MonkeyPatch) -> None:
     """Remember, for as long as ``patch`` lasts."""
     patch.setattr(registry, "enforce_contract", _enforce_once)
-    patch.setattr(_Gate, "look_at_file", _look_once)
+    patch.setattr(_Gate, "look_at_file", _look_at_file_once)
+    patch.setattr(_Gate, "look_at_table", _look_at_table_once)
     patch.setattr(InMemoryEventLogStorage, "_connect", _connection_of_the_thread)
