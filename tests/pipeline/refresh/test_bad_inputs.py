@@ -12,7 +12,7 @@ from typing import Any
 
 import bad_inputs
 import pytest
-from conftest import Said, manifest_of, published
+from conftest import Said, built_once, manifest_of, published
 from made_up import posting, record
 from release_writer import anweb_text, release_zip
 
@@ -63,11 +63,14 @@ def offer(folder: Path, name: str) -> Path:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     """Outputs with a small version of 2017-01 and 2020-04; tests change copies of it."""
-    folder = tmp_path_factory.mktemp("good")
-    for release_id in ("2017-01", "2020-04"):
-        posting(release_id, record("A1"), record("A0080"), record("V5364")).write(folder / "in")
-    refresh(Outputs(folder / "outputs"), offered=folder / "in")
-    return Outputs(folder / "outputs")
+
+    def build(folder: Path) -> Outputs:
+        for release_id in ("2017-01", "2020-04"):
+            posting(release_id, record("A1"), record("A0080"), record("V5364")).write(folder / "in")
+        refresh(Outputs(folder / "outputs"), offered=folder / "in")
+        return Outputs(folder / "outputs")
+
+    return built_once(tmp_path_factory, "good", build)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Said, manifest_of
+from conftest import Said, built_once, manifest_of
 from made_up import posting, record
 from release_writer import release_zip
 from site_server import PAGE, SiteServer, html_with_200, status
@@ -41,11 +41,13 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[SiteServer]:
 
 @pytest.fixture(scope="module")
 def outputs_with_july(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("july")
-    (folder / "in" / "2026-07").mkdir(parents=True)
-    (folder / "in" / "2026-07" / Path(JULY).name).write_bytes(zip_of("2026-07"))
-    refresh(Outputs(folder / "outputs"), offered=folder / "in")
-    return folder / "outputs"
+    def build(folder: Path) -> Path:
+        (folder / "in" / "2026-07").mkdir(parents=True)
+        (folder / "in" / "2026-07" / Path(JULY).name).write_bytes(zip_of("2026-07"))
+        refresh(Outputs(folder / "outputs"), offered=folder / "in")
+        return folder / "outputs"
+
+    return built_once(tmp_path_factory, "july", build)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import Said, manifest_of, published
+from conftest import Said, built_once, manifest_of, published
 from made_up import Posting, posting, record
 
 from hcpcs.paths import Outputs
@@ -51,12 +51,14 @@ class Undisturbed:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    january, both = Outputs(folder / "january"), Outputs(folder / "both")
-    refresh(january, offered=offered(folder / "in", JANUARY))
-    shutil.copytree(january.folder, both.folder, symlinks=True)
-    refresh(both, offered=offered(folder / "more", OCTOBER))
-    return Undisturbed(january, contents(both))
+    def build(folder: Path) -> Undisturbed:
+        january, both = Outputs(folder / "january"), Outputs(folder / "both")
+        refresh(january, offered=offered(folder / "in", JANUARY))
+        shutil.copytree(january.folder, both.folder, symlinks=True)
+        refresh(both, offered=offered(folder / "more", OCTOBER))
+        return Undisturbed(january, contents(both))
+
+    return built_once(tmp_path_factory, "undisturbed", build)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import Said, manifest_of, published
+from conftest import Said, built_once, manifest_of, published
 from made_up import Posting, posting, record
 from release_writer import SampleRecord
 
@@ -30,10 +30,12 @@ FULL = posting("2016-01", *ALL, *MODIFIERS)
 
 @pytest.fixture(scope="module")
 def outputs_with_2016(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("full")
-    FULL.write(folder / "in")
-    refresh(Outputs(folder / "outputs"), offered=folder / "in")
-    return folder / "outputs"
+    def build(folder: Path) -> Path:
+        FULL.write(folder / "in")
+        refresh(Outputs(folder / "outputs"), offered=folder / "in")
+        return folder / "outputs"
+
+    return built_once(tmp_path_factory, "outputs-with-2016", build)
 
 
 @pytest.fixture
