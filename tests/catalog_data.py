@@ -17,6 +17,18 @@ def read_data(path: Path) -> Any:
     return json.loads(found[2])
 
 
-def named_rows(columns: list[str], rows: list[list[Any]]) -> list[dict[str, Any]]:
-    """Rows with the names of their columns."""
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+def named_rows(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a table of data, with the names of their columns, as the pages read it."""
+    columns = {column["name"]: _cells(column) for column in table["columns"]}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _cells(column: dict[str, Any]) -> list[Any]:
+    values, at = column["values"], column.get("at")
+    if at is None:
+        return list(values)
+    return [
+        values[place]
+        for place, length in zip(at, column.get("runs", [1] * len(at)), strict=True)
+        for _ in range(length)
+    ]

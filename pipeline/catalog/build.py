@@ -75,9 +75,7 @@ def write_catalog(
         finally:
             gc.enable()
             shutil.rmtree(partial, ignore_errors=True)
-    return CatalogWritten(
-        published.latest.version, target, len(site.files), sum((target / name).stat().st_size for name in site.files)
-    )
+    return CatalogWritten(published.latest.version, target, len(site.files), site.bytes)
 
 
 def write_site(published: PublishedVersions, folder: Path, *, progress: Callable[[str], None] = lambda _: None) -> Site:

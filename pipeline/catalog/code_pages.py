@@ -5,14 +5,10 @@ They are for links, for search engines and for browsers without JavaScript; the 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from functools import cache
-from typing import Any
-
 import polars as pl
 
 from pipeline.catalog.codes import MODIFIERS, days_of_codes, latest_states, sections
-from pipeline.catalog.site import Pattern, Site, escaped
+from pipeline.catalog.site import Site, escaped, filled, holes
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from schemas.hcpcs_validity import FIRST_DAY, LAST_DAY
 
@@ -22,6 +18,7 @@ _SHOWN = (
     "hcpcs_codes.replaced_by",
     "hcpcs_modifiers.replaced_by",
 )
+_CODE = ("kind", "code")
 #: Statuses of ``hcpcs_validity`` in words; also in static/history.js.
 STATUS_WORDS = {
     "valid": "in effect",
@@ -34,101 +31,80 @@ STATUS_WORDS = {
 def write(site: Site, published: PublishedVersions) -> None:
     """Write ``codes/<code>.html`` for every code and modifier, and ``codes/section-<letter>.html``."""
     version = published.latest
-    current = {
-        (row["kind"], row["code"]): row
-        for row in latest_states(version).filter("is_current_episode").iter_rows(named=True)
-    }
-    names = dict(version.frame("code_sections").select("section_id", "name").iter_rows())
-    rows = day_rows(version)
-    pages = _CodePages(site)
-    for (kind, code), state in current.items():
-        html = pages.page(kind, code, state, names.get(state["section_id"]), rows[kind, code])
-        site.html(f"codes/{code}.html", html, shows=_SHOWN)
+    current = latest_states(version).filter("is_current_episode")
+    for code, html in code_pages(site, version, current).iter_rows():
+        site.asset(f"codes/{code}.html", html, shows=_SHOWN)
+    listed = current.select(*_CODE, "short_description", "status")
+    is_modifier = pl.col("kind") == "modifier"
     for section in sections(version):
-        of_section = [
-            row
-            for (kind, code), row in current.items()
-            if (kind == "modifier" if section.prefix == MODIFIERS else kind != "modifier" and code[0] == section.prefix)
-        ]
+        is_of_letter = ~is_modifier & pl.col("code").str.starts_with(section.prefix)
         site.page(
             f"codes/section-{section.prefix}.html",
             "section.html",
             section.name,
-            codes=of_section,
+            codes=listed.filter(is_modifier if section.prefix == MODIFIERS else is_of_letter).to_dicts(),
             shows=_SHOWN,
         )
 
 
-class _CodePages:
-    """The page of a code, made of patterns: rendering a template for each takes four times as long."""
-
-    def __init__(self, site: Site) -> None:
-        texts = ("title", "code", "name", "summary", "lead")
-        self._page = site.page_pattern(
-            "codes/code.html", "code.html", texts, markup=("facts", "rows"), scripts=("static/day.js",)
+def code_pages(site: Site, version: PublishedVersion, current: pl.DataFrame) -> pl.DataFrame:
+    """``code`` and ``html``, the page of each row of ``current``: one template that is filled for all."""
+    parts = site.macros("code_parts.html")
+    texts = holes("code", "name", "lead", "what", "state", "section_fact", "license", "releases", "successors", "days")
+    page = site.rendered("codes/code.html", "code.html", **texts)
+    day = parts.day(**holes("look", "first", "last", "words", "episode", "text"))
+    section = filled(parts.section(**holes("section")))
+    successor = filled(parts.successor(**holes("of")), of=escaped(pl.element()))
+    successors = filled(
+        parts.successors(**holes("all")), all=pl.col("replaced_by").list.eval(successor).list.join(", ")
+    )
+    licenses = {license_id: short for license_id, (short, _) in site.macros("macros.html").license_names.items()}
+    return (
+        current.join(version.frame("code_sections").select("section_id", section="name"), on="section_id", how="left")
+        .join(days_in_html(version, day), on=_CODE, maintain_order="left")
+        .with_columns(
+            name="short_description",
+            lead=pl.when(pl.col("redistribution") == "withheld")
+            .then(pl.format("The text is withheld: it belongs to the {}.", "steward"))
+            .otherwise(pl.coalesce("long_description", "short_description", pl.lit("No description"))),
+            what=pl.col("kind").replace({"procedure": "Code", "modifier": "Modifier"}),
+            state=pl.col("status").replace("terminated", "ended"),
+            section_fact=pl.when(pl.col("section").is_not_null()).then(section),
+            license=pl.col("license_id").replace(licenses),
+            releases=pl.format("{} to {}", "first_release", "last_release"),
+            successors=pl.when(pl.col("replaced_by").list.len() > 0).then(successors),
         )
-        parts = site.macros("code_parts.html")
-        self._license, self._successor = cache(parts.license), cache(parts.successor)
-        self._fact = Pattern(parts.fact(**Pattern.holes("name", "value")), markup=("value",))
-        of_row = ("look", "first", "last", "words", "episode", "text")
-        self._row = Pattern(parts.row(**Pattern.holes(*of_row)), markup=("look",))
-
-    def page(self, kind: str, code: str, state: dict[str, Any], section: str | None, rows: list[dict[str, Any]]) -> str:
-        text = state["long_description"] or state["short_description"]
-        is_withheld = state["redistribution"] == "withheld"
-        owner = f"it belongs to the {state['steward']}"
-        facts = {
-            "Modifier" if kind == "modifier" else "Code": {"terminated": "ended"}.get(state["status"], state["status"]),
-            "Section": escaped(section or ""),
-            "License": self._license(state["license_id"]),
-            "Replaced by": ", ".join(map(self._successor, state["replaced_by"] or ())),
-            "In releases": f"{state['first_release']} to {state['last_release']}",
-        }
-        return self._page.filled(
-            title=f"{code} {state['short_description'] or ''}".strip(),
-            code=code,
-            name=state["short_description"],
-            summary=text or f"text withheld: {owner}",
-            lead=f"The text is withheld: {owner}." if is_withheld else text or "No description",
-            facts="\n".join(self._fact.filled(name=name, value=value) for name, value in facts.items() if value),
-            rows="\n".join(map(self._day_row, rows)),
-        )
-
-    def _day_row(self, row: dict[str, Any]) -> str:
-        is_valid = row["status"] == "valid"
-        return self._row.filled(
-            look="" if is_valid else ' class="quiet"',
-            first=str(row["first"] or "–"),
-            last=str(row["last"] or "–"),
-            words=row["words"],
-            episode=str(row["episode"] or "–"),
-            text=(row["text"] or "withheld") if is_valid else "–",
-        )
+        .select("code", html=filled(page, **{name: pl.col(name) for name in ("section_fact", "successors", "days")}))
+    )
 
 
-def day_rows(version: PublishedVersion) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """For each kind and code the spans of days, in order: first, last (None: none known), status, episode, text.
+def days_in_html(version: PublishedVersion, row: str) -> pl.DataFrame:
+    """``kind, code, days``: the spans of days in order as ``row``, which has holes for days, status, episode and text.
 
-    A span in effect is one of ``hcpcs_history``; the others are what ``hcpcs_validity`` says of the days around them.
+    A span in effect is one of ``hcpcs_history``; the others are what ``hcpcs_validity`` says of the days around them,
+    but of those before the first, when no code is in effect yet.
     """
     spans = version.frame("hcpcs_history").select(
-        "kind",
-        "code",
+        *_CODE,
         "episode",
         pl.col("valid_from").alias("from_day"),
         pl.col("valid_to").fill_null(LAST_DAY).alias("to_day"),
         pl.lit("valid").alias("status"),
-        pl.coalesce("long_description", "short_description").alias("text"),
+        pl.coalesce("long_description", "short_description", pl.lit("withheld")).alias("text"),
     )
-    around = days_of_codes(version).filter(pl.col("status") != "valid").with_columns(text=pl.lit(None, pl.String))
-    found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in pl.concat([spans, around.select(spans.columns)]).sort("kind", "code", "from_day").iter_rows(named=True):
-        found[row["kind"], row["code"]].append(
-            row
-            | {
-                "first": None if row["from_day"] == FIRST_DAY else row["from_day"],
-                "last": None if row["to_day"] == LAST_DAY else row["to_day"],
-                "words": STATUS_WORDS.get(row["status"], row["status"].replace("_", " ")),
-            }
+    is_before = (pl.col("status") == "not_yet_valid") & (pl.col("from_day") == FIRST_DAY)
+    is_around = (pl.col("status") != "valid") & ~is_before
+    around = days_of_codes(version).filter(is_around).with_columns(text=pl.lit(None, pl.String))
+    days = pl.concat([spans, around.select(spans.columns)]).sort(*_CODE, "from_day")
+    return (
+        days.with_columns(
+            pl.col("episode").cast(pl.String).fill_null("–"),
+            pl.col("text").fill_null("–"),
+            first=pl.col("from_day").replace(FIRST_DAY, None).cast(pl.String).fill_null("–"),
+            last=pl.col("to_day").replace(LAST_DAY, None).cast(pl.String).fill_null("–"),
+            words=pl.col("status").replace_strict(STATUS_WORDS, default=pl.col("status").str.replace_all("_", " ")),
+            look=pl.when(pl.col("status") != "valid").then(pl.lit(' class="quiet"')),
         )
-    return found
+        .group_by(_CODE, maintain_order=True)
+        .agg(filled(row, look=pl.col("look")).str.join("\n").alias("days"))
+    )

@@ -7,20 +7,21 @@ neighbors once it is asked for.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from pipeline.catalog.releases import days_due, section_names, uncertain_days
 from pipeline.catalog.site import Site
+from pipeline.catalog.table_rows import by_column
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from pipeline.lineage.raw_records import with_raw_records
 from pipeline.transforms.history import SPAN_COLUMNS
 from pipeline.transforms.license_flags import CITATION
 from schemas.columns import CONTENT_COLUMNS
-from schemas.hcpcs_validity import LAST_DAY
 from sources.code_file.record_layout import RECORD_FIELDS
 
 #: What counts as a word: a number with its points and commas, else letters and digits. As in static/codes.js.
@@ -29,12 +30,12 @@ _STATUS_LETTERS = {"active": "a", "terminated": "t", "purged": "p"}
 _DESCRIPTIONS = ("short_description", "long_description")
 _LICENSE = ("license_id", "steward", "redistribution", "cites_cpt", "withheld_fields")
 #: How many characters of a code name the file with its history: files stay small, and not too many.
-_SHARD = 3
+_SHARD = 2
 #: The name of the file and of the section of modifiers.
 MODIFIERS = "modifiers"
 _EXAMPLES = 4
-#: As in static/search.js.
-_DAY_ZERO = date(1900, 1, 1)
+#: In place of a text of CMS's record that is the span's, letter for letter; as in static/history.js.
+_SAME = "="
 
 _STATE = (
     "episode",
@@ -49,14 +50,14 @@ _STATE = (
     "replaced_by",
     *_LICENSE,
 )
-#: What a history has, by part: columns of its rows. What is null, empty or false is null, but for ``agrees_with_cms``.
+#: What a history has, by part: columns of its rows.
 HISTORY: dict[str, tuple[str, ...]] = {
     "episodes": _STATE,
     "spans": (
         *(c for c in SPAN_COLUMNS if c not in ("kind", "code", "span_number")),
         *CONTENT_COLUMNS,
         # Where the first release that states the span has it.
-        *("source_member", "source_line", "record"),
+        *("source_member", "source_line"),
     ),
     "targets": (
         "episode",
@@ -177,7 +178,7 @@ def search_index(version: PublishedVersion) -> dict[str, Any]:
 
     ``words`` are sorted; ``now`` and ``before`` hold for each the places in ``codes`` where it is part of the latest
     wording, or only of an earlier one, each place as its distance from the one before. The last ``modifiers`` codes
-    are modifiers.
+    are modifiers. ``first_days`` and ``last_days`` are those of each code's runs of days in effect, counted from 1970.
     """
     states = latest_states(version)
     listed = (
@@ -197,8 +198,14 @@ def search_index(version: PublishedVersion) -> dict[str, Any]:
     )
     now = _words(listed)
     before = _words(wordings).join(now, on=["word", "place"], how="anti")
-    words = pl.concat([now, before])["word"].unique().sort().to_list()
-    places = [_distances(part, words) for part in (now, before)]
+    words = pl.concat([now, before]).select("word").unique().sort("word")
+    in_effect = pl.col("from_day", "to_day").to_physical().filter(pl.col("status") == "valid")
+    days = listed.join(
+        days_of_codes(version).group_by("kind", "code", maintain_order=True).agg(in_effect),
+        on=["kind", "code"],
+        how="left",
+        maintain_order="left",
+    )
     return {
         "codes": " ".join(listed["code"]),
         "modifiers": listed.filter(pl.col("kind") == "modifier").height,
@@ -206,15 +213,19 @@ def search_index(version: PublishedVersion) -> dict[str, Any]:
         "statuses": "".join(_STATUS_LETTERS[s] for s in listed["status"]),
         "episodes": " ".join(map(str, listed["episodes"])),
         "withheld": " ".join(listed.filter(pl.col("redistribution") == "withheld")["code"]),
-        "days": ",".join(_days_of_places(version, listed)),
-        "words": " ".join(words),
-        "now": places[0],
-        "before": places[1],
+        "first_days": days["from_day"].to_list(),
+        "last_days": days["to_day"].to_list(),
+        "words": " ".join(words["word"]),
+        "now": _distances(now, words),
+        "before": _distances(before, words),
     }
 
 
 def code_histories(published: PublishedVersions) -> dict[str, dict[str, Any]]:
-    """The history of every code, by the file that has it: code, part (``HISTORY``), rows."""
+    """The histories of all codes, by the file that has them: of each part its rows, with ``of``, the row's code.
+
+    The columns are those of ``HISTORY``, and of spans the cells of CMS's record, as ``record.added_date``.
+    """
     version = published.latest
     changes = version.frame("hcpcs_changes").with_columns(
         # The spans tell wordings.
@@ -228,31 +239,56 @@ def code_histories(published: PublishedVersions) -> dict[str, dict[str, Any]]:
             pl.when(pl.col("code").str.len_chars() == 2).then(pl.lit("modifier")).otherwise(pl.lit("procedure"))
         )
     )
+    states = latest_states(version)
     parts = {
-        "episodes": _by_code(latest_states(version), "episodes"),
-        "spans": _by_code(spans_with_records(published), "spans"),
-        "targets": _by_code(crosswalk, "targets"),
-        "sources": _by_code(known, "sources", kind="target_kind", code="target"),
-        "changes": _by_code(changes, "changes"),
-        "findings": _by_code(findings, "findings"),
-        "days": _by_code(days_of_codes(version), "days"),
+        "episodes": states,
+        "spans": spans_with_records(published),
+        "targets": crosswalk,
+        "sources": known,
+        "changes": changes,
+        "findings": findings.join(states, on=["kind", "code"], how="semi"),
+        "days": days_of_codes(version),
     }
-    shards: dict[str, dict[str, Any]] = defaultdict(dict)
-    for kind, code in parts["episodes"]:
-        shards[shard_of(kind, code)][code] = {p: rows[kind, code] for p, rows in parts.items() if (kind, code) in rows}
-    return dict(shards)
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    for part, frame in parts.items():
+        kind, code = ("target_kind", "target") if part == "sources" else ("kind", "code")
+        rows = frame.select(
+            _file(_SHARD, kind, code),
+            pl.col(code).alias("of"),
+            *(_stated(name, frame.schema[name]) for name in HISTORY[part]),
+            cs.starts_with("record."),
+        )
+        for name, of_file in _by_file(rows):
+            found[name][part] = by_column(of_file)
+    return found
+
+
+def _file(characters: int, kind: str = "kind", code: str = "code") -> pl.Expr:
+    """The name of the file with the data of a code, by its first ``characters``."""
+    is_modifier = pl.col(kind) == "modifier"
+    return pl.when(is_modifier).then(pl.lit(MODIFIERS)).otherwise(pl.col(code).str.head(characters)).alias("file")
+
+
+def _by_file(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    for (name,), of_file in rows.partition_by("file", include_key=False, as_dict=True).items():
+        yield str(name), of_file
 
 
 def spans_with_records(published: PublishedVersions) -> pl.DataFrame:
-    """``hcpcs_history``, each span with member, line and CMS's own ``record`` by which its first release states it."""
+    """``hcpcs_history``, each span with member, line and cells of CMS's record that states it first."""
     keys = ["release_id", "kind", "code"]
     spans = published.latest.frame("hcpcs_history").rename({"first_release": "release_id"})
     places = ["source_member", "source_member_sha256", "source_line"]
     records = published.latest.frame("hcpcs_release_records")
     of_spans = records.select(*keys, *places, "redistribution", "withheld_fields").join(spans, on=keys, how="semi")
-    stated = with_raw_records(published.outputs, of_spans).select(*keys, *places, "record")
+    cells = pl.col("record").name.prefix_fields("record.")
+    stated = with_raw_records(published.outputs, of_spans).select(*keys, *places, cells).unnest("record")
     joined = spans.join(stated, on=keys, how="left").rename({"release_id": "first_release"})
-    return joined.sort("kind", "code", "episode", "span_number")
+    said_once = (
+        pl.when(pl.col(f"record.{c}") == pl.col(c)).then(pl.lit(_SAME)).otherwise(f"record.{c}").alias(f"record.{c}")
+        for c in _DESCRIPTIONS
+    )
+    return joined.with_columns(said_once).sort("kind", "code", "episode", "span_number")
 
 
 def days_of_codes(version: PublishedVersion) -> pl.DataFrame:
@@ -269,8 +305,8 @@ def days_of_codes(version: PublishedVersion) -> pl.DataFrame:
     )
 
 
-def texts_by_day(version: PublishedVersion) -> dict[str, dict[str, list[tuple[str, str | None, str | None]]]]:
-    """The wordings of every code by the name of their file: first day, last day (None: in effect), text."""
+def texts_by_day(version: PublishedVersion) -> dict[str, dict[str, Any]]:
+    """The wordings of all codes by the name of their file: rows of the code (``of``), first day, last day, text."""
     runs = ("kind", "code", "episode", "text")
     wordings = (
         version.frame("hcpcs_history")
@@ -279,13 +315,9 @@ def texts_by_day(version: PublishedVersion) -> dict[str, dict[str, list[tuple[st
         .with_columns(run=pl.struct(runs).rle_id())
         .group_by("run", maintain_order=True)
         .agg(*(pl.first(c) for c in runs), pl.first("valid_from"), pl.last("valid_to"))
-        .select("kind", "code", pl.col("valid_from", "valid_to").cast(pl.String), "text")
+        .select(_file(1), pl.col("code").alias("of"), "valid_from", "valid_to", "text")
     )
-    found: dict[str, dict[str, list[tuple[str, str | None, str | None]]]] = {}
-    for kind, code, *wording in wordings.iter_rows():
-        prefix = MODIFIERS if kind == "modifier" else code[0]
-        found.setdefault(prefix, {}).setdefault(code, []).append(tuple(wording))
-    return found
+    return {name: {"texts": by_column(rows)} for name, rows in _by_file(wordings)}
 
 
 def code_formats(version: PublishedVersion) -> dict[str, Any]:
@@ -311,23 +343,6 @@ def code_formats(version: PublishedVersion) -> dict[str, Any]:
     }
 
 
-def _days_of_places(version: PublishedVersion, listed: pl.DataFrame) -> list[str]:
-    """For each place of the index its days in effect, counted from 1900 in base 36: ``from-to``, an open end empty."""
-    days = (
-        days_of_codes(version).filter(status="valid").join(listed.select("kind", "code", "place"), on=["kind", "code"])
-    )
-    found: dict[int, list[str]] = defaultdict(list)
-    for place, first, last in days.sort("place", "from_day").select("place", "from_day", "to_day").iter_rows():
-        end = "" if last == LAST_DAY else _base_36((last - _DAY_ZERO).days)
-        found[place].append(f"{_base_36(max((first - _DAY_ZERO).days, 0))}-{end}")
-    return [" ".join(found[place]) for place in range(listed.height)]
-
-
-def shard_of(kind: str, code: str) -> str:
-    """The name of the file with the code's history."""
-    return MODIFIERS if kind == "modifier" else code[:_SHARD]
-
-
 def labels(version: PublishedVersion) -> dict[str, Any]:
     """What coded values, sections and licenses are called, and which releases are loaded, with their days."""
     values: dict[str, dict[str, str]] = defaultdict(dict)
@@ -341,7 +356,7 @@ def labels(version: PublishedVersion) -> dict[str, Any]:
         "releases": [list(r) for r in current.select("release_id", "effective_date").iter_rows()],
         "gaps": uncertain_days(version),
         "due": days_due(version.content.newest_release),
-        "history": HISTORY,
+        "parts": list(HISTORY),
         "content": CONTENT_COLUMNS,
         # The fields of CMS's record: name, position and characters.
         "record": [[f.name, f.start, f.width * f.times] for f in RECORD_FIELDS],
@@ -397,50 +412,19 @@ def _words(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _distances(places: pl.DataFrame, words: list[str]) -> str:
-    """For each word, after commas, the places that have it: each as its distance from the one before, in base 36."""
-    found = dict(
-        places.sort("word", "place")
-        .with_columns(pl.col("place").cast(pl.Int64))
-        .with_columns(pl.col("place").diff().over("word").fill_null(pl.col("place")))
-        .group_by("word", maintain_order=True)
-        .agg("place")
-        .iter_rows()
-    )
-    return ",".join(" ".join(map(_base_36, found.get(word, ()))) for word in words)
-
-
-def _base_36(number: int) -> str:
-    digits = ""
-    while True:
-        number, digit = divmod(number, 36)
-        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
-        if not number:
-            return digits
-
-
-def _by_code(
-    frame: pl.DataFrame, part: str, *, kind: str = "kind", code: str = "code"
-) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
-    """Rows of a part of a history, by the kind and code that they belong to."""
-    rows: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
-    stated = frame.select(
-        pl.col(kind).alias("of_kind"),
-        pl.col(code).alias("of_code"),
-        *map(_stated, HISTORY[part], frame.select(HISTORY[part]).dtypes),
-    )
-    for of_kind, of_code, *values in stated.iter_rows():
-        rows[of_kind, of_code].append(tuple(values))
-    return rows
+def _distances(places: pl.DataFrame, words: pl.DataFrame) -> list[list[int]]:
+    """For each word the places that have it: each as its distance from the one before."""
+    place = pl.col("place").cast(pl.Int64)
+    distance = pl.when(pl.col("word") == pl.col("word").shift()).then(place.diff()).otherwise(place)
+    of_words = places.sort("word", "place").select("word", distance).group_by("word", maintain_order=True).agg("place")
+    return words.join(of_words, on="word", how="left", maintain_order="left")["place"].fill_null([]).to_list()
 
 
 def _stated(name: str, dtype: pl.DataType) -> pl.Expr:
-    """What a column states: nothing where it is empty or false, days as text."""
+    """What a column states: nothing where it is empty, days as text."""
     column = pl.col(name)
     if isinstance(dtype, pl.List):
         return pl.when(column.list.len() > 0).then(column).alias(name)
-    if dtype == pl.Boolean and name != "agrees_with_cms":
-        return pl.when(column).then(column).alias(name)
     if name == "anesthesia_base_units":  # none and 0 are the same, as in pipeline/transforms/comparison.py
         return column.replace(0, None)
     return column.cast(pl.String) if dtype == pl.Date else column

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from pipeline.catalog.site import Site
+from pipeline.catalog.table_rows import by_column
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from schemas.hcpcs_findings import SEVERITIES
 
@@ -46,15 +46,16 @@ def write(site: Site, published: PublishedVersions) -> None:
     """Write ``findings.html`` and the findings as data."""
     version = published.latest
     counts = finding_counts(version)
-    rows = finding_rows(version)
-    by_severity = dict(version.frame("hcpcs_findings").group_by("severity").agg(pl.len()).iter_rows())
+    findings = version.frame("hcpcs_findings")
+    rows = findings.sort("release_id", "revision", "finding_number", descending=[True, True, False]).select(_ROW)
+    by_severity = dict(findings.group_by("severity").agg(pl.len()).iter_rows())
     site.page(
         "findings.html",
         "findings.html",
         "Findings",
-        scripts=("static/rows.js", "data/findings.js", "static/findings.js") if rows else (),
+        scripts=("static/rows.js", "data/findings.js", "static/findings.js") if rows.height else (),
         counts=counts,
-        total=len(rows),
+        total=rows.height,
         severities=[(severity, by_severity.get(severity, 0)) for severity in reversed(SEVERITIES)],
         releases=version.releases,
         shows=("hcpcs_findings.finding",),
@@ -62,7 +63,7 @@ def write(site: Site, published: PublishedVersions) -> None:
     site.data(
         "data/findings.js",
         "findings",
-        {"columns": _ROW, "rows": rows, "severities": SEVERITIES[::-1]},
+        {"findings": by_column(rows), "severities": SEVERITIES[::-1]},
         shows=[f"hcpcs_findings.{column}" for column in _ROW],
     )
 
@@ -84,11 +85,3 @@ def finding_counts(version: PublishedVersion) -> list[FindingCount]:
         FindingCount(finding, tuple(s for s in SEVERITIES[::-1] if s in severities), *numbers)
         for finding, severities, *numbers in counts.iter_rows()
     ]
-
-
-def finding_rows(version: PublishedVersion) -> list[tuple[Any, ...]]:
-    """All findings, newest release first, as rows of ``_ROW``."""
-    frame = version.frame("hcpcs_findings").sort(
-        ["release_id", "revision", "finding_number"], descending=[True, True, False]
-    )
-    return frame.select(_ROW).rows()

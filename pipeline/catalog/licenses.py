@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 
-from hcpcs.license_counts import licenses_of_version
 from pipeline.catalog.site import Site
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from sources.curated.license_policy import load_license_policy
@@ -31,7 +30,7 @@ CONDITIONS = {
 def write(site: Site, published: PublishedVersions) -> None:
     """Write the page Licenses."""
     version = published.latest
-    counted = licenses_of_version(version.folder)
+    counted = version.licenses
     site.page(
         "licenses.html",
         "licenses.html",

@@ -6,9 +6,9 @@ another owner's code are left out of examples all the same: an example is no pla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 import polars as pl
@@ -85,30 +85,20 @@ def _is_coded(values: pl.Series, counted: pl.DataFrame) -> bool:
     """Whether texts are short values of a list, which come again and again."""
     if counted.height > _MANY or counted.height * 4 >= values.len():
         return False
-    return bool((counted.to_series(0).str.len_chars() <= _SHORT).all())
+    return all(len(text) <= _SHORT for text in counted.to_series(0))
 
 
 def _shares(counted: pl.DataFrame) -> tuple[tuple[str, int], ...]:
-    if counted.dtypes[0].is_numeric():
-        return tuple((_words(value), rows) for value, rows in counted.iter_rows())
-    named = counted.select(_shown(counted.to_series(0)), "rows")
-    kept = named.filter(~pl.col(named.columns[0]).str.contains(_SHAPED))
-    return tuple((text, rows) for text, rows in kept.iter_rows())
+    shown = ((_words(value), rows) for value, rows in counted.iter_rows())
+    return tuple((text, rows) for text, rows in shown if not re.search(_SHAPED, text))
 
 
 def _examples(counted: pl.DataFrame) -> tuple[str, ...]:
     """Some texts, spread over the alphabet, so that the same table always has the same ones."""
-    texts = _shown(counted.to_series(0)).sort()
-    texts = texts.filter(~texts.str.contains(_SHAPED) & (texts.str.len_chars() > 0))
+    texts = counted.to_series(0).cast(pl.String)
+    texts = texts.filter(~texts.str.contains(_SHAPED) & (texts != "")).sort()
     places = [(2 * n + 1) * texts.len() // (2 * _SHOWN_EXAMPLES) for n in range(_SHOWN_EXAMPLES)]
-    return tuple(dict.fromkeys(texts[place] for place in places)) if texts.len() else ()
-
-
-def _shown(values: pl.Series) -> pl.Series:
-    """Values as text, the long ones cut at a word."""
-    text = values.cast(pl.String)
-    cut = text.str.slice(0, _LONGEST).str.replace(r"\s+\S*$", "") + "…"
-    return pl.select(pl.when(text.str.len_chars() > _LONGEST).then(cut).otherwise(text)).to_series().alias(values.name)
+    return tuple(dict.fromkeys(_words(texts[place]) for place in places)) if texts.len() else ()
 
 
 def _range(values: pl.Series) -> dict[str, Any]:
@@ -126,7 +116,12 @@ def _range(values: pl.Series) -> dict[str, Any]:
 
 
 def _words(value: Any) -> str:
-    return value.isoformat() if isinstance(value, date) else f"{value:,}"
+    """A value as text, a long one cut at a word."""
+    if isinstance(value, str) and len(value) > _LONGEST:
+        return re.sub(r"\s+\S*$", "", value[:_LONGEST]) + "…"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def bars(bins: Sequence[int], width: float, height: float) -> list[tuple[float, float, float, float]]:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
-from typing import Any
 
 import polars as pl
 
 from pipeline.catalog.charts import MOST_SERIES, Chart, bar_chart, line_chart
 from pipeline.catalog.site import Site
+from pipeline.catalog.table_rows import by_column
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from sources.release.calendar import next_release, releases_between
 from sources.release.names import effective_day
@@ -63,7 +63,7 @@ _RELEASES_AHEAD = 20
 _ROW = (
     "kind",
     "code",
-    "episode",
+    "short_description",
     "change",
     "field",
     "old",
@@ -180,9 +180,7 @@ def write(site: Site, published: PublishedVersions) -> None:
                 f"data/releases/{release.release_id}.js",
                 "release",
                 {
-                    "columns": _ROW,
-                    "rows": rows[release.release_id],
-                    "descriptions": _descriptions(version, release.release_id),
+                    "changes": by_column(rows[release.release_id]),
                     "actions": labels,
                     "order": list(CHANGE_MEANINGS),
                     "disagreements": DISAGREEMENT_MEANINGS,
@@ -268,23 +266,28 @@ def section_names(version: PublishedVersion) -> dict[str, str]:
     return dict(letters.select(pl.col("first_code").str.head(1), "name").iter_rows())
 
 
-def change_rows(version: PublishedVersion) -> dict[str, list[tuple[Any, ...]]]:
-    """The changes of each release, those of a re-post last, as rows of ``_ROW``."""
+def change_rows(version: PublishedVersion) -> dict[str, pl.DataFrame]:
+    """The changes of each release that changed something, those of a re-post last: ``_ROW``."""
     rank = {change: n for n, change in enumerate(CHANGE_MEANINGS)}
     again = pl.col("previous_release_id") == pl.col("release_id")
+    # Two texts that differ in form alone: a word says it, as on the page of the code, which has the wordings.
+    stated = pl.when(pl.col("change") != "text_format_only").then(pl.col("old", "new"))
+    latest = [
+        version.frame(t).select("code", "episode", "short_description") for t in ("hcpcs_codes", "hcpcs_modifiers")
+    ]
     frame = (
         version.frame("hcpcs_changes")
+        .join(pl.concat(latest), on=["code", "episode"], how="left", maintain_order="left")
         .with_columns(
+            stated,
             pl.when(pl.col("withheld_fields").list.len() > 0).then(True).alias("withheld"),
             pl.when(again).then("revision").alias("posting"),
             pl.col("change").replace_strict(rank, return_dtype=pl.Int32).alias("rank"),
         )
         .sort("release_id", "posting", "rank", "kind", "code", "field", nulls_last=False, maintain_order=True)
     )
-    rows: dict[str, list[tuple[Any, ...]]] = {}
-    for release_id, *row in frame.select("release_id", *_ROW).iter_rows():
-        rows.setdefault(release_id, []).append(tuple(row))
-    return rows
+    parts = frame.select("release_id", *_ROW).partition_by("release_id", include_key=False, as_dict=True)
+    return {release_id: rows for (release_id,), rows in parts.items()}
 
 
 def action_labels(version: PublishedVersion) -> dict[str, str]:
@@ -387,19 +390,3 @@ def _change_counts(step: pl.DataFrame) -> tuple[ChangeCount, ...]:
         .iter_rows()
     }
     return tuple(ChangeCount(c, meaning, *counts[c]) for c, meaning in CHANGE_MEANINGS.items() if c in counts)
-
-
-def _descriptions(version: PublishedVersion, release_id: str) -> dict[str, str]:
-    """Latest short descriptions of the codes that a release changed, by code and episode (``J0570/2``)."""
-    changed = version.frame("hcpcs_changes").filter(pl.col("release_id") == release_id)
-    latest = pl.concat(
-        version.frame(t).select("code", "episode", "short_description") for t in ("hcpcs_codes", "hcpcs_modifiers")
-    ).drop_nulls()
-    return dict(
-        changed.select("code", "episode")
-        .unique()
-        .join(latest, on=["code", "episode"])
-        .sort("code", "episode")
-        .select(pl.format("{}/{}", "code", "episode"), "short_description")
-        .iter_rows()
-    )

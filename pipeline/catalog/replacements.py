@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 
 from pipeline.catalog.codes import latest_states
 from pipeline.catalog.site import Site
+from pipeline.catalog.table_rows import by_column
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 
 _ROW = (
@@ -35,21 +34,20 @@ _SHOWN = (
 def write(site: Site, published: PublishedVersions) -> None:
     """Write ``replacements.html`` and its rows as data."""
     rows = replacement_rows(published.latest)
-    named = sum(row[_ROW.index("target_system")] is not None for row in rows)
     site.page(
         "replacements.html",
         "replacements.html",
         "Replacements",
-        scripts=("static/rows.js", "data/replacements.js", "static/replacements.js") if rows else (),
-        total=len(rows),
-        named=named,
+        scripts=("static/rows.js", "data/replacements.js", "static/replacements.js") if rows.height else (),
+        total=rows.height,
+        named=rows["target_system"].count(),
     )
-    if rows:
-        site.data("data/replacements.js", "replacements", {"columns": _ROW, "rows": rows}, shows=_SHOWN)
+    if rows.height:
+        site.data("data/replacements.js", "replacements", by_column(rows), shows=_SHOWN)
 
 
-def replacement_rows(version: PublishedVersion) -> list[tuple[Any, ...]]:
-    """Rows of ``_ROW``, the last to end first: each episode that ended, once for every target that replaced it."""
+def replacement_rows(version: PublishedVersion) -> pl.DataFrame:
+    """``_ROW``, the last to end first: each episode that ended, once for every target that replaced it."""
     last = (
         version.frame("hcpcs_history")
         .group_by("kind", "code", "episode")
@@ -68,5 +66,4 @@ def replacement_rows(version: PublishedVersion) -> list[tuple[Any, ...]]:
         .with_columns(first_release="named_by")
         .sort(["ended", "code", "episode", "target_number"], descending=[True, False, False, False])
         .select(_ROW)
-        .rows()
     )

@@ -9,7 +9,6 @@ from typing import Any
 
 import polars as pl
 
-from hcpcs.license_counts import licenses_of_version
 from pipeline.catalog.releases import days_due
 from pipeline.catalog.site import Site
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
@@ -177,7 +176,7 @@ def _licenses(version: PublishedVersion) -> list[dict[str, Any]]:
     """Each license of the version's rows or columns: rows under it, tables, fields masked."""
     names = dict(version.frame("licenses").select("license_id", "name").iter_rows())
     found: dict[str, dict[str, Any]] = {}
-    for row in licenses_of_version(version.folder):
+    for row in version.licenses:
         entry = found.setdefault(
             row["license_id"],
             {

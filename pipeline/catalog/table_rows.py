@@ -5,6 +5,7 @@ can filter at once. Nothing here knows a table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import polars as pl
@@ -25,9 +26,13 @@ class DisplayedRows:
 def displayed_rows(frame: pl.DataFrame) -> DisplayedRows:
     """All rows of a table, or of a larger one those of its newest releases, or else the first by its key."""
     some, words = _chosen(frame)
-    columns = [_column(series) for series in some.get_columns()]
-    numbers = [s.name for s in some.get_columns() if s.dtype.is_numeric()]
-    return DisplayedRows({"rows": some.height, "columns": columns, "numbers": numbers}, some.height, words)
+    return DisplayedRows(by_column(some), some.height, words)
+
+
+def by_column(frame: pl.DataFrame) -> dict[str, Any]:
+    """A table as data, as ``rowsOf`` of static/catalog.js reads it; days as text."""
+    columns = frame.cast({pl.Date: pl.String}).get_columns()
+    return {"rows": frame.height, "columns": [_column(series) for series in columns]}
 
 
 def _chosen(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
@@ -43,12 +48,19 @@ def _chosen(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
 
 
 def _column(series: pl.Series) -> dict[str, Any]:
-    """A column's values; where many are the same, those that differ, and for each row the place of its own if not 0."""
-    values = (series.cast(pl.String) if series.dtype == pl.Date else series).to_list()
+    """A column's values; where many are the same, those that differ and ``at``, for each row the place of its own.
+
+    Where that seldom changes from row to row, ``at`` has a place for each run of rows, and ``runs`` their lengths.
+    """
+    values = series.to_list()
     if isinstance(series.dtype, pl.List):
         values = [None if v is None else tuple(v) for v in values]
     places: dict[Any, int] = {}
     at = [places.setdefault(v, len(places)) for v in values]
     if len(places) * 2 > len(values):
         return {"name": series.name, "values": values}
-    return {"name": series.name, "values": list(places), "at": at if len(places) > 1 else []}
+    runs = [(place, len(list(run))) for place, run in groupby(at)]
+    column = {"name": series.name, "values": list(places)}
+    if len(runs) * 2 > len(at):
+        return column | {"at": at}
+    return column | {"at": [place for place, _ in runs], "runs": [length for _, length in runs]}

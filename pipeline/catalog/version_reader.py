@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet
 
 from hcpcs.errors import HcpcsError
+from hcpcs.license_counts import licenses_of_version
 from hcpcs.manifest import NAME, Build, Content, Manifest
 from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
@@ -104,6 +106,11 @@ class PublishedVersion:
                     f"{self.folder.name}: {self.files[table]} cannot be read: {error}; `hcpcs verify` lists the damage"
                 ) from None
         return self._frames[table]
+
+    @cached_property
+    def licenses(self) -> list[dict[str, Any]]:
+        """What the version holds by table and license, as ``hcpcs licenses`` counts it."""
+        return licenses_of_version(self.folder)
 
     @cached_property
     def tables(self) -> dict[str, TableFacts]:

@@ -222,12 +222,12 @@ def withheld_texts(tables: Iterable[tuple[str, pl.DataFrame]], policy: pl.DataFr
     return frozenset(t for t in texts if len(p := _plain(t)) >= MIN_TEXT_LETTERS and not any(p in k for k in kept))
 
 
-def _entries(folder: Path | os.DirEntry[str]) -> Iterator[os.DirEntry[str]]:
-    """Everything below a folder in order; links are not followed."""
+def _entries(folder: str, before: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Everything below a folder in order, with its name from there; links are not followed."""
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-        yield entry
+        yield before + entry.name, entry
         if entry.is_dir(follow_symlinks=False):
-            yield from _entries(entry)
+            yield from _entries(entry.path, f"{before}{entry.name}/")
 
 
 def _columns_of(frame: pl.LazyFrame, columns: list[str]) -> pl.DataFrame:
@@ -471,8 +471,9 @@ class _Gate:
 
     def files_of(self, folder: Path) -> Iterator[tuple[str, Path]]:
         """Every file below a folder with its name from there, which is looked at; a link is a leak."""
-        for entry in _entries(folder):
-            name = os.path.relpath(entry.path, folder)
+        entries = list(_entries(str(folder)))
+        self._holding(name for name, _ in entries if name.isascii())  # thousands at once
+        for name, entry in entries:
             if entry.is_symlink():
                 self.leak(name, "", "", "", "a link, which may lead out of the version")
             elif entry.is_file():
@@ -552,14 +553,14 @@ class _Gate:
         """Look at the strings and comments of a script, each distinct one at its first place: most are data."""
         content, strings = _strings_of_data(content)
         raws = strings or _SCRIPT_TEXT.findall(content)
-        texts = dict(zip(raws, strings or map(_text_of_script, raws), strict=True))
-        holding = self._holding(texts.values())
-        for raw, text in texts.items() if holding else ():
-            if text in holding:
-                line = content.count("\n", 0, content.index(raw)) + 1
-                self.look_at_text(name, "", f"line {line}", text)
+        texts = strings or [_text_of_script(raw) for raw in raws]
+        holding = self._holding(texts)
+        found = {raw: text for raw, text in zip(raws, texts, strict=True) if text in holding} if holding else {}
+        for raw, text in found.items():
+            line = content.count("\n", 0, content.index(raw)) + 1
+            self.look_at_text(name, "", f"line {line}", text)
         if self.forbidden:
-            self._look_for_withheld(name, "", [" ".join(map(texts.__getitem__, raws))], lambda _: [""])
+            self._look_for_withheld(name, "", [" ".join(texts)], lambda _: [""])
 
     def _holding(self, texts: Iterable[str]) -> set[str]:
         """Those of ``texts`` that may hold a token; the others are harmless wherever else they are."""
@@ -1002,8 +1003,9 @@ def _strings_of_data(content: str) -> tuple[str, list[str]]:
     """
     plain = content.replace('\\"', "'").replace("\\n", " ")
     outside, strings = (parts := plain.split('"'))[::2], parts[1::2]
-    is_data = "\\" not in plain and len(parts) % 2 and not re.search("['`/]", "".join(outside))
-    if not is_data or any("\n" in one for one in strings):
+    code = "".join(outside)
+    is_data = "\\" not in plain and len(parts) % 2 and not any(mark in code for mark in "'`/")
+    if not is_data or code.count("\n") != plain.count("\n"):
         return content, []
     return plain, strings
 

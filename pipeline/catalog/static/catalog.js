@@ -98,6 +98,17 @@
   document.querySelectorAll("table.filterable").forEach(makeFilterable);
   document.querySelectorAll(".snippet").forEach(makeCopyable);
 
+  // The rows of a table of data. A column is a list of its values; or of those that differ, and of the place of each
+  // row's or run's.
+  const cellsOf = ({ values, at, runs }) => {
+    if (!at) return values;
+    return runs ? at.flatMap((place, n) => Array(runs[n]).fill(values[place])) : at.map((place) => values[place]);
+  };
+  const rowsOf = ({ rows, columns }) => {
+    const cells = columns.map((column) => [column.name, cellsOf(column)]);
+    return Array.from({ length: rows }, (_, n) => Object.fromEntries(cells.map(([name, all]) => [name, all[n]])));
+  };
+
   // For the scripts of single pages.
-  window.hcpcs = Object.assign(window.hcpcs ?? {}, { el, say });
+  window.hcpcs = Object.assign(window.hcpcs ?? {}, { el, rowsOf, say });
 })();

@@ -5,7 +5,7 @@
 (() => {
   const { el } = window.hcpcs;
   const labels = window.hcpcs["codes/labels"];
-  const { codes, descriptions, episodes, placeOf, withheld, statuses, isModifier, isOf, isValidOn, listOf, load, matchesOf, readCode, textsOf } = window.hcpcs.codeSearch;
+  const { codes, descriptions, episodes, placeOf, withheld, statuses, isModifier, historyOf, isOf, isValidOn, listOf, matchesOf, readCode, textsOf } = window.hcpcs.codeSearch;
   const { badge, drawLife, statusBadge } = window.hcpcs.codeLife;
   const { drawList, unknownText } = window.hcpcs.codeList;
   const SHOWN = 50;
@@ -27,8 +27,8 @@
   const hasAll = (text, searched) => searched.every((word) => new RegExp(`(?<![a-z0-9])${word.replace(/[.]/g, "\\.")}`, "i").test(text));
   // The text to display: that of the day, else the newest that matches, else the newest.
   const chosenText = (texts, searched) => {
-    if (day.value) return texts.find(([from, to]) => from <= day.value && (!to || day.value <= to)) ?? null;
-    return [...texts].reverse().find(([, , text]) => text && hasAll(text, searched)) ?? texts.at(-1);
+    if (day.value) return texts.find((one) => one.valid_from <= day.value && (!one.valid_to || day.value <= one.valid_to))?.text;
+    return ([...texts].reverse().find((one) => one.text && hasAll(one.text, searched)) ?? texts.at(-1)).text;
   };
 
   const match = (place, earlier, searched) => {
@@ -45,7 +45,7 @@
     if (!withheld.has(code)) {
       textsOf(code).then((texts) => {
         const chosen = chosenText(texts, searched);
-        if (chosen?.[2]) text.replaceChildren(...marked(chosen[2], searched));
+        if (chosen) text.replaceChildren(...marked(chosen, searched));
       }, () => {}); // without the file the short description stays
     }
     return item;
@@ -141,9 +141,9 @@
     const back = input.value ? [el("a", { href: `#${new URLSearchParams({ q: input.value })}` }, `Back to the matches for “${input.value}”`)] : [el("a", { href: "#" }, "All sections")];
     state.replaceChildren(...back);
     try {
-      const shard = await load(isModifier(code) ? "modifiers" : code.slice(0, labels.shard));
+      const codeHistory = await historyOf(code);
       if (wanted !== code) return;
-      historyBox.replaceChildren(drawLife(code, shard[code], day.value));
+      historyBox.replaceChildren(drawLife(code, codeHistory, day.value));
       document.title = `${code} · ${document.title.split(" · ").slice(-2).join(" · ")}`;
       if (focus) historyBox.querySelector("h2").focus();
     } catch (error) {

@@ -17,12 +17,9 @@
     const day = field.value;
     const row = day ? rows.find((one) => isOn(one, day)) : null;
     rows.forEach((one) => one.classList.toggle("chosen", one === row));
-    if (!row) {
-      answer.textContent = "";
-      return;
-    }
-    const [status, text] = [row.cells[2], row.cells[4]].map((cell) => cell.textContent.trim());
-    answer.textContent = `On ${day}: ${status}${text === "–" ? "" : `: ${text}`}.`;
+    // What no row covers is before the first of them.
+    const [status, text] = row ? [row.cells[2], row.cells[4]].map(textOf) : ["not yet in effect", ""];
+    answer.textContent = day ? `On ${day}: ${status}${text && `: ${text}`}.` : "";
   };
   field.addEventListener("input", tell);
   form.addEventListener("submit", (event) => event.preventDefault());

@@ -2,9 +2,8 @@
 "use strict";
 
 (() => {
-  const { el, pagedRows } = window.hcpcs;
+  const { el, pagedRows, rowsOf } = window.hcpcs;
   const data = window.hcpcs.findings;
-  const rows = data.rows.map((row) => Object.fromEntries(data.columns.map((column, n) => [column, row[n]])));
   const spoken = (name) => name.replaceAll("_", " ");
   const rank = (row) => data.severities.indexOf(row.severity);
   const SHORT = 120;
@@ -30,7 +29,7 @@
   };
 
   pagedRows(document.getElementById("findings"), {
-    rows,
+    rows: rowsOf(data.findings),
     noun: ["finding", "findings"],
     label: "Findings",
     filters: [

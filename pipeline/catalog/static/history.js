@@ -18,9 +18,6 @@
   const dayAfter = (day) => shifted(day, 1);
   const dayBefore = (day) => shifted(day, -1);
 
-  const partsOf = (codeHistory) => Object.fromEntries(Object.entries(labels.history).map(([part, columns]) =>
-    [part, (codeHistory[part] ?? []).map((row) => Object.fromEntries(columns.map((column, n) => [column, row[n]])))]));
-
   const valueOf = (field, value) => {
     if (value == null) return "none";
     const label = (one) => (labels.values[field]?.[one] ? `${one} (${labels.values[field][one]})` : String(one));
@@ -123,13 +120,11 @@
     return parts;
   };
 
-  // CMS's own record, from which a span is: its lines with one field marked. Cells are in the order of labels.record,
-  // behind the head (sequence number and record id of each line); null is withheld. A workbook's record has no head.
-  const isInWorkbook = (span) => !span.record[0];
-  const cellOf = (span, field) => {
-    const cell = span.record[1 + labels.record.findIndex(([name]) => name === field)];
-    return cell === undefined ? "" : cell;
-  };
+  // CMS's own record, from which a span is: its lines with one field marked. Its cells are the fields of labels.record,
+  // the head (sequence number and record id of each line) and the filler; null is withheld. A workbook's has no head.
+  // A cell that is the span's own text is "=".
+  const cellOf = (span, field) => (span[`record.${field}`] === "=" ? span[field] : span[`record.${field}`]);
+  const isInWorkbook = (span) => !cellOf(span, "head");
   const WITHHELD = "▒";
   const part = (text, isMarked) => (isMarked ? el("mark", {}, text) : text);
   const recordLines = (code, span, field) => {
@@ -139,7 +134,7 @@
         [`${name}: `, part(cell === null ? "withheld" : cell.replaceAll("\t", " | ").replaceAll("\n", ""), isMarked), "\n"]);
     }
     const [first, ...others] = rows;
-    const heads = span.record[0].split("\n");
+    const heads = cellOf(span, "head").split("\n");
     const texts = first[1] === null ? heads.map(() => WITHHELD.repeat(first[2])) : first[1].split("\n").map((text) => text.padEnd(first[2]));
     const lines = heads.map((head, n) => [`${code.padEnd(5)}${head}`, part(texts[n], first[3])]);
     let at = labels.record[0][1] + first[2];
@@ -148,7 +143,7 @@
       lines[0].push(" ".repeat(start - at), part(cell === null ? WITHHELD.repeat(width) : cell.padEnd(width), isMarked));
       at = start + width;
     });
-    lines[0].push(span.record[labels.record.length + 1] ?? "");
+    lines[0].push(cellOf(span, "filler"));
     return lines.flatMap((line) => [...line, "\n"]);
   };
   const drawRecord = (code, span) => {
@@ -169,7 +164,7 @@
   };
   const recordOf = (code, span, state) => {
     if (isWithheld(state) && span.source_member) return el("p", { class: "note" }, `CMS’s record is withheld: it belongs to the ${state.steward}.`);
-    if (!span.record) return "";
+    if (cellOf(span, "head") === null) return "";
     const box = el("details", { class: "record" }, el("summary", {},
       `CMS’s record: ${isInWorkbook(span) ? "row" : "line"} ${number(span.source_line)} of ${span.source_member}, release ${span.first_release}`));
     let drawn = null;
@@ -294,8 +289,7 @@
 
   const scrollBox = (label, table) => el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, table);
 
-  const drawLife = (code, raw, day) => {
-    const codeHistory = partsOf(raw);
+  const drawLife = (code, codeHistory, day) => {
     const current = codeHistory.episodes.find((state) => state.is_current_episode);
     const spansOf = (state) => codeHistory.spans.filter((span) => span.episode === state.episode);
     const latest = spansOf(current).at(-1);
@@ -347,6 +341,6 @@
   };
 
   Object.assign(window.hcpcs, {
-    codeLife: { badge, codeLink, daysOf, daysRowOn, drawLife, partsOf, spanOn, spoken, statusBadge, textOf, STATUS_ON_DAY, cautionOn },
+    codeLife: { badge, codeLink, daysOf, daysRowOn, drawLife, spanOn, spoken, statusBadge, textOf, STATUS_ON_DAY, cautionOn },
   });
 })();

@@ -4,8 +4,8 @@
 (() => {
   const { el, pagedRows } = window.hcpcs;
   const labels = window.hcpcs["codes/labels"];
-  const { ambulanceOf, identityOf, isModifier, load, placeOf } = window.hcpcs.codeSearch;
-  const { codeLink, cautionOn, daysOf, daysRowOn, partsOf, spanOn, spoken, textOf, STATUS_ON_DAY } = window.hcpcs.codeLife;
+  const { ambulanceOf, historyOf, identityOf } = window.hcpcs.codeSearch;
+  const { codeLink, cautionOn, daysOf, daysRowOn, spanOn, spoken, textOf, STATUS_ON_DAY } = window.hcpcs.codeLife;
   const QUIET = new Set(["text_format_only", "action_date", "claimed_not_seen"]);
 
   const ownerText = ({ name, steward, license, section, from, to }) => {
@@ -24,15 +24,13 @@
     return identity ? ownerText(identity) : "no loaded release has it, and no known code system has codes of this format";
   };
 
-  const rowOf = (one, shard, day) => {
-    const raw = shard?.[one.code];
-    if (!raw) {
+  const rowOf = (one, codeHistory, day) => {
+    if (!codeHistory) {
       const identity = identityOf(one.code);
       const status = one.isNoCode ? "no code" : ambulanceOf(one.code) ? "ambulance modifier" : identity && identity.steward !== "CMS" ? "not CMS’s" : "unknown";
       const text = one.isNoCode ? "neither a code nor a modifier by its format" : unknownText(one.code);
       return { ...one, status, text, days: null, ended: null, successors: [], ends: [], changes: [] };
     }
-    const codeHistory = partsOf(raw);
     const row = daysRowOn(codeHistory, day);
     const span = spanOn(codeHistory, day) ?? codeHistory.spans.filter((s) => s.valid_from <= day).at(-1) ?? codeHistory.spans[0];
     const isOver = row && ["expired", "purged_unknown"].includes(row.status);
@@ -56,8 +54,8 @@
 
   // Draws into `root`; resolves when it is drawn. `day` is YYYY-MM-DD.
   const drawList = async (root, list, day) => {
-    const shards = await Promise.all(list.map((one) => (placeOf.has(one.code) ? load(isModifier(one.code) ? "modifiers" : one.code.slice(0, labels.shard)) : null)));
-    const rows = list.map((one, n) => rowOf(one, shards[n], day));
+    const histories = await Promise.all(list.map((one) => historyOf(one.code)));
+    const rows = list.map((one, n) => rowOf(one, histories[n], day));
     const releases = labels.releases.map(([release]) => release);
     const since = el("select", { id: "since" }, el("option", { value: "" }, "any release"), ...releases.slice(0, -1).reverse().map((r) => el("option", { value: r }, r)));
     since.value = releases.at(-2) ?? "";

@@ -2,17 +2,17 @@
 "use strict";
 
 (() => {
-  const { el, markedWording, pagedRows } = window.hcpcs;
+  const { el, markedWording, pagedRows, rowsOf } = window.hcpcs;
   const data = window.hcpcs.release;
-  const rows = data.rows.map((row) => Object.fromEntries(data.columns.map((column, n) => [column, row[n]])));
   const spoken = (name) => name.replaceAll("_", " ");
-  const described = (row) => data.descriptions[`${row.code}/${row.episode}`] ?? "";
+  const described = (row) => row.short_description ?? "";
   const action = (row) => (row.cms_action_code ? `${row.cms_action_code} (${data.actions[row.cms_action_code] ?? "not in CMS’s list"})` : null);
   const value = (text) => (text === null ? "none" : text.startsWith("[") ? JSON.parse(text).join(", ") || "none" : text);
 
   const difference = (row) => {
     if (row.withheld) return "withheld";
     if (row.field === "record" || row.change === "claimed_not_seen") return null;
+    if (row.change === "text_format_only") return "case, spacing or punctuation";
     if (row.change === "text" && row.old !== null && row.new !== null) return markedWording(row.old, row.new);
     return [el("span", {}, value(row.old)), " → ", el("span", {}, value(row.new))];
   };
@@ -21,7 +21,7 @@
   const verdictLabel = { yes: "yes", no: "no, for any reason", unknown: "cannot be compared", ...Object.fromEntries(Object.entries(data.disagreements).map(([k, v]) => [k, `no: ${v}`])) };
 
   pagedRows(document.getElementById("changes"), {
-    rows,
+    rows: rowsOf(data.changes),
     noun: ["change", "changes"],
     label: "Changes",
     filters: [

@@ -2,9 +2,7 @@
 "use strict";
 
 (() => {
-  const { el, pagedRows } = window.hcpcs;
-  const data = window.hcpcs.replacements;
-  const rows = data.rows.map((row) => Object.fromEntries(data.columns.map((column, n) => [column, row[n]])));
+  const { el, pagedRows, rowsOf } = window.hcpcs;
   const spoken = (name) => name.replaceAll("_", " ");
   const codeLink = (code) => el("a", { href: `codes.html#${code}` }, el("code", {}, code));
   const named = (row) => (row.target ?? (row.target_system ? `a ${row.target_system} code, withheld` : null));
@@ -12,7 +10,7 @@
   const onward = (row) => (row.chain_ends ?? []).filter((end) => end !== row.target);
 
   pagedRows(document.getElementById("replacements"), {
-    rows,
+    rows: rowsOf(window.hcpcs.replacements),
     noun: ["row", "rows"],
     label: "Ended codes and replacements",
     filters: [

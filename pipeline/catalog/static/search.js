@@ -2,27 +2,26 @@
 "use strict";
 
 (() => {
-  const { el } = window.hcpcs;
+  const { el, rowsOf } = window.hcpcs;
+  const labels = window.hcpcs["codes/labels"];
   const search = window.hcpcs["codes/search"];
   const systems = window.hcpcs["codes/systems"];
   const folder = new URL("../data/codes/", document.currentScript.src);
   const DAY = 86_400_000;
-  const FIRST_DAY = Date.UTC(1900, 0, 1);
 
   // Places count the codes; the modifiers come last.
   const codes = search.codes.split(" ");
   const descriptions = search.descriptions.split("\n");
   const episodes = search.episodes.split(" ").map(Number);
   const words = search.words.split(" ");
-  const [now, before] = [search.now.split(","), search.before.split(",")];
-  const days = search.days.split(",");
+  const { now, before } = search;
   const placeOf = new Map(codes.map((code, place) => [code, place]));
   const withheld = new Set(search.withheld.split(" "));
   const isModifier = (code) => code.length === 2;
 
-  const placesIn = (packed) => {
+  const placesIn = (distances) => {
     let place = 0;
-    return packed ? packed.split(" ").map((distance) => (place += parseInt(distance, 36))) : [];
+    return distances.map((distance) => (place += distance));
   };
 
   const firstFrom = (sorted, wanted) => {
@@ -36,11 +35,8 @@
   };
 
   const isValidOn = (place, day) => {
-    const wanted = Math.round((Date.parse(`${day}T00:00:00Z`) - FIRST_DAY) / DAY);
-    return days[place].split(" ").filter(Boolean).some((span) => {
-      const [from, to] = span.split("-");
-      return parseInt(from, 36) <= wanted && (to === "" || wanted <= parseInt(to, 36));
-    });
+    const wanted = Date.parse(`${day}T00:00:00Z`) / DAY;
+    return search.first_days[place].some((first, n) => first <= wanted && wanted <= search.last_days[place][n]);
   };
 
   // Places that a typed word fits, with how well: a code, a word of the latest wording, of an earlier one, a beginning.
@@ -153,23 +149,36 @@
   };
 
   const asked = new Map();
-  const load = (name) => {
+  const load = (name, read = (data) => data) => {
     if (!asked.has(name)) {
       asked.set(name, new Promise((resolve, reject) => {
         const script = el("script", { src: new URL(`${name}.js`, folder) });
-        script.onload = () => resolve(window.hcpcs[`codes/${name}`]);
+        script.onload = () => resolve(read(window.hcpcs[`codes/${name}`]));
         script.onerror = () => { asked.delete(name); reject(new Error(`data/codes/${name}.js is missing`)); };
         document.head.append(script);
       }));
     }
     return asked.get(name);
   };
-  const textsOf = async (code) => (await load(`texts-${isModifier(code) ? "modifiers" : code[0]}`))[code];
+  // Of each part of a file the rows of each code.
+  const byCode = (file) => Object.fromEntries(Object.entries(file).map(([part, table]) => {
+    const found = new Map();
+    for (const row of rowsOf(table)) found.set(row.of, [...(found.get(row.of) ?? []), row]);
+    return [part, found];
+  }));
+  // The history of a code: its rows by part; null for what no loaded release has.
+  const historyOf = async (code) => {
+    if (!placeOf.has(code)) return null;
+    const parts = await load(isModifier(code) ? "modifiers" : code.slice(0, labels.shard), byCode);
+    return Object.fromEntries(labels.parts.map((part) => [part, parts[part]?.get(code) ?? []]));
+  };
+  // Its wordings, each with its first and last day.
+  const textsOf = async (code) => (await load(`texts-${isModifier(code) ? "modifiers" : code[0]}`, byCode)).texts.get(code);
 
   Object.assign(window.hcpcs, {
     codeSearch: {
       codes, descriptions, episodes, placeOf, withheld, statuses: search.statuses, isModifier, isOf, isValidOn, matchesOf, readCode, listOf,
-      identityOf, ambulanceOf, load, textsOf,
+      identityOf, ambulanceOf, historyOf, textsOf,
     },
   });
 })();

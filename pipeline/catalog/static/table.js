@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { el, pagedRows } = window.hcpcs;
+  const { el, pagedRows, rowsOf } = window.hcpcs;
   const box = document.getElementById("table-rows");
   const { table, count } = box.dataset;
   const bytes = Number(box.dataset.bytes.replaceAll(",", ""));
@@ -15,31 +15,24 @@
   const text = (value) => (value == null ? null : Array.isArray(value) ? value.join("; ") : String(value));
 
   const draw = (data) => {
-    // A column is a list of its values, or of places in a list of those that differ; no place is the first.
-    const columns = data.columns.map(({ name, values, at }) => ({ name, of: at ? (n) => values[at[n] ?? 0] : (n) => values[n] }));
-    const rows = Array.from({ length: data.rows }, (_, n) => n);
-    const numbers = new Set(data.numbers);
-    const filters = columns.flatMap(({ name, of }) => {
-      const different = new Set();
-      for (const n of rows) {
-        different.add(text(of(n)));
-        if (different.size > FEW) return [];
-      }
-      return different.size > 1 ? [{ name: `column-${name}`, label: name, value: (n) => (of(n) === null ? "(null)" : text(of(n))), labelOf: (v) => (v === "" ? "(empty)" : v) }] : [];
+    const rows = rowsOf(data);
+    const filters = data.columns.flatMap(({ name, values }) => {
+      const different = new Set(values.map(text));
+      return different.size > 1 && different.size <= FEW ? [{ name: `column-${name}`, label: name, value: (row) => text(row[name]) ?? "(null)", labelOf: (v) => (v === "" ? "(empty)" : v) }] : [];
     });
     pagedRows(box, {
       rows,
       noun: ["row", "rows"],
       label: table,
       filters: filters.slice(0, MOST_FILTERS),
-      text: (n) => columns.map(({ of }) => text(of(n)) ?? "").join(" "),
-      columns: columns.map(({ name, of }) => ({
+      text: (row) => Object.values(row).map((value) => text(value) ?? "").join(" "),
+      columns: data.columns.map(({ name, values }) => ({
         label: name,
         name,
-        number: numbers.has(name),
-        wide: rows.slice(0, 200).some((n) => (text(of(n)) ?? "").length > 60),
-        value: (n) => (typeof of(n) === "number" ? of(n) : text(of(n))),
-        cell: (n) => text(of(n)),
+        number: values.some((value) => typeof value === "number"),
+        wide: values.slice(0, 200).some((value) => (text(value) ?? "").length > 60),
+        value: (row) => (typeof row[name] === "number" ? row[name] : text(row[name])),
+        cell: (row) => text(row[name]),
       })),
     });
   };

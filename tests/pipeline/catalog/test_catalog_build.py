@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
+import polars as pl
 import pytest
 from conftest import Version
 from filelock import FileLock
@@ -16,7 +17,7 @@ from hcpcs.paths import Outputs
 from hcpcs.version_files import NothingPublished
 from pipeline.catalog import build, start
 from pipeline.catalog.build import write_catalog
-from pipeline.catalog.site import Site
+from pipeline.catalog.site import Site, filled, holes
 from pipeline.catalog.version_reader import PublishedVersions, read_versions
 from pipeline.versions.license_gate import LicenseLeak
 from pipeline.versions.writer import BeingWritten
@@ -250,10 +251,11 @@ def test_no_file_is_written_twice(site: Site):
         site.asset("note.txt", "two")
 
 
-def test_a_page_made_of_a_pattern_is_escaped_as_one_of_a_template(tmp_path: Path) -> None:
+def test_a_page_that_is_filled_is_escaped_as_one_of_a_template(tmp_path: Path) -> None:
     texts = ["plain", "<b>&amp;\"'</b>", "a\0code\0b", "ünïcode – ’", "", None]
     site = Site(tmp_path, version="v", is_sample=False, newest="2025-10")
-    pattern = site.page_pattern("codes/x.html", "section.html", ("title",), codes=[], scripts=())
+    page = site.rendered("codes/x.html", "section.html", **holes("title"), codes=[], scripts=())
+    html = pl.DataFrame({"title": texts}, schema={"title": pl.String}).select(filled(page)).to_series()
     for number, text in enumerate(texts):
         site.page(f"codes/{number}.html", "section.html", text or "", codes=[])
-        assert pattern.filled(title=text) == (tmp_path / "codes" / f"{number}.html").read_text()
+        assert html[number] == (tmp_path / "codes" / f"{number}.html").read_text()

@@ -219,9 +219,12 @@ def test_the_start_page_counts_the_days_that_the_newest_release_is_late(browser:
     page.close()
 
 
-def test_no_page_runs_or_asks_for_what_is_not_of_the_catalog(browser: Browser, sample_catalog: Path) -> None:
+@pytest.mark.parametrize("address", ["codes.html", "codes/J0570.html"])
+def test_no_page_runs_or_asks_for_what_is_not_of_the_catalog(
+    address: str, browser: Browser, sample_catalog: Path
+) -> None:
     page = browser.new_page()
-    page.goto(f"{sample_catalog.as_uri()}/codes.html")
+    page.goto(f"{sample_catalog.as_uri()}/{address}")
     ran = page.evaluate(
         """async () => {
             const script = document.createElement("script");

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from catalog_data import named_rows, read_data
 from conftest import Version
+from selectolax.lexbor import LexborHTMLParser
 
-from pipeline.catalog.codes import HISTORY, shard_of
 from pipeline.transforms.license_flags import CITATION
 
 
@@ -26,19 +26,18 @@ def search(sample_catalog: Path) -> dict[str, Any]:
 def histories(sample_catalog: Path) -> dict[tuple[str, str], dict[str, list[dict[str, Any]]]]:
     """Every history by its file's name and its code, with named columns."""
     others = ("search", "labels", "systems")
-    found = (sample_catalog / "data" / "codes").glob("*.js")
-    files = [p for p in found if p.stem not in others and not p.stem.startswith("texts-")]
-    return {
-        (path.stem, code): {part: named_rows(list(HISTORY[part]), rows) for part, rows in history_of_code.items()}
-        for path in files
-        for code, history_of_code in read_data(path).items()
-    }
+    found: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for path in (sample_catalog / "data" / "codes").glob("*.js"):
+        if path.stem not in others and not path.stem.startswith("texts-"):
+            for part, table in read_data(path).items():
+                for row in named_rows(table):
+                    found.setdefault((path.stem, row["of"]), {}).setdefault(part, []).append(row)
+    return found
 
 
 def codes_with(search: dict[str, Any], word: str, when: str) -> set[str]:
     """Codes that the index has for a word, as the page reads it."""
-    compressed = search[when].split(",")[search["words"].split(" ").index(word)]
-    places = accumulate(int(distance, 36) for distance in compressed.split())
+    places = accumulate(search[when][search["words"].split(" ").index(word)])
     codes = search["codes"].split(" ")
     return {codes[place] for place in places}
 
@@ -56,7 +55,8 @@ def test_every_code_and_modifier_is_found_and_has_a_life(
 ) -> None:
     loaded = sample.open("hcpcs_history").select("kind", "code").unique()
     assert sorted(search["codes"].split(" ")) == sorted(loaded["code"])
-    assert set(histories) == {(shard_of(kind, code), code) for kind, code in loaded.iter_rows()}
+    file_of = {code: "modifiers" if kind == "modifier" else code[:2] for kind, code in loaded.iter_rows()}
+    assert set(histories) == {(file, code) for code, file in file_of.items()}
     assert search["modifiers"] == loaded.filter(kind="modifier").height
 
 
@@ -162,3 +162,25 @@ def test_a_life_has_every_change_of_its_code(histories: dict[tuple[str, str], An
     )
     changes = sample.open("hcpcs_changes").select("code", *keys)
     assert found == sorted((code, *map(str, row)) for code, *row in changes.iter_rows())
+
+
+def test_the_plain_page_of_a_code_states_its_days_and_texts_without_a_script(
+    sample_catalog: Path, sample: Version
+) -> None:
+    text = pl.coalesce("long_description", "short_description", pl.lit("withheld"))
+    days = pl.col("valid_from", "valid_to").cast(pl.String).fill_null("–")
+    spans = sample.open("hcpcs_history").sort("code", "valid_from")
+    stated: dict[str, list[tuple[str, ...]]] = {}
+    for code, *span in spans.select("code", days, pl.col("episode").cast(pl.String), text.alias("text")).iter_rows():
+        stated.setdefault(code, []).append((span[0], span[1], "in effect", span[2], " ".join(span[3].split())))
+    for code, of_code in stated.items():
+        page = LexborHTMLParser((sample_catalog / "codes" / f"{code}.html").read_text("utf-8"))
+        rows = [tuple(" ".join(c.text().split()) for c in r.css("td")) for r in page.css(".days-table tbody tr")]
+        assert [row for row in rows if row[2] == "in effect"] == of_code, code
+        assert page.css_first("h1").text().startswith(code) and page.css_first(".lead").text().strip()
+
+
+def test_the_pages_of_codes_are_small(sample_catalog: Path) -> None:
+    """There are thousands of them: what each has beside its own words is a good half of the catalog."""
+    sizes = [p.stat().st_size for p in (sample_catalog / "codes").glob("*.html") if not p.stem.startswith("section-")]
+    assert sizes and sum(sizes) / len(sizes) < 1_400

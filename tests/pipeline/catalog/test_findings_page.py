@@ -13,7 +13,7 @@ from pipeline.catalog.version_reader import read_versions
 
 def test_every_finding_is_listed_the_newest_release_first(sample: Version, sample_catalog: Path) -> None:
     data = read_data(sample_catalog / "data" / "findings.js")
-    rows = named_rows(data["columns"], data["rows"])
+    rows = named_rows(data["findings"])
     keys = ("release_id", "revision", "finding_number", "finding", "message", "action", "raw_value")
     findings = sample.open("hcpcs_findings")
     assert {tuple(r[k] for k in keys) for r in rows} == set(findings.select(keys).iter_rows())
@@ -36,7 +36,7 @@ def test_kinds_are_counted_with_their_places_and_releases(sample: Version) -> No
 
 def test_a_withheld_value_is_not_quoted_but_said_to_be_withheld(sample: Version, sample_catalog: Path) -> None:
     data = read_data(sample_catalog / "data" / "findings.js")
-    withheld = [r for r in named_rows(data["columns"], data["rows"]) if r["withheld_fields"]]
+    withheld = [r for r in named_rows(data["findings"]) if r["withheld_fields"]]
     assert (
         len(withheld)
         == sample.open("hcpcs_findings").filter(sample.open("hcpcs_findings")["withheld_fields"].list.len() > 0).height

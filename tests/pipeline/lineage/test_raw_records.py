@@ -23,13 +23,12 @@ def test_a_field_that_is_withheld_is_no_part_of_a_record(records: pl.DataFrame, 
         pl.col("source_member").str.ends_with(suffix),
     )
     row = masked.row(0, named=True)
-    place = CELLS.index("crosswalk_targets")
-    assert row["record"][place] is None
-    assert all(cell is not None for n, cell in enumerate(row["record"]) if n != place)
+    assert [name for name, cell in row["record"].items() if cell is None] == ["crosswalk_targets"]
     lines = [p for p in raw_lines(sample.outputs, row["code"]) if p.release_id == row["release_id"]]
     stated = [text for p in lines if p.table == "hcpcs_release_records" for _, text in p.lines]
-    cells = [part for cell in row["record"][1:place] for part in cell.split("\n") if "\t" not in cell]
-    assert [part for part in cells if not any(part in line for line in stated)] == []
+    before = list(row["record"].values())[1 : CELLS.index("crosswalk_targets")]
+    parts = [part for cell in before for part in cell.split("\n") if "\t" not in cell]
+    assert [part for part in parts if not any(part in line for line in stated)] == []
 
 
 def test_a_record_of_another_owner_is_none(records: pl.DataFrame) -> None:
