@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.catalog.codes import MODIFIERS, days_of_codes, latest_states, sections
+from pipeline.catalog.codes import MODIFIERS, STATUS_WORDS, days_of_codes, latest_states, sections
 from pipeline.catalog.site import Site, escaped, filled, holes
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from schemas.hcpcs_validity import FIRST_DAY, LAST_DAY
@@ -19,13 +19,6 @@ _SHOWN = (
     "hcpcs_modifiers.replaced_by",
 )
 _CODE = ("kind", "code")
-#: Statuses of ``hcpcs_validity`` in words; also in static/history.js.
-STATUS_WORDS = {
-    "valid": "in effect",
-    "not_yet_valid": "not yet in effect",
-    "expired": "ended",
-    "purged_unknown": "left CMS’s file without a stated end",
-}
 
 
 def write(site: Site, published: PublishedVersions) -> None:
@@ -61,7 +54,7 @@ def code_pages(site: Site, version: PublishedVersion, current: pl.DataFrame) -> 
     licenses = {license_id: short for license_id, (short, _) in site.macros("macros.html").license_names.items()}
     return (
         current.join(version.frame("code_sections").select("section_id", section="name"), on="section_id", how="left")
-        .join(days_in_html(version, day), on=_CODE, maintain_order="left")
+        .join(days_in_html(version, day), on=_CODE, how="left")
         .with_columns(
             name="short_description",
             lead=pl.when(pl.col("redistribution") == "withheld")

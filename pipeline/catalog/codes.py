@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 
-from pipeline.catalog.releases import days_due, section_names, uncertain_days
+from pipeline.catalog.releases import DISAGREEMENT_MEANINGS, days_due, section_names, uncertain_days
 from pipeline.catalog.site import Site
 from pipeline.catalog.table_rows import by_column
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
@@ -37,6 +37,13 @@ _EXAMPLES = 4
 #: In place of a text of CMS's record that is the span's, letter for letter; as in static/history.js.
 _SAME = "="
 
+#: Statuses of ``hcpcs_validity`` in words.
+STATUS_WORDS = {
+    "valid": "in effect",
+    "not_yet_valid": "not yet in effect",
+    "expired": "ended",
+    "purged_unknown": "left CMS’s file without a stated end",
+}
 _STATE = (
     "episode",
     "is_current_episode",
@@ -356,6 +363,8 @@ def labels(version: PublishedVersion) -> dict[str, Any]:
         "releases": [list(r) for r in current.select("release_id", "effective_date").iter_rows()],
         "gaps": uncertain_days(version),
         "due": days_due(version.content.newest_release),
+        "statuses": STATUS_WORDS,
+        "disagreements": DISAGREEMENT_MEANINGS,
         "parts": list(HISTORY),
         "content": CONTENT_COLUMNS,
         # The fields of CMS's record: name, position and characters.

@@ -9,12 +9,16 @@
     return made;
   };
 
+  const number = (n) => n.toLocaleString("en-US");
+  const several = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
+  const spoken = (name) => name.replaceAll("_", " ");
+
   // What a cell sorts by: data-value where it has one, a number where it reads as one, else its text.
   const valueOf = (cell) => {
     const text = (cell?.dataset.value ?? cell?.textContent ?? "").trim();
-    const number = Number(text.replace(/,/g, "").replace(/%$/, ""));
+    const value = Number(text.replace(/,/g, "").replace(/%$/, ""));
     if (text === "" || text === "–") return null;
-    return Number.isNaN(number) ? text : number;
+    return Number.isNaN(value) ? text : value;
   };
 
   const compare = (a, b) => {
@@ -64,7 +68,7 @@
         row.hidden = !words.every((word) => texts[n].includes(word));
         count += !row.hidden;
       });
-      shown.textContent = words.length ? `${count.toLocaleString("en-US")} of ${rows.length.toLocaleString("en-US")}` : "";
+      shown.textContent = words.length ? `${number(count)} of ${number(rows.length)}` : "";
     };
     input.addEventListener("input", apply);
     box.before(label);
@@ -110,5 +114,5 @@
   };
 
   // For the scripts of single pages.
-  window.hcpcs = Object.assign(window.hcpcs ?? {}, { el, rowsOf, say });
+  window.hcpcs = Object.assign(window.hcpcs ?? {}, { el, number, rowsOf, say, several, spoken });
 })();

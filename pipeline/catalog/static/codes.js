@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { el } = window.hcpcs;
+  const { el, number, several } = window.hcpcs;
   const labels = window.hcpcs["codes/labels"];
   const { codes, descriptions, episodes, placeOf, withheld, statuses, isModifier, historyOf, isOf, isValidOn, listOf, matchesOf, readCode, textsOf } = window.hcpcs.codeSearch;
   const { badge, drawLife, statusBadge } = window.hcpcs.codeLife;
@@ -13,8 +13,6 @@
   const byId = (id) => document.getElementById(id);
   const [form, input, status, day, state, list, more, historyBox, start] =
     ["search", "words", "status", "day", "state", "matches", "more", "code-history", "start"].map(byId);
-  const number = (n) => n.toLocaleString("en-US");
-  const several = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
   const STATUS = { a: "active", t: "ended", p: "purged" };
 
   // A text with the words that were searched for marked.

@@ -2,9 +2,8 @@
 "use strict";
 
 (() => {
-  const { el, pagedRows, rowsOf } = window.hcpcs;
+  const { el, number, pagedRows, rowsOf, spoken } = window.hcpcs;
   const data = window.hcpcs.findings;
-  const spoken = (name) => name.replaceAll("_", " ");
   const rank = (row) => data.severities.indexOf(row.severity);
   const SHORT = 120;
   const quoted = (text) => el("q", {}, el("code", {}, text));
@@ -14,7 +13,7 @@
     const parts = [];
     if (row.code) parts.push(el("a", { href: `codes.html#${row.code}` }, el("code", {}, row.code)));
     if (row.field) parts.push(parts.length ? " " : "", spoken(row.field));
-    if (row.member) parts.push(parts.length ? el("br") : "", el("span", { class: "note file" }, row.member, row.line ? `, line ${row.line.toLocaleString("en-US")}` : ""));
+    if (row.member) parts.push(parts.length ? el("br") : "", el("span", { class: "note file" }, row.member, row.line ? `, line ${number(row.line)}` : ""));
     return parts.length ? parts : "the release";
   };
   const said = (row) => {
@@ -23,7 +22,7 @@
     else if (row.raw_value !== null) parts.push(el("details", {}, el("summary", {}, "What CMS wrote"), quoted(row.raw_value)));
     if (row.withheld_fields.length) parts.push(" ", el("span", { class: "badge withheld" }, "partly withheld"));
     if (row.examples.length) {
-      parts.push(el("details", {}, el("summary", {}, `${row.occurrences.toLocaleString("en-US")} ${row.occurrences === 1 ? "place" : "places, for example"}`), row.examples.join(", ")));
+      parts.push(el("details", {}, el("summary", {}, `${number(row.occurrences)} ${row.occurrences === 1 ? "place" : "places, for example"}`), row.examples.join(", ")));
     }
     return parts;
   };
@@ -45,7 +44,7 @@
       { label: "Where", value: (row) => row.code ?? row.member, cell: place },
       { label: "What is odd", value: (row) => row.message, cell: said, wide: true },
       { label: "What was done", value: (row) => row.action, cell: (row) => row.action },
-      { label: "Places", value: (row) => row.occurrences, cell: (row) => row.occurrences.toLocaleString("en-US"), number: true },
+      { label: "Places", value: (row) => row.occurrences, cell: (row) => number(row.occurrences), number: true },
     ],
   });
 })();

@@ -2,6 +2,7 @@
 "use strict";
 
 (() => {
+  const { several } = window.hcpcs;
   const box = document.getElementById("freshness");
   const today = new Date().toISOString().slice(0, 10);
   const due = box.dataset.due.split(" ");
@@ -12,7 +13,7 @@
   if (late.length) {
     const more = late.length > 1 ? ` ${late.length} releases have taken effect since.` : "";
     box.classList.add("late");
-    box.textContent = `OVERDUE: CMS’s ${named(late[0])} release took effect ${days(late[0]).toLocaleString("en-US")} ${days(late[0]) === 1 ? "day" : "days"} ago and is not loaded.${more} Run hcpcs refresh.`;
+    box.textContent = `OVERDUE: CMS’s ${named(late[0])} release took effect ${several(days(late[0]), "day")} ago and is not loaded.${more} Run hcpcs refresh.`;
   } else {
     box.textContent = `Current: the next release, ${named(due[0])}, takes effect in ${-days(due[0])} days.`;
   }

@@ -2,14 +2,11 @@
 "use strict";
 
 (() => {
-  const { el, markedWording } = window.hcpcs;
+  const { el, markedWording, number, several, spoken } = window.hcpcs;
   const labels = window.hcpcs["codes/labels"];
   const { descriptions, placeOf, isModifier, ambulanceOf } = window.hcpcs.codeSearch;
   const DAY = 86_400_000;
 
-  const number = (n) => n.toLocaleString("en-US");
-  const several = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
-  const spoken = (name) => name.replaceAll("_", " ");
   const titled = (name) => spoken(name).replace(/^./, (c) => c.toUpperCase()).replace(/^(asc|opps|betos)/i, (c) => c.toUpperCase());
   const statusName = (word) => (word === "terminated" ? "ended" : word);
   const badge = (text, kind = "", title = "") => el("span", { class: `badge ${kind}`, ...(title ? { title } : {}) }, text);
@@ -61,10 +58,8 @@
   const daysOf = (codeHistory, episode) => runsText(runsOf(codeHistory.days.filter((row) => row.status === "valid" && row.episode === episode)
     .map((row) => [row.from_day, row.to_day === LAST_DAY ? null : row.to_day])));
 
-  // What hcpcs_validity says of each status, in words.
-  const STATUS_ON_DAY = {
-    valid: "in effect", not_yet_valid: "not yet in effect", expired: "ended", purged_unknown: "left CMS’s file without a stated end",
-  };
+  // What hcpcs_validity says of a status, in words.
+  const statusOnDay = (status) => labels.statuses[status] ?? spoken(status);
   // Why the loaded releases may not decide a day, or null.
   const cautionOn = (day) => {
     const [oldest, newest] = [labels.releases[0], labels.releases.at(-1)];
@@ -89,7 +84,7 @@
     const around = [before ? `in effect until ${before.to_day}` : null, after ? `${before ? "again " : "in effect "}from ${after.from_day}` : null].filter(Boolean);
     const targets = codeHistory.targets.filter((t) => before && !span && t.relation === "replaced_by" && t.episode === before.episode && !t.is_withdrawn);
     return el("div", { class: `answer ${row.status}`, role: "status" },
-      el("p", {}, el("strong", {}, `On ${day}: ${STATUS_ON_DAY[row.status] ?? spoken(row.status)}`), span && many ? `, episode ${span.episode}` : "",
+      el("p", {}, el("strong", {}, `On ${day}: ${statusOnDay(row.status)}`), span && many ? `, episode ${span.episode}` : "",
         span ? `: ${textOf(span)}` : ` (${around.join(", ")})`),
       targets.length ? el("ul", {}, ...targets.map(targetItem)) : "",
       caution ? el("p", { class: "note" }, caution) : "");
@@ -270,10 +265,6 @@
   const sourceItem = (source) => el("li", {}, codeLink(source.code), source.episode > 1 ? ` in episode ${source.episode}` : "",
     source.relation === "replaced_by" ? " was replaced by it" : " names it as a reference", source.is_withdrawn ? " (withdrawn by CMS)" : "");
 
-  const DISAGREES = {
-    not_reported: "no: it says that nothing changed", reported_differently: "no: it reports something else",
-    stale_action_code: "no: it repeats an older action", not_observed: "no: what it claims did not happen",
-  };
   const changeRow = (change) => {
     const [old, fresh] = [changedValue(change.field, change.old), changedValue(change.field, change.new)];
     const what = change.withheld_fields ? "withheld"
@@ -284,7 +275,7 @@
     const action = change.cms_action_code ? valueOf("action_code", change.cms_action_code) : "–";
     return el("tr", {}, el("td", { class: "nowrap" }, releaseLink(change.release_id), posting), el("td", {}, spoken(change.change)),
       el("td", {}, change.field === "record" ? "the whole record" : spoken(change.field)), el("td", {}, what), el("td", {}, action),
-      el("td", {}, change.agrees_with_cms === null ? "cannot be compared" : change.agrees_with_cms ? "yes" : DISAGREES[change.disagreement]));
+      el("td", {}, change.agrees_with_cms === null ? "cannot be compared" : change.agrees_with_cms ? "yes" : `no: ${labels.disagreements[change.disagreement]}`));
   };
 
   const scrollBox = (label, table) => el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, table);
@@ -341,6 +332,6 @@
   };
 
   Object.assign(window.hcpcs, {
-    codeLife: { badge, codeLink, daysOf, daysRowOn, drawLife, spanOn, spoken, statusBadge, textOf, STATUS_ON_DAY, cautionOn },
+    codeLife: { badge, codeLink, daysOf, daysRowOn, drawLife, spanOn, statusBadge, statusOnDay, textOf, cautionOn },
   });
 })();

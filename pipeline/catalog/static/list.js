@@ -2,10 +2,10 @@
 "use strict";
 
 (() => {
-  const { el, pagedRows } = window.hcpcs;
+  const { el, pagedRows, spoken } = window.hcpcs;
   const labels = window.hcpcs["codes/labels"];
   const { ambulanceOf, historyOf, identityOf } = window.hcpcs.codeSearch;
-  const { codeLink, cautionOn, daysOf, daysRowOn, spanOn, spoken, textOf, STATUS_ON_DAY } = window.hcpcs.codeLife;
+  const { codeLink, cautionOn, daysOf, daysRowOn, spanOn, statusOnDay, textOf } = window.hcpcs.codeLife;
   const QUIET = new Set(["text_format_only", "action_date", "claimed_not_seen"]);
 
   const ownerText = ({ name, steward, license, section, from, to }) => {
@@ -37,7 +37,7 @@
     const targets = codeHistory.targets.filter((t) => t.relation === "replaced_by" && t.episode === span.episode && !t.is_withdrawn);
     return {
       ...one,
-      status: row ? STATUS_ON_DAY[row.status] : "unknown",
+      status: row ? statusOnDay(row.status) : "unknown",
       text: textOf(span),
       days: daysOf(codeHistory, span.episode),
       ended: isOver ? span.valid_to : null,

@@ -2,9 +2,8 @@
 "use strict";
 
 (() => {
-  const { el, markedWording, pagedRows, rowsOf } = window.hcpcs;
+  const { el, markedWording, pagedRows, rowsOf, spoken } = window.hcpcs;
   const data = window.hcpcs.release;
-  const spoken = (name) => name.replaceAll("_", " ");
   const described = (row) => row.short_description ?? "";
   const action = (row) => (row.cms_action_code ? `${row.cms_action_code} (${data.actions[row.cms_action_code] ?? "not in CMS’s list"})` : null);
   const value = (text) => (text === null ? "none" : text.startsWith("[") ? JSON.parse(text).join(", ") || "none" : text);

@@ -2,8 +2,7 @@
 "use strict";
 
 (() => {
-  const { el, pagedRows, rowsOf } = window.hcpcs;
-  const spoken = (name) => name.replaceAll("_", " ");
+  const { el, pagedRows, rowsOf, spoken } = window.hcpcs;
   const codeLink = (code) => el("a", { href: `codes.html#${code}` }, el("code", {}, code));
   const named = (row) => (row.target ?? (row.target_system ? `a ${row.target_system} code, withheld` : null));
   const kindOf = (row) => (row.target_system === null ? "none" : row.target === null ? "withheld" : row.target_status === "active" ? "active" : "ended too");

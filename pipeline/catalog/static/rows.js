@@ -2,9 +2,8 @@
 "use strict";
 
 (() => {
-  const { el, say } = window.hcpcs;
+  const { el, number, say } = window.hcpcs;
   const PAGE = 50;
-  const number = (n) => n.toLocaleString("en-US");
 
   const compare = (a, b) => {
     if (a === b) return 0;
