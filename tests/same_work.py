@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import polars as pl
 import pytest
 from dagster._core.storage.event_log.in_memory import InMemoryEventLogStorage
 
+from pipeline.orchestration.assets.reference import REFERENCE_TABLES
 from pipeline.versions.license_gate import _Gate, _Table
 from schemas import registry
 from schemas.contract import Contract
@@ -84,4 +86,6 @@ def do_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(registry, "enforce_contract", _enforce_once)
     patch.setattr(_Gate, "look_at_file", _look_at_file_once)
     patch.setattr(_Gate, "look_at_table", _look_at_table_once)
+    for table, make in REFERENCE_TABLES.items():
+        patch.setitem(REFERENCE_TABLES, table, cache(make))  # type: ignore[arg-type]
     patch.setattr(InMemoryEventLogStorage, "_connect", _connection_of_the_thread)

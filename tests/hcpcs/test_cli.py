@@ -179,11 +179,6 @@ def test_a_refresh_that_finds_nothing_new_says_so(hcpcs: Hcpcs, own_sample: Outp
     assert (asked["version"], asked["is_new"], asked["new_zips"]) == (sample.id, False, 0)
 
 
-def test_progress_is_not_told_where_no_terminal_is(hcpcs: Hcpcs, own_sample: Outputs) -> None:
-    own_sample.state.unlink()
-    assert hcpcs("refresh", "--offline", "--outputs", own_sample.folder).err == ""
-
-
 def test_asking_for_help_imports_nothing_heavy() -> None:
     heavy = ("dagster", "polars", "pandera", "pyarrow", "fastexcel", "numpy", "rich")
     code = f"import sys, hcpcs.cli.main; print(sorted(set({heavy!r}) & set(sys.modules)))"

@@ -27,11 +27,6 @@ from pipeline.versions.verify_content import verify_deeply
 NEVER_FAIL = {("sql", "annotate"), ("sql",), ("watch",)}
 
 
-def hcpcs_process(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hcpcs.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False, **options)  # type: ignore[call-overload]
-
-
 def commands(group: click.Group = cli, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     context = click.Context(group)
     for name in group.list_commands(context):
@@ -237,10 +232,10 @@ def test_a_full_disk_behind_the_output_is_an_error(sample: Version) -> None:
 
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.json"])
 def test_annotate_makes_no_folder_that_is_named_as_another_kind_of_file(
-    name: str, sample: Version, tmp_path: Path
+    name: str, sample: Version, tmp_path: Path, warm: WarmProcess
 ) -> None:
     (tmp_path / "claims.csv").write_text("code,day\nJ0570,2018-06-30\n")
     asked = ("--code", "code", "--date", "day", "--outputs", sample.outputs.folder)
-    done = hcpcs_process("annotate", tmp_path / "claims.csv", tmp_path / name, *asked)
-    assert done.returncode == 1 and "Parquet" in done.stderr and "Traceback" not in done.stderr
+    done = warm.run("annotate", tmp_path / "claims.csv", tmp_path / name, *asked)
+    assert done.returncode == 1 and b"Parquet" in done.stderr and b"Traceback" not in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["claims.csv"]

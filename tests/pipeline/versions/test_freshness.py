@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,21 +10,26 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import REPOSITORY, Said, Version
+from conftest import Said, Version
 from made_up import posting, record
+from warm_process import WarmProcess
 
 from hcpcs.paths import Outputs
 from pipeline.definitions import build_definitions
 from sources.release.calendar import expected_release
 
 CHECK = dg.AssetCheckKey(dg.AssetKey("published_version"), "newest_release_is_current")
+Status = Callable[..., Said]
 RECORDS = (record("A0080"), record("A1000"), record("V5364"))
 
 
-def status(outputs: Outputs, *options: str) -> Said:
-    command = [sys.executable, "-m", "hcpcs.cli.main", "status", "--outputs", str(outputs.folder), *options]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=60, check=False)
-    return Said(done.returncode, done.stdout, done.stderr)
+@pytest.fixture
+def status(warm: WarmProcess) -> Status:
+    def ask(outputs: Outputs, *options: str) -> Said:
+        done = warm.run("status", "--outputs", outputs.folder, *options)
+        return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return ask
 
 
 def evaluated_by_dagster(outputs: Outputs) -> dg.AssetCheckEvaluation:
@@ -42,7 +45,7 @@ def evaluated_by_dagster(outputs: Outputs) -> dg.AssetCheckEvaluation:
     return evaluation
 
 
-def test_an_old_release_is_late_however_lately_it_was_published(build: Callable[..., Version]) -> None:
+def test_an_old_release_is_late_however_lately_it_was_published(build: Callable[..., Version], status: Status) -> None:
     outputs = build(replace(posting("2025-01", *RECORDS), is_sample=False)).outputs
     today = datetime.now(UTC).date()
     plain, checked, as_json = status(outputs), status(outputs, "--check"), status(outputs, "--check", "--json")
@@ -59,7 +62,9 @@ def test_an_old_release_is_late_however_lately_it_was_published(build: Callable[
     assert not evaluation.passed and evaluation.description == stated["message"]
 
 
-def test_a_release_as_new_as_the_calendar_expects_is_current_at_every_door(build: Callable[..., Version]) -> None:
+def test_a_release_as_new_as_the_calendar_expects_is_current_at_every_door(
+    build: Callable[..., Version], status: Status
+) -> None:
     outputs = build(replace(posting("2099-01", *RECORDS), is_sample=False)).outputs
     done = status(outputs, "--check", "--json")
     stated = json.loads(done.out)["freshness"]
@@ -68,7 +73,9 @@ def test_a_release_as_new_as_the_calendar_expects_is_current_at_every_door(build
     assert evaluation.passed and evaluation.description == stated["message"]
 
 
-def test_without_a_version_the_check_fails_and_the_sample_is_never_late(sample: Version, tmp_path: Path) -> None:
+def test_without_a_version_the_check_fails_and_the_sample_is_never_late(
+    sample: Version, tmp_path: Path, status: Status
+) -> None:
     nothing = Outputs(tmp_path / "nothing")
     done = status(nothing, "--check")
     assert done.status == 1 and "no release is loaded" in done.err
@@ -86,7 +93,7 @@ def test_every_refresh_evaluates_it_and_no_other_measure_of_freshness_is_left(sa
 
 
 @pytest.mark.parametrize("damage", ["latest.json", "manifest"])
-def test_a_damaged_version_is_one_error(own_sample: Outputs, sample: Version, damage: str) -> None:
+def test_a_damaged_version_is_one_error(own_sample: Outputs, sample: Version, damage: str, status: Status) -> None:
     broken = own_sample.latest if damage == "latest.json" else own_sample.version(sample.id) / "manifest.json"
     broken.write_bytes(b"{")
     done = status(own_sample, "--check")
