@@ -16,7 +16,6 @@ from typing import Any
 import obstore
 import obstore.store
 import pytest
-from moto.server import ThreadedMotoServer
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ class S3Server:
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
     """A server with an empty bucket, named by the environment as object stores' own tools read it."""
+    from moto.server import ThreadedMotoServer  # half a second, in each process that collects tests
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -14,7 +14,6 @@ import httpx2
 import pytest
 from conftest import Version
 from engines import engines_python
-from mcp import Client, StdioServerParameters
 
 from pipeline.versions.license_gate import LicenseLeak, check_files
 from sources.curated.license_policy import load_license_policy
@@ -212,6 +211,8 @@ def test_recorded_answers_pass_the_license_gate(server: httpx2.Client, sample: V
 
 
 def test_a_client_of_mcp_lists_the_tools_and_gets_the_same_answers(server: httpx2.Client, sample: Version) -> None:
+    from mcp import Client, StdioServerParameters  # half a second, in each process that collects tests
+
     started = StdioServerParameters(command=str(HCPCS), args=["mcp", "--outputs", str(sample.outputs.folder)])
 
     async def ask() -> None:
