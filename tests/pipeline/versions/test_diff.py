@@ -25,16 +25,13 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 @pytest.fixture
-def successor(sample: Version, tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
-    """Publish the sample's tables, then again with some changed: the folders of both versions."""
+def successor(sample: Version, own_sample: Outputs) -> Callable[..., tuple[Path, Path]]:
+    """Publish the sample's tables again with some changed: the folders of both versions."""
 
-    def make(first: dict[str, Change] | None = None, /, **changes: Change) -> tuple[Path, Path]:
-        outputs = Outputs(tmp_path / "outputs")
+    def make(**changes: Change) -> tuple[Path, Path]:
         frames = {t: sample.open(t) for t in map(_table, sample.content["files"]) if t}
-        frames |= {t: change(frames[t]) for t, change in (first or {}).items()}
-        before = _publish(outputs, frames, sample.content)
-        after = _publish(outputs, frames | {t: c(frames[t]) for t, c in changes.items()}, sample.content)
-        return before, after
+        after = _publish(own_sample, frames | {t: c(frames[t]) for t, c in changes.items()}, sample.content)
+        return own_sample.version(sample.id), after
 
     return make
 
