@@ -23,6 +23,7 @@ from hcpcs.paths import Outputs
 from pipeline.versions.object_store import ObjectStore, TargetRefused
 from pipeline.versions.published_target import LATEST
 from pipeline.versions.upload import VersionExists, publish_to
+from pipeline.versions.verify import verify
 from pipeline.versions.verify_content import verify_deeply
 from sources.errors import SourceError
 
@@ -92,8 +93,8 @@ def test_a_published_version_lies_at_its_own_paths_and_as_latest_and_verifies_th
     assert pointer["version"] == sample.id
     for table, path in pointer["tables"].items():
         assert ObjectStore(target).read(path) == (sample.folder / f"open/{table}.parquet").read_bytes()
-    for location in (target, f"{target}/versions/{sample.id}", f"{target}/latest"):
-        report = verify_deeply(location if "://" in location else f"file://{location}")
+    url = target if "://" in target else f"file://{target}"
+    for report in (verify_deeply(url), verify(f"{url}/versions/{sample.id}"), verify(f"{url}/latest")):
         assert report.ok, report.problems
         assert report.version == sample.id
 
@@ -148,8 +149,7 @@ def test_a_folder_of_outputs_is_no_target_and_stays_as_it_is(
 def test_what_a_plain_web_server_serves_verifies(sample: Version, tmp_path: Path) -> None:
     publish_to(sample.folder, str(tmp_path / "target"))
     with served(tmp_path / "target") as url:
-        for location in (url, f"{url}/versions/{sample.id}", f"{url}/latest"):
-            report = verify_deeply(location)
+        for report in (verify_deeply(url), verify(f"{url}/versions/{sample.id}"), verify(f"{url}/latest")):
             assert report.ok, report.problems
             assert report.version == sample.id
 
