@@ -91,7 +91,7 @@ def form_of(write: Write, text: str, name: str) -> ExportFormat:
         write(path, text)
         return [name]
 
-    return ExportFormat("made-up", "", "", is_folder=False, write=make, suffix=name[1:])
+    return ExportFormat("made-up", "", is_folder=False, write=make, suffix=name[1:])
 
 
 @pytest.mark.parametrize("name", FILES)
