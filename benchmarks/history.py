@@ -16,6 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.measure import peak_mb, run_command, show
+from pipeline.transforms.batches import collected
 from pipeline.transforms.changes import changes_between_releases, with_current_episodes
 from pipeline.transforms.crosswalk import crosswalk_from_records
 from pipeline.transforms.episodes import episodes_of_records
@@ -30,7 +31,7 @@ def repeated_records(staged: Path, releases: int, records: int = RECORDS) -> pl.
 
     A release that is too small is filled up with records of the newest one that it has not.
     """
-    real = [current(pl.read_parquet(path)) for path in sorted(staged.glob("*.parquet"))]
+    real = [current(pl.scan_parquet(path)).collect() for path in sorted(staged.glob("*.parquet"))]
     key = ["kind", "code"]
     quarters = (f"{year}-{month:02}" for year in itertools.count(2005) for month in (1, 4, 7, 10))
     made = []
@@ -48,11 +49,11 @@ def measure(staged: Path, releases: int) -> dict[str, float]:
     """In this process: records, seconds of the four steps together, and the peak of memory in MB."""
     records = repeated_records(staged, releases)
     start = time.perf_counter()
-    episodes = episodes_of_records(current(records))
+    episodes = episodes_of_records(collected(current(records.lazy())))
     history = history_from_records(episodes)
     states = latest_states(episodes, history)
     changes = changes_between_releases(with_current_episodes(records, episodes))
-    crosswalk = crosswalk_from_records(episodes, states)
+    crosswalk = crosswalk_from_records(episodes.lazy(), states)
     seconds = time.perf_counter() - start
     assert history.height and changes.height and crosswalk.height
     return {"records": records.height, "seconds": seconds, "memory": peak_mb()}

@@ -367,7 +367,7 @@ def columns_of(table: str) -> tuple[str, ...]:
     records = _read_columns("hcpcs_release_records")
     return {
         "staged_records": records,
-        "staged_episodes": (*records, "episode"),
+        "staged_episodes": (*(c for c in records if not c.startswith("source_")), "episode"),
         "staged_states": (
             *("kind", "code", "episode", "is_current_episode", "status"),
             *STATED_COLUMNS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +16,6 @@ from schemas.registry import contracts
 
 # Dagster says at every output that stating its data version is in beta: its promises may change, and tests hold them.
 warnings.filterwarnings("ignore", message="Parameter `data_version`", category=dg.BetaWarning)
-
-#: From so many rows on a table's memory counts.
-_MANY_ROWS = 200_000
 
 
 @dataclass
@@ -98,18 +94,11 @@ class ParquetIOManager(dg.IOManager):
         }
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame | pl.LazyFrame:
-        """Read a table; of a partitioned one all releases, in order. An input marked ``lazy`` is read when asked."""
+        """Read a table; of a partitioned one all releases, in order. The asset reads a ``LazyFrame`` itself."""
         table = context.asset_key.path[-1]
         keys: list[str | None] = [None]
         if context.has_asset_partitions:
             keys = [*self.staged.releases(table)]
         scan = pl.scan_parquet([self.path(table, key) for key in keys])
-        return scan if (context.definition_metadata or {}).get("lazy") else collected(scan)
-
-
-def collected(scan: pl.LazyFrame) -> pl.DataFrame:
-    """The rows of a lazy input, each column in one piece: filtering a frame in chunks would keep a second one."""
-    if scan.select(pl.len()).collect().item() > _MANY_ROWS:
-        gc.collect()  # Dagster's steps are in circles of references: the tables of the step before would stay
-    frame = scan.collect()
-    return pl.DataFrame([frame.drop_in_place(name).rechunk() for name in frame.columns])
+        # Dagster keeps inputs beyond the step: of what is large an asset reads what it needs, and lets it go.
+        return scan if context.dagster_type.typing_type is pl.LazyFrame else scan.collect()

@@ -1,4 +1,4 @@
-"""Work on all records in batches of codes, so that memory is bounded by a batch and not by the number of releases.
+"""Read all records, and work on them in batches of codes, so that a batch bounds the memory and not the releases.
 
 Nothing here knows what the work is.
 """
@@ -12,6 +12,12 @@ import polars as pl
 _CODE = ["kind", "code"]
 #: Records of a batch: few enough to bound memory, enough that ten releases are one batch.
 _MOST_RECORDS = 100_000
+
+
+def collected(scan: pl.LazyFrame) -> pl.DataFrame:
+    """The rows of a lazy frame, each column in one piece: filtering a frame in chunks would keep a second one."""
+    frame = scan.collect()
+    return pl.DataFrame([frame.drop_in_place(name).rechunk() for name in frame.columns])
 
 
 def in_batches_of_codes(

@@ -310,15 +310,17 @@ def with_current_episodes(records: pl.DataFrame, current: pl.DataFrame) -> pl.Da
     """
     key = [*_CODE, "release_id"]
     episode = pl.col("episode")
-    episodes = (
-        records.select(*key, "revision")
-        .with_row_index("row")
-        .join(current.select(*key, "episode"), on=key, how="left")
-        .sort(*key, "revision")
-        .with_columns(episode.forward_fill().over(_CODE))
-        .with_columns(episode.backward_fill().over(_CODE).fill_null(1).cast(pl.Int32))
-        .sort("row")
+    episodes = records.select(*key, "revision").join(
+        current.select(*key, "episode"), on=key, how="left", maintain_order="left"
     )
+    if episodes["episode"].has_nulls():
+        episodes = (
+            episodes.with_row_index("row")
+            .sort(*key, "revision")
+            .with_columns(episode.forward_fill().over(_CODE))
+            .with_columns(episode.backward_fill().over(_CODE).fill_null(1).cast(pl.Int32))
+            .sort("row")
+        )
     return records.with_columns(episodes["episode"])
 
 

@@ -9,7 +9,7 @@ from pipeline.transforms.comparison import prose_form
 _KEY = ["kind", "code"]
 
 
-def corrections_in_records(corrections: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+def corrections_in_records(corrections: pl.DataFrame, records: pl.LazyFrame) -> pl.DataFrame:
     """Add ``state_in_records`` and ``in_records_since`` to corrections.
 
     ``corrections`` has the columns of ``staged_corrections``, ``records`` one row per kind, code and release of all
@@ -17,9 +17,9 @@ def corrections_in_records(corrections: pl.DataFrame, records: pl.DataFrame) -> 
     the code is there, ended or gone as the action says; what the prose did not tell is ``unclear``.
     """
     numbered = corrections.with_row_index("row")
-    releases = records.select(loaded=pl.col("release_id").unique().sort())
+    releases = records.select(loaded=pl.col("release_id").unique().sort()).collect()
     later = numbered.join_where(releases, pl.col("loaded") >= pl.col("release_id")).select("row", *_KEY, "loaded")
-    concerned = records.join(corrections.select(_KEY).unique(), on=_KEY, how="semi")
+    concerned = records.filter(pl.col("code").is_in(corrections["code"].implode())).collect()
     fields = _fields(corrections)
     stated = later.join(concerned, left_on=[*_KEY, "loaded"], right_on=[*_KEY, "release_id"], how="left").select(
         "row",

@@ -22,6 +22,10 @@ _MOST_OF_THE_FILE = 0.10
 #: Groups of codes that a message names.
 _MOST_GROUPS = 6
 
+#: Columns of records and of transactions that findings need.
+_REPORTED = ("release_id", "kind", "code", "action_code")
+_USED = (*_REPORTED, "revision", "episode", "added_date", "termination_date", "short_description", "long_description")
+
 _VANISHED = {
     "no_end_stated": "is gone, and no release stated an end",
     "ended_not_due": "is gone earlier after its end than CMS drops codes",
@@ -31,21 +35,22 @@ _VANISHED = {
 
 
 def findings_across_releases(
-    records: pl.DataFrame, crosswalk: pl.DataFrame, transactions: pl.DataFrame, overrides: pl.DataFrame
+    records: pl.LazyFrame, crosswalk: pl.DataFrame, transactions: pl.LazyFrame, overrides: pl.DataFrame
 ) -> pl.DataFrame:
     """Findings that need several releases or tables, each with the release that shows it (``FINDING_SCHEMA``).
 
-    ``records`` are the current records with ``episode``; ``crosswalk`` is unmasked.
+    ``records`` are the current records with ``episode``, of which some columns are read; ``crosswalk`` is unmasked.
     """
-    revisions = dict(records.select("release_id", "revision").unique().iter_rows())
+    stated, reported = records.select(_USED).collect(), transactions.select(_REPORTED).collect()
+    revisions = dict(stated.select("release_id", "revision").unique().iter_rows())
     newest = max(revisions, default="")
     by_release: dict[str, list[Finding]] = {release_id: [] for release_id in sorted(revisions)}
     for release_id, finding in (
-        *_of_vanished(records),
-        *_of_decisions(records, overrides),
-        *_of_reports(records, transactions),
+        *_of_vanished(stated),
+        *_of_decisions(stated, overrides),
+        *_of_reports(stated, reported),
         *((newest, f) for f in crosswalk_findings(crosswalk)),
-        *((newest, f) for f in _of_idle_overrides(records, overrides)),
+        *((newest, f) for f in _of_idle_overrides(stated, overrides)),
     ):
         by_release[release_id].append(finding)
     frames = [findings_frame(merge_findings(found), r, revisions[r]) for r, found in by_release.items()]

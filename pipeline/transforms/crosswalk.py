@@ -25,7 +25,7 @@ _MOST_EXAMPLES = 10
 CROSSWALK_SCHEMA = schema_of(HcpcsCrosswalk)
 
 
-def crosswalk_from_records(records: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
+def crosswalk_from_records(records: pl.LazyFrame, states: pl.DataFrame) -> pl.DataFrame:
     """Every target of every episode (``CROSSWALK_SCHEMA``), sorted by kind, code, episode and ``target_number``.
 
     ``records`` are the current records of all releases with ``episode``; ``states`` has one row per kind, code and
@@ -106,11 +106,12 @@ def _replaces() -> pl.Expr:
     return (pl.col("relation") == "replaced_by") & ~pl.col("is_withdrawn") & (pl.col("target_kind") != "none")
 
 
-def _named(records: pl.DataFrame) -> pl.DataFrame:
+def _named(records: pl.LazyFrame) -> pl.DataFrame:
     """One row per episode and target, numbered by first release, then position."""
     stated = (
         records.filter(pl.col("crosswalk_targets").list.len() > 0)
         .select(*_EPISODE, "release_id", "crosswalk_targets")
+        .collect()
         .with_columns(position=pl.int_ranges(1, pl.col("crosswalk_targets").list.len() + 1))
         .explode("crosswalk_targets", "position")
         .rename({"crosswalk_targets": "target"})

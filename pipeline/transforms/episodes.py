@@ -27,6 +27,12 @@ OVERRIDE_SCHEMA: dict[str, pl.DataType] = {
 }
 
 _CODE = ["kind", "code"]
+#: Which meaning of its code a decided record states, counted from 1.
+_NUMBER = (
+    ((pl.col("decision") == "new_episode").fill_null(False).cum_sum().over(_CODE) + 1).cast(pl.Int32).alias("episode")
+)
+#: What of a record decides.
+_USED = ("release_id", "added_date", "termination_date", "short_description", "long_description")
 
 
 def episodes_of_records(records: pl.DataFrame, overrides: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -36,15 +42,13 @@ def episodes_of_records(records: pl.DataFrame, overrides: pl.DataFrame | None = 
     ``overrides`` has the columns of ``OVERRIDE_SCHEMA``; ``release_id`` is the release whose record it decides on.
     """
     loaded = _loaded_releases(records)
-    begins = (pl.col("decision") == "new_episode").fill_null(False)
 
     def numbered(some: pl.DataFrame) -> pl.DataFrame:
-        return _decided(some, loaded, overrides).select(
-            *(pl.col(c) for c in records.columns),
-            (begins.cast(pl.Int32).cum_sum().over(_CODE) + 1).cast(pl.Int32).alias("episode"),
-        )
+        return _decided(some, loaded, overrides).select("row", _NUMBER)
 
-    return in_batches_of_codes(numbered, records)
+    # Of thirty columns a few decide: only these are sorted and compared, the others put in their order at the end.
+    numbers = in_batches_of_codes(numbered, records.select(*_CODE, *_USED).with_row_index("row"))
+    return records[numbers["row"]].with_columns(numbers["episode"])
 
 
 def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -55,12 +59,11 @@ def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = No
     module, joined by a comma), ``similarity`` (0 to 1) and ``is_overridden``.
     """
     loaded = _loaded_releases(records)
-    begins = (pl.col("decision") == "new_episode").fill_null(False)
 
     def decided_on(some: pl.DataFrame) -> pl.DataFrame:
         return (
             _decided(some, loaded, overrides)
-            .with_columns((begins.cast(pl.Int32).cum_sum().over(_CODE) + 1).cast(pl.Int32).alias("episode"))
+            .with_columns(_NUMBER)
             .filter(pl.col("decision").is_not_null() & ((pl.col("decision") != "same") | (pl.col("evidence") != "")))
             .select(
                 *_CODE,
@@ -74,8 +77,7 @@ def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = No
             )
         )
 
-    used = ("release_id", "added_date", "termination_date", "short_description", "long_description")
-    return in_batches_of_codes(decided_on, records.select(*_CODE, *used))
+    return in_batches_of_codes(decided_on, records.select(*_CODE, *_USED))
 
 
 def unmatched_overrides(records: pl.DataFrame, overrides: pl.DataFrame) -> pl.DataFrame:

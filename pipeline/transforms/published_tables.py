@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from pipeline.transforms.batches import collected
 from pipeline.transforms.classification import code_section
 from pipeline.transforms.crosswalk import replaced_by_lists
 from pipeline.transforms.license_flags import with_license_flags
@@ -11,30 +12,19 @@ from pipeline.transforms.validity import curated_intervals, validity
 from schemas.registry import contract
 from sources.curated.tables import load_ambulance_locations
 
-#: Of the rows of each release those of its newest revision.
-_IS_NEWEST = pl.col("revision") == pl.col("revision").max().over("release_id")
 
-
-def current(records: pl.DataFrame) -> pl.DataFrame:
+def current(records: pl.LazyFrame) -> pl.LazyFrame:
     """The records of each release's newest revision."""
-    is_current = records.select("release_id", "revision").select(_IS_NEWEST).to_series()
-    return records if is_current.all() else records.filter(is_current)
+    newest = records.group_by("release_id").agg(pl.col("revision").max())
+    return records.join(newest, on=["release_id", "revision"], how="semi", maintain_order="left")
 
 
 def release_records(records: pl.LazyFrame, policy: pl.DataFrame) -> pl.DataFrame:
     """``hcpcs_release_records``: the records of each release's newest revision, sorted by code, then release."""
-    order = (
-        records.select("code", "kind", "release_id", is_current=_IS_NEWEST)
-        .with_row_index("row")
-        .filter("is_current")
-        .sort("code", "kind", "release_id")
-        .select("row")
-        .collect()
-        .to_series()
-    )
+    whole = collected(current(records))
+    order = whole.select(pl.arg_sort_by("code", "kind", "release_id")).to_series()
     # A column at a time, so that the records of many releases are never in memory twice.
-    names = records.collect_schema().names()
-    ordered = pl.DataFrame([records.select(name).collect().to_series().gather(order) for name in names])
+    ordered = pl.DataFrame([whole.drop_in_place(name).gather(order) for name in whole.columns])
     return _flagged("hcpcs_release_records", ordered, policy)
 
 

@@ -58,5 +58,7 @@ def logical_sha256(frame: pl.DataFrame) -> str:
     """A hash of a table's rows, in their order, that no change of Parquet writer touches: SHA-256 of JSON lines."""
     digest = hashlib.sha256()
     for part in frame.iter_slices(10_000):
-        digest.update(part.write_ndjson().encode())
+        lines = io.BytesIO()
+        part.write_ndjson(lines)
+        digest.update(lines.getbuffer())
     return digest.hexdigest()

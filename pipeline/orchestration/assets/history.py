@@ -5,18 +5,23 @@ A check is made where its table is, since the frames are at hand there; what it 
 
 import dagster as dg
 import polars as pl
+import polars.selectors as cs
 
 from pipeline.orchestration import asset_metadata as shown
 from pipeline.orchestration.assets import checked
-from pipeline.orchestration.io_manager import collected, made
+from pipeline.orchestration.io_manager import made
 from pipeline.orchestration.run_context import RunContext
 from pipeline.transforms import crosswalk, history
 from pipeline.transforms import published_tables as tables
+from pipeline.transforms.batches import collected
 from pipeline.transforms.changes import changes_between_releases, with_current_episodes
 from pipeline.transforms.cross_release_findings import findings_across_releases, partial_releases, release_losses
 from pipeline.transforms.episodes import episodes_of_records
 from sources.curated.episode_overrides import load_episode_overrides
 from sources.curated.license_policy import load_license_policy
+
+#: Where in CMS's files a record is: nothing over all releases depends on it.
+_PLACE = cs.starts_with("source_")
 
 
 @dg.asset(
@@ -26,7 +31,6 @@ from sources.curated.license_policy import load_license_policy
         "pipeline.transforms.published_tables",
         "sources.curated.episode_overrides",
     ),
-    ins={"staged_records": dg.AssetIn(metadata={"lazy": True})},  # or Dagster would keep it through the checks
     check_specs=[
         *checked.specs(
             "staged_episodes",
@@ -43,7 +47,8 @@ from sources.curated.license_policy import load_license_policy
     ],
 )
 def staged_episodes(run_context: dg.ResourceParam[RunContext], staged_records: pl.LazyFrame) -> checked.Results:
-    records = episodes_of_records(tables.current(collected(staged_records)), load_episode_overrides())
+    stated = tables.current(staged_records.select(~_PLACE))
+    records = episodes_of_records(collected(stated), load_episode_overrides())
     yield made(records)
     losses = release_losses(records)
     partial = run_context.not_accepted(partial_releases(losses))
@@ -81,19 +86,20 @@ def staged_episodes(run_context: dg.ResourceParam[RunContext], staged_records: p
         },
     ),
 )
-def hcpcs_history(staged_episodes: pl.DataFrame) -> checked.Results:
-    spans = history.history_from_records(staged_episodes)
+def hcpcs_history(staged_episodes: pl.LazyFrame) -> checked.Results:
+    records = collected(staged_episodes)
+    spans = history.history_from_records(records)
     spans = tables.flagged_history(spans, load_license_policy())
     yield from checked.published("hcpcs_history", spans)
     overlapping = history.overlapping_spans(spans)
     yield checked.result("hcpcs_history", "spans_do_not_overlap", overlapping, "overlapping spans", spans.height)
-    uncovered = history.uncovered_records(staged_episodes, spans)
+    uncovered = history.uncovered_records(records, spans)
     yield checked.result(
-        "hcpcs_history", "every_record_in_one_span", uncovered, "records not in one span", staged_episodes.height
+        "hcpcs_history", "every_record_in_one_span", uncovered, "records not in one span", records.height
     )
-    unlike = history.records_unlike_span(staged_episodes, spans)
+    unlike = history.records_unlike_span(records, spans)
     yield checked.result(
-        "hcpcs_history", "spans_say_what_releases_say", unlike, "records unlike their span", staged_episodes.height
+        "hcpcs_history", "spans_say_what_releases_say", unlike, "records unlike their span", records.height
     )
 
 
@@ -101,8 +107,8 @@ def hcpcs_history(staged_episodes: pl.DataFrame) -> checked.Results:
     **shown.asset("staged_states", "pipeline.transforms.history"),
     check_specs=checked.specs("staged_states", {"one_current_episode": "Every code has exactly one current episode."}),
 )
-def staged_states(staged_episodes: pl.DataFrame, hcpcs_history: pl.DataFrame) -> checked.Results:
-    states = history.latest_states(staged_episodes, hcpcs_history)
+def staged_states(staged_episodes: pl.LazyFrame, hcpcs_history: pl.DataFrame) -> checked.Results:
+    states = history.latest_states(collected(staged_episodes), hcpcs_history)
     yield made(states)
     without = history.codes_without_one_current_episode(states)
     yield checked.result(
@@ -110,13 +116,10 @@ def staged_states(staged_episodes: pl.DataFrame, hcpcs_history: pl.DataFrame) ->
     )
 
 
-@dg.asset(
-    **checked.asset("hcpcs_changes", "pipeline.transforms.changes", "pipeline.transforms.published_tables"),
-    ins={"staged_episodes": dg.AssetIn(metadata={"lazy": True})},  # of its thirty columns four are needed
-)
-def hcpcs_changes(staged_records: pl.DataFrame, staged_episodes: pl.LazyFrame) -> checked.Results:
+@dg.asset(**checked.asset("hcpcs_changes", "pipeline.transforms.changes", "pipeline.transforms.published_tables"))
+def hcpcs_changes(staged_records: pl.LazyFrame, staged_episodes: pl.LazyFrame) -> checked.Results:
     current = staged_episodes.select("kind", "code", "release_id", "episode").collect()
-    changes = changes_between_releases(with_current_episodes(staged_records, current))
+    changes = changes_between_releases(with_current_episodes(collected(staged_records.select(~_PLACE)), current))
     yield from checked.published("hcpcs_changes", tables.flagged_changes(changes, load_license_policy()))
 
 
@@ -128,7 +131,7 @@ def hcpcs_changes(staged_records: pl.DataFrame, staged_episodes: pl.LazyFrame) -
         rules={"targets_known_or_explained": "Every target is known or explained."},
     ),
 )
-def hcpcs_crosswalk(staged_episodes: pl.DataFrame, staged_states: pl.DataFrame) -> checked.Results:
+def hcpcs_crosswalk(staged_episodes: pl.LazyFrame, staged_states: pl.DataFrame) -> checked.Results:
     targets = crosswalk.crosswalk_from_records(staged_episodes, staged_states)
     targets = tables.flagged_crosswalk(targets, load_license_policy())
     yield from checked.published("hcpcs_crosswalk", targets)
@@ -145,9 +148,9 @@ def hcpcs_crosswalk(staged_episodes: pl.DataFrame, staged_states: pl.DataFrame) 
 )
 def hcpcs_findings(
     staged_findings: pl.DataFrame,
-    staged_episodes: pl.DataFrame,
+    staged_episodes: pl.LazyFrame,
     hcpcs_crosswalk: pl.DataFrame,
-    hcpcs_transactions: pl.DataFrame,
+    hcpcs_transactions: pl.LazyFrame,
 ) -> checked.Results:
     across = findings_across_releases(staged_episodes, hcpcs_crosswalk, hcpcs_transactions, load_episode_overrides())
     found = tables.numbered_findings(pl.concat([staged_findings, across]), load_license_policy())

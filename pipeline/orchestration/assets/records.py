@@ -13,9 +13,6 @@ def hcpcs_releases(staged_revisions: pl.DataFrame) -> checked.Results:
     yield from checked.published("hcpcs_releases", staged_revisions.sort("release_id", "revision"))
 
 
-@dg.asset(
-    **checked.asset("hcpcs_release_records", __name__),
-    ins={"staged_records": dg.AssetIn(metadata={"lazy": True})},
-)
+@dg.asset(**checked.asset("hcpcs_release_records", __name__))
 def hcpcs_release_records(staged_records: pl.LazyFrame) -> checked.Results:
     yield from checked.published("hcpcs_release_records", tables.release_records(staged_records, load_license_policy()))

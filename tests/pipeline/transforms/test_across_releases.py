@@ -167,16 +167,16 @@ def coverage(release_id: str, value: str | None, end: dt.date | None = None) -> 
 def test_a_correction_says_whether_the_records_have_it(values, state, since):
     records = pl.concat([coverage("2017-01", values[0]), coverage("2018-01", values[1])])
     stated = correction("revise", field="coverage_code", new_value="C")
-    found = corrections_in_records(stated, records)
+    found = corrections_in_records(stated, records.lazy())
     assert found.select("state_in_records", "in_records_since").rows() == [(state, since)]
 
 
 def test_an_end_that_a_correction_states_is_looked_for_in_the_termination_date():
     records = pl.concat([coverage("2017-01", "C"), coverage("2018-01", "C", dt.date(2016, 12, 31))])
-    found = corrections_in_records(correction("terminate"), records)
+    found = corrections_in_records(correction("terminate"), records.lazy())
     assert found.select("state_in_records", "in_records_since").rows() == [("later", "2018-01")]
 
 
 def test_words_that_were_not_understood_leave_it_unclear():
-    found = corrections_in_records(correction("other"), coverage("2017-01", "C"))
+    found = corrections_in_records(correction("other"), coverage("2017-01", "C").lazy())
     assert found["state_in_records"].to_list() == ["unclear"]

@@ -66,7 +66,7 @@ def crosswalk(*records: dict[str, Any], ended: tuple[str, ...] = (), purged: tup
         .then(pl.lit("purged"))
         .otherwise(pl.lit("active"))
     )
-    return crosswalk_from_records(held, states.with_columns(status=status).select(*STATE))
+    return crosswalk_from_records(held.lazy(), states.with_columns(status=status).select(*STATE))
 
 
 def row(frame: pl.DataFrame, code: str, target: str) -> dict[str, Any]:
@@ -270,7 +270,7 @@ def real(real_records: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def walk(real: pl.DataFrame) -> pl.DataFrame:
-    return crosswalk_from_records(real, latest_states(real, history_from_records(real)))
+    return crosswalk_from_records(real.lazy(), latest_states(real, history_from_records(real)))
 
 
 def test_the_real_crosswalk_keeps_the_contract_and_explains_every_target(walk, real):
