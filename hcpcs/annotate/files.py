@@ -151,28 +151,32 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
         raise ClaimsUnreadable(f"{text}: has both Parquet and CSV; name one kind, as in '{text}/**/*.parquet'")
     if kinds == {"csv"}:
         return _open_csv(text, filesystem, base, found, options)
-    files, schema, types = [], None, defaultdict[str, set[str]](set)
+    files, schema, types = [], None, defaultdict[str, list[pa.DataType]](list)
     for name in found.names:
         path = f"{base}/{name}"
         with _reading(path):
-            metadata = _parquet_metadata(filesystem, path)
-            own = _plain(metadata.schema.to_arrow_schema())
+            metadata, own = _parquet_metadata(filesystem, path)
+            own = _plain(own)
             groups = tuple(
                 RowGroup(i, g.num_rows, g.total_byte_size)
                 for i, g in ((i, metadata.row_group(i)) for i in range(metadata.num_row_groups))
             )
         schema = _merged(found.names[0], schema or own, name, own)
         for column in own:
-            types[column.name].add(str(column.type))
+            types[column.name].append(column.type)
         files.append(ClaimFile(path, name, groups))
     schema = present(schema)
-    other = {c.name: frozenset(types[c.name] - {str(c.type)}) for c in schema if len(types[c.name]) > 1}
+    others = ((c.name, frozenset(str(kind) for kind in types[c.name] if kind != c.type)) for c in schema)
+    other = {name: kinds for name, kinds in others if kinds}
     return Claims(text, filesystem, tuple(files), schema, is_csv=False, left_out=found.left_out, other_types=other)
 
 
-def _parquet_metadata(filesystem: pyarrow.fs.FileSystem, path: str) -> pq.FileMetaData:
+def _parquet_metadata(filesystem: pyarrow.fs.FileSystem, path: str) -> tuple[pq.FileMetaData, pa.Schema]:
+    """What a file's end states, and the columns in the types that they are read in."""
     try:
-        return pq.read_metadata(path, filesystem=filesystem)
+        with filesystem.open_input_file(path) as file:
+            opened = pq.ParquetFile(file)
+            return opened.metadata, opened.schema_arrow
     except pa.ArrowInvalid as error:
         with filesystem.open_input_stream(path, compression=None) as stream:
             begin = stream.read(1 << 10)
@@ -226,7 +230,7 @@ def parts(claims: Claims, job: Job, reading: Reading) -> Iterator[pa.Table]:
         yield _parsed(job.blocks, reading.columns).select(reading.columns or claims.schema.names)
         return
     if not job.groups:
-        yield claims.schema.empty_table()
+        yield _fitting(claims.schema.empty_table(), claims.schema, reading.dictionaries)
         return
     most = claims.part_lines
     together: list[RowGroup] = []
@@ -321,7 +325,13 @@ def _fitting(table: pa.Table, schema: pa.Schema, dictionaries: Sequence[str] = (
         for n in schema.names
         if n in table.column_names
     ]
-    return table.select([f.name for f in fields]).cast(pa.schema(fields, table.schema.metadata))
+    columns = []
+    for column in fields:
+        try:
+            columns.append(table[column.name].cast(column.type))
+        except pa.ArrowInvalid as error:
+            raise pa.ArrowInvalid(f"column {column.name!r} as {column.type}: {error}") from None
+    return pa.table(columns, pa.schema(fields, table.schema.metadata))
 
 
 def _reader(claims: Claims, file: ClaimFile, reading: Reading) -> pq.ParquetFile:
@@ -439,12 +449,22 @@ def _merged(first: str, schema: pa.Schema, name: str, own: pa.Schema) -> pa.Sche
     """
     if own.equals(schema, check_metadata=False):
         return schema
+    for file, names in ((first, schema.names), (name, own.names)):
+        if twice := [n for n, count in Counter(names).items() if count > 1]:
+            raise ClaimsUnreadable(
+                f"{file} has several columns named {', '.join(map(repr, twice))}; rename all but one"
+            )
     missing = {*own.names} ^ {*schema.names}
     differ = {n for n in {*own.names} & {*schema.names} if own.field(n).type != schema.field(n).type}
-    both = [pa.schema([_decoded(f) if f.name in differ else f for f in s], s.metadata) for s in (schema, own)]
+    both = [
+        pa.schema([_comparable(f, other.field(f.name)) if f.name in differ else f for f in s], s.metadata)
+        for s, other in ((schema, own), (own, schema))
+    ]
     with suppress(pa.ArrowInvalid, pa.ArrowTypeError):
-        if not missing:
-            return pa.unify_schemas(both, promote_options="permissive")
+        merged = pa.unify_schemas(both, promote_options="permissive")
+        # A text becomes no bytes: a UUID in bytes is not the same UUID in text.
+        if not missing and all(is_text(merged.field(n).type) for s in both for n in differ if is_text(s.field(n).type)):
+            return merged
     mine, theirs = ({f.name: str(f.type) for f in s} for s in (own, schema))
     what = "; ".join(
         f"{column!r} is {mine.get(column, 'not there')}, and {theirs.get(column, 'not there')} in {first}"
@@ -457,8 +477,16 @@ def _merged(first: str, schema: pa.Schema, name: str, own: pa.Schema) -> pa.Sche
     )
 
 
-def _decoded(column: pa.Field) -> pa.Field:
-    return column.with_type(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+def _comparable(column: pa.Field, other: pa.Field) -> pa.Field:
+    """A column in a type that Arrow finds one for in common with ``other``."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if isinstance(kind, pa.BaseExtensionType):  # a UUID, JSON
+        kind = kind.storage_type
+    if pa.types.is_integer(kind) and pa.types.is_decimal(other.type):
+        kind = pa.decimal128(20)  # Arrow's own choice is a digit too short to cast to
+    return column.with_type(kind)
 
 
 @contextmanager
