@@ -268,8 +268,10 @@ def test_the_shared_claims_get_what_a_plain_range_join_gives(claims_csv: Path, v
     table = pq.read_table(tmp_path / "out")
     given = pl.read_csv(claims_csv, infer_schema=False).with_row_index("n")
     assert table.select(given.columns[1:]).to_pylist() == given.drop("n").to_dicts()
-    plain = duckdb.sql(
-        f"""
+    plain = (
+        duckdb.connect()
+        .sql(
+            f"""
         select c.n, h.episode, h.short_description
         from given as c
         left join '{version}/open/hcpcs_history.parquet' as h
@@ -278,7 +280,9 @@ def test_the_shared_claims_get_what_a_plain_range_join_gives(claims_csv: Path, v
             and (h.valid_to is null or coalesce(c.claim_line_start_date, c.claim_start_date)::date <= h.valid_to)
         order by c.n
         """
-    ).fetchall()
+        )
+        .fetchall()
+    )
     assert len(plain) == table.num_rows
     for (_, episode, words), row in zip(plain, table.select(list(DEFAULT_COLUMNS)).to_pylist(), strict=True):
         assert (row["code_status_on_date"] == "valid") == (episode is not None)
