@@ -90,7 +90,10 @@ def no_waiting_for_the_disk() -> Iterator[None]:
         patch.setattr(os, "fsync", lambda handle: None)
         forget_events(patch)
         do_once(patch)
-        patch.setattr(gc, "unfreeze", lambda: None)  # a refresh would thaw at its end what was collected
+        # A refresh freezes what is there, and would thaw it at its end.
+        freeze = gc.freeze
+        patch.setattr(gc, "freeze", lambda: (gc.collect(), freeze()))
+        patch.setattr(gc, "unfreeze", lambda: None)
         yield
 
 
