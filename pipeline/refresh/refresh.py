@@ -11,6 +11,7 @@ import gc
 import os
 import re
 import tempfile
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ class ChecksFailed(HcpcsError):
 
 
 class StorageFailed(SourceError):
-    """The folder of outputs, or Dagster's storage, cannot be written: full, most often."""
+    """The folder of outputs cannot be written, or Dagster's storage cannot be set up or written: full, most often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +322,8 @@ def _refresh(
             if not index.releases_to_build():
                 raise RefreshRefused(refused)
             run_context = RunContext(outputs, archive, index, skip_bad, accept_losses, progress, warn)
+    except StorageFailed:  # for which no release is to blame
+        raise
     except Exception as error:
         for line in _ways_out(loaded, new):
             error.add_note(line)
@@ -500,11 +503,22 @@ def prepare_home(home: Path) -> None:
 
 @contextmanager
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """Dagster's instance of a refresh, with its home, whose databases stay open meanwhile."""
+    """Dagster's instance of a refresh, with its home, whose databases stay open meanwhile.
+
+    Raises ``StorageFailed`` where the home's ``dagster.yaml`` cannot be used.
+    """
     import dagster as dg
 
     from pipeline.orchestration.open_databases import kept_open
 
     prepare_home(home)
-    with kept_open(), dg.DagsterInstance.local_temp(str(home)) as instance:  # "temp", but the folder stays
-        yield instance
+    with kept_open():
+        try:
+            opened = dg.DagsterInstance.local_temp(str(home))  # "temp", but the folder stays
+        except Exception as error:
+            if isinstance(error, OSError) or type(error).__module__.startswith(_DATABASES):
+                raise
+            why = textwrap.shorten(str(error), 400, placeholder=" ...")
+            raise StorageFailed(f"Dagster cannot be set up by {home / 'dagster.yaml'}: {why}") from error
+        with opened as instance:
+            yield instance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import dagster as dg
 import pytest
 from conftest import persistent_instance
 
+from hcpcs.errors import HcpcsError
 from pipeline.refresh.refresh import open_instance
 
 #: A run over the log in the folder that is its argument, which is killed after its first asset.
@@ -63,6 +65,23 @@ def test_databases_stay_open_between_events_in_a_home_with_settings_of_its_own_t
         assert dg.materialize([looks], instance=instance).success
     assert open_between_events == [True]
     assert not log.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ("storage: [bad\n", "expected ',' or ']'"),
+        ("runs: 5\n", 'unexpected config entry "runs"'),
+        ("run_storage: {module: not_installed, class: Any}\n", "not_installed"),
+    ],
+)
+def test_settings_that_dagster_cannot_use_are_named(tmp_path: Path, settings: str, what: str) -> None:
+    (tmp_path / "dagster.yaml").write_text(settings)
+    # As `hcpcs refresh` opens it; an error of this kind is printed in one line.
+    with pytest.raises(HcpcsError, match=re.escape(str(tmp_path / "dagster.yaml"))) as refused, open_instance(tmp_path):
+        pass
+    assert what in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def _asset(name: str) -> dg.AssetsDefinition:
