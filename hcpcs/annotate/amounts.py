@@ -17,8 +17,9 @@ _CURRENCY = r"(?:USD|US\$|[$€£])?"
 
 
 def is_amount(kind: pa.DataType) -> bool:
-    """Whether a column can be added up; texts can, as CSV has no numbers."""
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or is_text(kind)
+    """Whether a column can be added up; texts can, as CSV has no numbers, and one without values."""
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return is_number or is_text(kind) or pa.types.is_null(kind)
 
 
 def decimal_mark(sample: pa.Array | None, delimiter: str | None) -> str:

@@ -39,7 +39,7 @@ def judges_of(
         if name not in schema.names:
             raise UnusableColumn(f"the claims have no column {name!r} to redact; they have: {', '.join(schema.names)}")
         kind = schema.field(name).type
-        if not is_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
+        if not (pa.types.is_null(kind) or is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)):
             raise UnusableColumn(f"column {name!r} is {kind}, not text: it has no descriptions")
         if name in used:
             raise UnusableColumn(f"column {name!r} is named to be read and to be redacted; descriptions are in another")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,17 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def annotate(hcpcs: Callable[..., Said], tmp_path: Path, version: Path) -> Callable[..., tuple[Said, dict[str, Any]]]:
     """Write a file for each table, in the order given, and annotate their folder; no lines make no row group."""
 
-    def call(*tables: pa.Table, out: str = "out.parquet", **writing: Any) -> tuple[Said, dict[str, Any]]:
+    def call(
+        *tables: pa.Table, out: str = "out.parquet", options: Sequence[str] = (), **writing: Any
+    ) -> tuple[Said, dict[str, Any]]:
         claims = tmp_path / "claims"
         claims.mkdir(exist_ok=True)
         for number, table in enumerate(tables):
             with pq.ParquetWriter(claims / f"{number}.parquet", table.schema, **writing) as writer:
                 if table.num_rows:
                     writer.write_table(table)
-        options = ["--code", "code", "--date", "day", "--modifier", "modifier", "--version", version, "--json"]
-        said = hcpcs("annotate", claims, tmp_path / out, *options)
+        usual = ["--code", "code", "--date", "day", "--modifier", "modifier", "--version", version, "--json"]
+        said = hcpcs("annotate", claims, tmp_path / out, *usual, *options)
         assert "Traceback" not in said.err
         return said, json.loads(said.out) if said.status == 0 else {}
 
@@ -154,3 +156,13 @@ def test_uuids_and_lists_of_any_program_stay_what_they_are(annotate: Callable[..
     written = pq.ParquetFile(tmp_path / "out.parquet")
     assert {c.name: c.logical_type.type for c in map(written.schema.column, range(len(written.schema)))}["id"] == "UUID"
     assert written.read(["id", "list"]).to_pylist() == table.select(["id", "list"]).to_pylist() * 2
+
+
+def test_a_month_without_amounts_or_descriptions_is_read_with_the_options_of_others(
+    annotate: Callable[..., Any], tmp_path: Path
+) -> None:
+    month = pa.table(COLUMNS | {"paid": pa.nulls(3), "words": pa.nulls(3)})
+    said, summary = annotate(month, options=["--amount", "paid", "--redact", "words"])
+    assert said.status == 0, said.err
+    assert sum(row["amount"] for row in summary["by_status"]) == 0
+    assert pq.read_table(tmp_path / "out.parquet")["words"].to_pylist() == [None] * 3
