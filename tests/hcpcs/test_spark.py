@@ -25,6 +25,8 @@ from hcpcs.annotate.values import UnusableColumn
 from hcpcs.spark import annotate as annotate_on_spark
 from pipeline.versions.upload import publish_to
 
+pytestmark = pytest.mark.slow  # a further engine
+
 
 def claims() -> pa.Table:
     rng = np.random.default_rng(5)
@@ -91,7 +93,6 @@ def test_spark_neither_shuffles_nor_runs_python(spark: Any, tmp_path: Path) -> N
     assert [row.line for row in frame.select("line").collect()] == [row.line for row in given.select("line").collect()]
 
 
-@pytest.mark.slow
 def test_spark_reads_what_is_published_where_it_is(
     spark: Any, sample: Version, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -128,7 +129,6 @@ spark.stop()
 """
 
 
-@pytest.mark.slow
 def test_two_workers_give_what_the_local_engine_gives(spark: Any, tmp_path: Path) -> None:
     import pyspark
 

@@ -14,6 +14,8 @@ from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.refresh.refresh import StorageFailed, refresh
 
+pytestmark = pytest.mark.slow  # a further place of what runs in SQLite in every other test
+
 
 def settings_of_the_documentation() -> str:
     """The `dagster.yaml` for teams, as it stands in the documentation."""
