@@ -31,7 +31,7 @@ WORKERS = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) * 3 // 2)
 
 test: setup ## run the tests, without the long fault and fuzz runs
 	@echo "about four minutes on two cores; left out: kills, fuzzing and further places and engines (make test-all), and"
-	@echo "what needs Java, Chromium or ../shared where those are missing, each with its reason at the end"
+	@echo "what needs Java, Chromium, PostgreSQL or ../shared where those are missing, each with its reason at the end"
 	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow"
 
 test-all: setup ## run every test, the long ones as well
