@@ -349,8 +349,9 @@ def exclude_command(outputs: Outputs, which: str, reason: str, wait: float) -> N
     if not reason.strip():
         raise click.BadParameter("is empty; state why the tables are made without it", param_hint="--reason")
     with Progress(quiet=False) as progress:
-        exclude(outputs, which, reason, wait=wait, progress=progress)
-    click.echo(f"{which} is excluded; `hcpcs refresh` publishes without it")
+        is_loaded = exclude(outputs, which, reason, wait=wait, progress=progress)
+    then = "`hcpcs refresh` publishes without it" if is_loaded else "it is not loaded, and is left out when it comes"
+    click.echo(f"{which} is excluded; {then}")
 
 
 @releases_command.command("include")

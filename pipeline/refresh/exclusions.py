@@ -20,11 +20,11 @@ def exclude(
     *,
     wait: float = WAIT,
     progress: Callable[[str], None] = lambda text: None,
-) -> None:
+) -> bool:
     """Exclude a release (``2019-01``) or one revision (``2019-01/2``); the next refresh publishes without it.
 
-    A release that is not loaded is left out when it comes: one that a refresh refused is loaded nowhere. Raises
-    ``SourceError`` for a revision that is not loaded, and where nothing would be left.
+    Returns whether the release is loaded. One that is not is left out when it comes: a refused one is loaded nowhere.
+    Raises ``SourceError`` for a revision that is not loaded, and where nothing would be left.
     """
     with only_writer(outputs, wait=wait, progress=progress):
         archive = open_archive(outputs.archive)
@@ -44,6 +44,7 @@ def exclude(
         if index.zips and not replace(index, excluded=excluded).releases_to_build():
             raise SourceError(f"without {which} nothing would be left to publish")
         archive.commit(replace(index, excluded=excluded))
+    return zips is not None
 
 
 def include(

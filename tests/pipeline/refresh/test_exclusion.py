@@ -62,3 +62,11 @@ def test_an_exclusion_without_a_reason_is_refused(hcpcs, own_sample):
     said = hcpcs("releases", "exclude", "2019-01", "--reason", " ", "--outputs", own_sample.folder)
     assert (said.status, "--reason: is empty" in said.err) == (2, True), said.err
     assert archive.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("which", "says"), [("2019-01", "`hcpcs refresh` publishes without it"), ("2018-01", "it is not loaded")]
+)
+def test_the_command_says_whether_what_it_excludes_is_loaded(hcpcs, own_sample, which, says):
+    said = hcpcs("releases", "exclude", which, "--reason", "withdrawn", "--outputs", own_sample.folder)
+    assert (said.status, f"{which} is excluded; {says}" in said.out) == (0, True), said
