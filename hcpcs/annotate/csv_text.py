@@ -140,6 +140,8 @@ class Block:
                 pyarrow.csv.ConvertOptions(
                     column_types=dict.fromkeys(dialect.columns, pa.string()),
                     include_columns=list(columns) if columns is not None else None,
+                    # Asked once of the whole instead of each field.
+                    check_utf8=not self.data.isascii(),
                     null_values=[""],
                     strings_can_be_null=True,
                     quoted_strings_can_be_null=False,
@@ -182,10 +184,15 @@ class _Scan:
         self.violation: int | None = None
         self._ends = self._line_ends()
         self._marks = np.empty(0, np.intp)
+        before = np.zeros(len(self._ends), np.intp)
         if self._quote is not None:
-            marks = np.flatnonzero(self._bytes == self._quote)
-            self._marks = self._structural(self._unescaped(marks))
-        inside = np.searchsorted(self._marks, self._ends) & 1 == 1
+            marks = self._unescaped(np.flatnonzero(self._bytes == self._quote))
+            before = np.searchsorted(marks, self._ends)
+            self._marks = self._structural(marks, before)
+            if len(self._marks) < len(marks):
+                before = np.searchsorted(self._marks, self._ends)
+        inside = before & 1 == 1
+        self._is_within_lines = not inside.any()
         self._record_ends = self._ends[~inside]
         self.is_open = len(self._marks) % 2 == 1
         starts = np.append(0, self._record_ends[:-1] + 1)[: len(self._record_ends)]
@@ -298,15 +305,16 @@ class _Scan:
             before = np.where(more, before - 1, -1)
         return marks[~escaped]
 
-    def _structural(self, marks: np.ndarray) -> np.ndarray:
+    def _structural(self, marks: np.ndarray, before: np.ndarray) -> np.ndarray:
         """The marks that open or close a text; of those in a quoted text both of each pair.
 
-        Lines whose marks all open or close in turn are seen at once; the others one mark after another.
+        ``before``: how many marks are before each line's end. Lines whose marks all open or close in turn are seen at
+        once; the others one mark after another.
         """
         if not len(marks):
             return marks
-        line = self._line(marks)
-        first = np.searchsorted(line, line)
+        count = np.diff(before, prepend=0)
+        line, first = np.repeat(np.arange(len(count)), count), np.repeat(before - count, count)
         opening = (np.arange(len(marks)) - first) & 1 == 0
         near = np.diff(marks) == 1
         follows, precedes = np.append(False, near), np.append(near, False)
@@ -352,7 +360,7 @@ class _Scan:
         A text that is still open at the end counts as far as it goes.
         """
         marks = self._marks
-        if not len(marks):
+        if self._is_within_lines:
             return None
         near = np.flatnonzero((np.diff(marks) == 1) & (np.arange(len(marks) - 1) % 2 == 1))
         if len(near):
