@@ -198,10 +198,10 @@ class Annotator:
         by_value = not pa.types.is_temporal(claims.schema.field(name).type) and (
             form != "number" or words != NULL_WORDS
         )
-        for chunk in claims[name].chunks:
-            blank = chunk.null_count
-            if pa.types.is_dictionary(chunk.type) or by_value:
-                values = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+        column = claims[name]
+        for values in _by_value(column) if by_value or pa.types.is_dictionary(column.type) else column.chunks:
+            blank = values.null_count
+            if pa.types.is_dictionary(values.type):
                 each, read = days_of(values.dictionary, form)
                 nothing = is_nothing(values.dictionary, words)
                 read &= ~nothing
@@ -210,7 +210,7 @@ class Annotator:
                 if nothing.any():
                     blank += int(np.count_nonzero(np.append(nothing, False)[places]))
             else:
-                days, valid = days_of(chunk, form)
+                days, valid = days_of(values, form)
             tally.unreadable_dates[name] += len(valid) - int(np.count_nonzero(valid)) - blank
             tally.null_dates[name] += blank
             found.append((days, valid))
@@ -262,8 +262,7 @@ class _CodeColumn:
         self._lookup, self._words = lookup, words
         self._chunks = []
         rows = []
-        for chunk in column.chunks:
-            encoded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+        for encoded in _by_value(column):
             values = _texts(encoded.dictionary)
             read = read_codes(values, lookup.width, numeric=numeric, modifiers=modifiers, words=words)
             starts = lookup.rows_of_keys(read.keys)
@@ -379,6 +378,14 @@ def _is_numeric(claims: Claims, column: str, width: int, sample: pa.Array | None
     digits = pc.match_substring_regex(texts, rf"^(0|[1-9][0-9]{{0,4}}|[0-9]{{{width}}})$")
     short = pc.less(pc.binary_length(texts), width)
     return len(texts) > 0 and bool(pc.all(digits).as_py()) and bool(pc.any(short).as_py())
+
+
+def _by_value(column: pa.ChunkedArray) -> list[pa.DictionaryArray]:
+    """A column's chunks as dictionaries; one where it is none yet, so that no value is read once for each chunk."""
+    if pa.types.is_dictionary(column.type):
+        chunks: list[pa.DictionaryArray] = column.chunks
+        return chunks
+    return [column.dictionary_encode().combine_chunks()] if column.num_chunks else []
 
 
 def _places(index: pa.Array, null: int) -> np.ndarray:
