@@ -30,7 +30,7 @@ def ui_command(outputs: Outputs, port: int) -> None:
     """
     if importlib.util.find_spec("dagster_webserver") is None:
         raise HcpcsError("the user interface is not installed; `make setup` installs it")
-    from pipeline.refresh.refresh import prepare_home
+    from pipeline.refresh.run_job import prepare_home
 
     home = Path(os.environ.get("DAGSTER_HOME") or outputs.dagster_home)
     prepare_home(home)

@@ -12,14 +12,14 @@ import pytest
 from conftest import persistent_instance
 
 from hcpcs.errors import HcpcsError
-from pipeline.refresh.refresh import open_instance
+from pipeline.refresh.run_job import open_instance
 
 #: A run over the log in the folder that is its argument, which is killed after its first asset.
 KILLED = """
 import os, sys
 from pathlib import Path
 import dagster as dg
-from pipeline.refresh.refresh import open_instance
+from pipeline.refresh.run_job import open_instance
 
 @dg.asset
 def first(): ...

@@ -12,7 +12,8 @@ from conftest import REPOSITORY, Version, manifest_of, persistent_instance
 
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
-from pipeline.refresh.refresh import StorageFailed, refresh
+from pipeline.refresh.failed_writes import StorageFailed
+from pipeline.refresh.refresh import refresh
 
 pytestmark = pytest.mark.slow  # a further place of what runs in SQLite in every other test
 

@@ -332,7 +332,7 @@ def test_a_run_that_died_with_its_machine_does_not_hold_up_the_sensor(monkeypatc
     [
         pytest.param("sources.site.client:SiteClient.download", 1, id="for a zip from the site"),
         pytest.param("sources.archive.archive:Archive.keep", 1, id="for a zip in the archive"),
-        pytest.param("pipeline.refresh.refresh:_align_partitions", 1, id="for Dagster"),
+        pytest.param("pipeline.refresh.run_job:_align_partitions", 1, id="for Dagster"),
         pytest.param("pipeline.orchestration.io_manager:write_work_table", 3, id="for a staged table"),
         pytest.param("pipeline.versions.publish:write_published_table", 5, id="for a published table"),
         pytest.param("pipeline.versions.publish:set_latest", 1, id="for latest.json"),
