@@ -28,6 +28,8 @@ _CODE_TABLES = {"hcpcs_codes": "procedure", "hcpcs_modifiers": "modifier"}
 #: Columns that move with every release though the code stays as it is: rows differ by them, codes do not.
 _MOVING = {"first_release", "last_release", "action_code", "action_effective_date"}
 _MOST_LISTED = 300
+#: Rows of a table that are read together: those of a row group.
+_PART_ROWS = 50_000
 _WIDEST_VALUE = 120
 
 
@@ -203,6 +205,11 @@ class _Side:
     def read(self, table: str) -> pl.DataFrame:
         return pl.read_parquet(self.path(table))
 
+    def parts(self, table: str) -> Iterator[pl.LazyFrame]:
+        """The table in parts, since two large ones are not in memory together."""
+        scan = pl.scan_parquet(self.path(table))
+        return (scan.slice(start, _PART_ROWS) for start in range(0, max(self.rows(table), 1), _PART_ROWS))
+
     def logical(self, table: str) -> str | None:
         return self.content.files[self.tables[table]].logical_sha256
 
@@ -240,7 +247,7 @@ def _diff(before: _Side, after: _Side) -> VersionDiff:
             shared = [c for c in columns[1] if columns[0].get(c) == columns[1][c]]
             key = after.key(table)
             if set(key) <= set(shared) and key:
-                compared = _compare_rows(before.read(table), after.read(table), key, shared)
+                compared = _compare_rows(*_unlike_rows(before, after, table, shared), key, shared)
                 rows = compared.counts
                 if table in _CODE_TABLES:
                     codes += list(_code_changes(_CODE_TABLES[table], compared))
@@ -284,11 +291,20 @@ class _Compared:
         return self.added.height, self.gone.height, self.changed.height
 
 
+def _unlike_rows(before: _Side, after: _Side, table: str, shared: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of each side that the other has not: most are the same in both, as a hash of each says."""
+    was = pl.concat([part.select(shared).collect().hash_rows() for part in before.parts(table)])
+    newer = after.read(table)
+    now = newer.select(shared).hash_rows()
+    newer = newer.filter(~now.is_in(was.implode()))
+    gone = ~was.is_in(now.implode())
+    here = [gone.slice(start, _PART_ROWS) for start in range(0, max(len(gone), 1), _PART_ROWS)]
+    older = [part.collect().filter(some) for part, some in zip(before.parts(table), here, strict=True) if some.any()]
+    return pl.concat(older) if older else newer.select(shared).clear(), newer
+
+
 def _compare_rows(before: pl.DataFrame, after: pl.DataFrame, key: Sequence[str], shared: Sequence[str]) -> _Compared:
     fields = [c for c in shared if c not in key]
-    # Most rows are the same in both, as a hash of each says: the others alone are joined.
-    was, now = (side.select(shared).hash_rows() for side in (before, after))
-    before, after = before.filter(~was.is_in(now.implode())), after.filter(~now.is_in(was.implode()))
     both = after.join(before.select(*key, pl.col(fields).name.suffix("_before")), on=key, how="inner", nulls_equal=True)
     unlike = [pl.col(f).ne_missing(pl.col(f"{f}_before")) for f in fields]
     return _Compared(
