@@ -90,31 +90,10 @@ def publish(
     """
     outputs.versions.mkdir(parents=True, exist_ok=True)
     sweep(outputs)
-    metadata = {"is_sample": json.dumps(is_sample), "tier": TIER}
     partial = outputs.versions / f"{_PARTIAL}{os.getpid()}"
-
-    writing: dict[str, Future[TableFacts]] = {}
-
-    def write(name: str, frame: pl.DataFrame) -> TableFacts:
-        write_published_table(partial / TIER / f"{name}.parquet", contract(name), frame, metadata)
-        return frame.height, logical_sha256(frame)
-
-    def each_whole(pool: ThreadPoolExecutor) -> Iterator[tuple[str, pl.DataFrame]]:
-        """The whole tables, each of which is masked and written meanwhile; few at a time, since they are large."""
-        for name in sorted(tables):
-            whole = tables[name].collect()
-            open_rows = masked(name, whole, policy).select(list(contract(name).polars_schema))
-            if content_hash([open_rows]) != kept_contracts.get(name):
-                open_rows = enforce(name, open_rows)
-            for earlier in list(writing.values())[: 1 - _WRITERS]:
-                earlier.result()
-            writing[name] = pool.submit(write, name, open_rows)
-            yield name, whole
-
     try:
-        with ThreadPoolExecutor(_WRITERS) as pool:
-            forbidden = withheld_texts(each_whole(pool), policy)
-        facts = {name: written.result() for name, written in writing.items()}
+        metadata = {"is_sample": json.dumps(is_sample), "tier": TIER}
+        facts, withheld = _write_tables(partial / TIER, tables, policy, metadata, kept_contracts)
         copy_licenses(partial)
         files = files_of(partial, facts)
         content = Content(
@@ -130,19 +109,18 @@ def publish(
         )
         content = replace(content, files=files | write_descriptors(partial, content) | write_dcat(partial, content))
         previous = latest_version(outputs)
-        kept = outputs.version(previous) if previous is not None else None
-        if previous is not None and kept is not None and is_intact(kept) and read_manifest(kept).content == content:
+        before = outputs.version(previous) if previous else None
+        if previous and before and is_intact(before) and read_manifest(before).content == content:
             shutil.rmtree(partial)
             accepted()
-            return PublishResult(previous, outputs.version(previous), False, _rows(facts))
+            return PublishResult(previous, before, False, _rows(facts))
         version = _next_version(outputs, content.newest_release)
-        before = outputs.version(previous) if previous else None
         beside = write_changes(partial, content, version, before) | write_feeds(partial, content)
         manifest = Manifest(content, _build(version, previous, beside))
         write_atomically(partial / NAME, manifest.to_json())
         if before is not None:
             link_unchanged(partial, before, content.files)
-        check_version(partial, policy, manifest.files, forbidden_texts=forbidden)
+        check_version(partial, policy, manifest.files, forbidden_texts=withheld)
         _sync_folders(partial)
         accepted()
         partial.rename(outputs.version(version))
@@ -153,6 +131,37 @@ def publish(
     set_latest(outputs, version)
     write_state(outputs, publishing=None)
     return PublishResult(version, outputs.version(version), True, _rows(facts))
+
+
+def _write_tables(
+    folder: Path,
+    tables: Mapping[str, pl.LazyFrame],
+    policy: pl.DataFrame,
+    metadata: Mapping[str, str],
+    kept_contracts: Mapping[str, str],
+) -> tuple[dict[str, TableFacts], frozenset[str]]:
+    """Mask, check and write each table; returns the facts of each, and every text that was withheld."""
+    writing: dict[str, Future[TableFacts]] = {}
+
+    def write(name: str, frame: pl.DataFrame) -> TableFacts:
+        write_published_table(folder / f"{name}.parquet", contract(name), frame, metadata)
+        return frame.height, logical_sha256(frame)
+
+    def each_whole() -> Iterator[tuple[str, pl.DataFrame]]:
+        """The whole tables, each of which is masked and written meanwhile; few at a time, since they are large."""
+        for name in sorted(tables):
+            whole = tables[name].collect()
+            open_rows = masked(name, whole, policy).select(list(contract(name).polars_schema))
+            if content_hash([open_rows]) != kept_contracts.get(name):
+                open_rows = enforce(name, open_rows)
+            for earlier in list(writing.values())[: 1 - _WRITERS]:
+                earlier.result()
+            writing[name] = pool.submit(write, name, open_rows)
+            yield name, whole
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        withheld = withheld_texts(each_whole(), policy)
+    return {name: written.result() for name, written in writing.items()}, withheld
 
 
 def sweep(outputs: Outputs) -> None:
