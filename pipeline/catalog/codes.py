@@ -16,7 +16,7 @@ import polars.selectors as cs
 
 from pipeline.catalog.releases import DISAGREEMENT_MEANINGS, days_due, section_names, uncertain_days
 from pipeline.catalog.site import Site
-from pipeline.catalog.table_rows import by_column
+from pipeline.catalog.table_rows import parts_by_column
 from pipeline.catalog.version_reader import PublishedVersion, PublishedVersions
 from pipeline.lineage.raw_records import with_raw_records
 from pipeline.transforms.history import SPAN_COLUMNS
@@ -266,7 +266,7 @@ def code_histories(published: PublishedVersions) -> dict[str, dict[str, Any]]:
             cs.starts_with("record."),
         )
         for name, of_file in _by_file(rows):
-            found[name][part] = by_column(of_file)
+            found[name][part] = of_file
     return found
 
 
@@ -276,9 +276,11 @@ def _file(characters: int, kind: str = "kind", code: str = "code") -> pl.Expr:
     return pl.when(is_modifier).then(pl.lit(MODIFIERS)).otherwise(pl.col(code).str.head(characters)).alias("file")
 
 
-def _by_file(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    for (name,), of_file in rows.partition_by("file", include_key=False, as_dict=True).items():
-        yield str(name), of_file
+def _by_file(rows: pl.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of each file as data."""
+    by_file = rows.sort("file", maintain_order=True)
+    names, heights = by_file.group_by("file", maintain_order=True).len().get_columns()
+    return zip(names, parts_by_column(by_file.drop("file"), heights.to_list()), strict=True)
 
 
 def spans_with_records(published: PublishedVersions) -> pl.DataFrame:
@@ -324,7 +326,7 @@ def texts_by_day(version: PublishedVersion) -> dict[str, dict[str, Any]]:
         .agg(*(pl.first(c) for c in runs), pl.first("valid_from"), pl.last("valid_to"))
         .select(_file(1), pl.col("code").alias("of"), "valid_from", "valid_to", "text")
     )
-    return {name: {"texts": by_column(rows)} for name, rows in _by_file(wordings)}
+    return {name: {"texts": of_file} for name, of_file in _by_file(wordings)}
 
 
 def code_formats(version: PublishedVersion) -> dict[str, Any]:

@@ -4,10 +4,12 @@ can filter at once. Nothing here knows a table.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, pairwise, repeat
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 #: More rows than this are left to a query: a browser filters these while one types.
@@ -31,8 +33,17 @@ def displayed_rows(frame: pl.DataFrame) -> DisplayedRows:
 
 def by_column(frame: pl.DataFrame) -> dict[str, Any]:
     """A table as data, as ``rowsOf`` of static/catalog.js reads it; days as text."""
+    return next(parts_by_column(frame, [frame.height]))
+
+
+def parts_by_column(frame: pl.DataFrame, heights: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """The same of each of several tables that lie one below the other in ``frame``, by their heights."""
+    ends = np.cumsum(heights, dtype=np.int64)
     columns = frame.cast({pl.Date: pl.String}).get_columns()
-    return {"rows": frame.height, "columns": [_column(series) for series in columns]}
+    runs = frame.select(pl.all().rle_id()).get_columns()
+    parts = [_parts_of_column(column, of.to_numpy(), ends) for column, of in zip(columns, runs, strict=True)]
+    for rows, *part in zip(heights, *parts, strict=True):
+        yield {"rows": rows, "columns": part}
 
 
 def _chosen(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
@@ -47,20 +58,36 @@ def _chosen(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     return frame.head(MOST_ROWS), f"The first {MOST_ROWS:,} rows by the table's key."
 
 
-def _column(series: pl.Series) -> dict[str, Any]:
-    """A column's values; where many are the same, those that differ and ``at``, for each row the place of its own.
+def _parts_of_column(column: pl.Series, runs: np.ndarray, ends: np.ndarray) -> Iterator[dict[str, Any]]:
+    """A column of each part, by its runs: most rows repeat the one before, and only what differs is looked at."""
+    is_first = np.ones(len(runs), dtype=bool)
+    is_first[1:] = runs[1:] != runs[:-1]
+    is_first[ends[:-1]] = True
+    values = column.filter(pl.Series(is_first)).to_list()
+    if isinstance(column.dtype, pl.List):
+        values = [None if v is None else tuple(v) for v in values]
+    firsts = np.flatnonzero(is_first)
+    lengths = np.diff(firsts, append=len(runs)).tolist()
+    name = column.name
+    for start, end in pairwise([0, *np.searchsorted(firsts, ends).tolist()]):
+        yield _column(name, values[start:end], lengths[start:end])
+
+
+def _column(name: str, values: list[Any], runs: list[int]) -> dict[str, Any]:
+    """A column of the values of runs; where many are the same, those that differ and ``at``, the place of each row's.
 
     Where that seldom changes from row to row, ``at`` has a place for each run of rows, and ``runs`` their lengths.
     """
-    values = series.to_list()
-    if isinstance(series.dtype, pl.List):
-        values = [None if v is None else tuple(v) for v in values]
-    places: dict[Any, int] = {}
-    at = [places.setdefault(v, len(places)) for v in values]
-    if len(places) * 2 > len(values):
-        return {"name": series.name, "values": values}
-    runs = [(place, len(list(run))) for place, run in groupby(at)]
-    column = {"name": series.name, "values": list(places)}
-    if len(runs) * 2 > len(at):
-        return column | {"at": at}
-    return column | {"at": [place for place, _ in runs], "runs": [length for _, length in runs]}
+    rows = sum(runs)
+    places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    if len(places) * 2 > rows:
+        return {"name": name, "values": _repeated(values, runs)}
+    at = [places[value] for value in values]
+    column = {"name": name, "values": list(places)}
+    if len(runs) * 2 > rows:
+        return column | {"at": _repeated(at, runs)}
+    return column | {"at": at, "runs": runs}
+
+
+def _repeated(values: list[Any], times: list[int]) -> list[Any]:
+    return list(chain.from_iterable(map(repeat, values, times)))
