@@ -180,7 +180,7 @@ def with_continuations(rows: list[tuple[int, list[str]]], code: str) -> Iterator
     """The first row, and those right below that have the same code and the record id of a continuation."""
     yield rows[0]
     for number, cells in rows[1:]:
-        stripped = [c.strip() for c in cells]
-        if code not in stripped[:1] or not set(stripped[1:4]) & set(CONTINUATION_KINDS):
+        stripped = [c.strip() for c in cells[:4]]
+        if code not in stripped[:1] or not set(stripped[1:]) & set(CONTINUATION_KINDS):
             return
         yield number, cells

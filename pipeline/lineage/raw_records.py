@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 import polars as pl
-import pyarrow as pa
 
 from hcpcs.paths import Outputs
 from pipeline.lineage.provenance import fields_of, holders_of_members, lines_of_record, with_continuations
@@ -24,8 +23,8 @@ CELLS = ("head", *(f.name for f in RECORD_FIELDS), "filler")
 _CODE_LENGTH = 5
 #: A header is in the first rows of a sheet, and no record has more lines.
 _HEADER_ROWS, _MOST_LINES = 200, 1_000
-
-Cells = dict[str, str]
+#: What a member and a line in it are called.
+_PLACE = pl.Schema({"source_member_sha256": pl.String, "source_line": pl.Int32})
 
 
 def with_raw_records(outputs: Outputs, rows: pl.DataFrame) -> pl.DataFrame:
@@ -41,64 +40,74 @@ def with_raw_records(outputs: Outputs, rows: pl.DataFrame) -> pl.DataFrame:
         holders = holders_of_members(archive.index())
     except (SourceError, OSError):
         holders = {}
-    places: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
-    for release_id, sha, line, code in rows.select(
-        "release_id", "source_member_sha256", "source_line", "code"
-    ).iter_rows():
-        if (release_id, sha) in holders:
-            places[release_id, sha].append((line, code))
-    found: dict[tuple[str, int], Cells] = {}
-    for (release_id, sha), wanted in places.items():
+    found = [pl.DataFrame(schema={**_PLACE, **dict.fromkeys(CELLS, pl.String)})]
+    for (release_id, sha), wanted in rows.group_by("release_id", "source_member_sha256", maintain_order=True):
+        if (holder := holders.get((release_id, sha))) is None:
+            continue
         try:
-            member = next(m for m in archive.read(holders[release_id, sha]) if m.sha256 == sha)
+            (member,) = archive.read(holder, only=next(m.name for m in holder.members if m.sha256 == sha))
         except (SourceError, OSError):
             continue
         of_member = _of_workbook if is_workbook(member.data) else _of_text
-        found |= {(sha, line): cells for line, cells in of_member(member.name, member.data, dict(wanted))}
-    columns = ("source_member_sha256", "source_line", "redistribution", "withheld_fields")
-    records = [
-        _quotable(found.get((sha, line)), redistribution, withheld)
-        for sha, line, redistribution, withheld in rows.select(columns).iter_rows()
-    ]
-    # By Arrow, which takes nested values in a fifth of the time that polars takes.
-    return rows.with_columns(pl.Series("record", pa.array(records, pa.struct([(c, pa.string()) for c in CELLS]))))
+        codes = dict(wanted.select("source_line", "code").iter_rows())
+        for cells in of_member(member.name, member.data, codes):
+            placed = cells.with_columns(source_member_sha256=pl.lit(sha)).cast(_PLACE)
+            found.append(placed.select(found[0].columns))
+    records = pl.concat(found).unique(list(_PLACE), keep="last").select(*_PLACE, record=pl.struct(CELLS))
+    joined = rows.join(records, on=list(_PLACE), how="left", maintain_order="left")
+    is_withheld = {name: pl.col("withheld_fields").list.contains(name).fill_null(False) for name in CELLS}
+    record = pl.struct(pl.when(~is_withheld[name]).then(pl.col("record").struct[name]).alias(name) for name in CELLS)
+    is_open = pl.col("record").is_not_null() & (pl.col("redistribution") == "open")
+    return joined.with_columns(record=pl.when(is_open).then(record))
 
 
-def _quotable(cells: Cells | None, redistribution: str, withheld: list[str] | None) -> dict[str, str | None] | None:
-    if cells is None or redistribution != "open":
-        return None
-    return {name: None if name in (withheld or ()) else cells.get(name, "") for name in CELLS}
-
-
-def _of_text(name: str, data: bytes, wanted: Mapping[int, str]) -> Iterator[tuple[int, Cells]]:
+def _of_text(name: str, data: bytes, wanted: Mapping[int, str]) -> Iterator[pl.DataFrame]:
+    """``source_line`` and ``CELLS`` of the records that are on the lines ``wanted``, each with its code."""
     lines = lines_of(decoded(data) or data.decode("latin-1"))
-    description = RECORD_FIELDS[0]
-    texts = slice(description.start - 1, description.start - 1 + description.width)
-    for number, code in wanted.items():
-        own = list(islice(lines_of_record(lines, number, code), _MOST_LINES))
-        cells = {f.name: own[0][f.start - 1 : f.start - 1 + f.width * f.times].rstrip() for f in RECORD_FIELDS}
-        cells["head"] = "\n".join(line[_CODE_LENGTH:RECORD_ID_POSITION] for line in own)
-        cells[description.name] = "\n".join(line[texts].rstrip() for line in own)
-        cells["filler"] = own[0][LAST_FIELD_POSITION:].rstrip()
-        yield number, cells
+    own = ["\n".join(islice(lines_of_record(lines, number, code), _MOST_LINES)) for number, code in wanted.items()]
+    first, line, description = pl.col("lines").list.first(), pl.element(), RECORD_FIELDS[0]
+    texts = line.str.slice(description.start - 1, description.width).str.strip_chars_end()
+    heads = line.str.slice(_CODE_LENGTH, RECORD_ID_POSITION - _CODE_LENGTH)
+    records = pl.DataFrame({"source_line": list(wanted), "lines": pl.Series(own).str.split("\n")})
+    yield records.select(
+        "source_line",
+        pl.col("lines").list.eval(heads).list.join("\n").alias("head"),
+        pl.col("lines").list.eval(texts).list.join("\n").alias(description.name),
+        *(
+            first.str.slice(f.start - 1, f.width * f.times).str.strip_chars_end().alias(f.name)
+            for f in RECORD_FIELDS[1:]
+        ),
+        first.str.slice(LAST_FIELD_POSITION).str.strip_chars_end().alias("filler"),
+    )
 
 
-def _of_workbook(name: str, data: bytes, wanted: Mapping[int, str]) -> Iterator[tuple[int, Cells]]:
+def _of_workbook(name: str, data: bytes, wanted: Mapping[int, str]) -> Iterator[pl.DataFrame]:
+    """The same of a workbook, by sheet."""
     left = dict(wanted)
     for sheet in sheets(name, data):
         names = next((found for _, row in sheet.first_rows(_HEADER_ROWS) if (found := fields_of(row))), {})
-        places = [column for column, field in names.items() if field == "code"]
-        if not places:
+        columns: dict[str, list[int]] = defaultdict(list)
+        for column, field in names.items():
+            columns[field].append(column + 1)  # the first column of the frame is the row's number
+        if "code" not in columns:
             continue
-        # The first column of the frame is the row's number.
-        codes = pl.nth(places[0] + 1).str.strip_chars()
-        rows = Sheet(sheet.name, sheet.cells.filter(codes.is_in(sorted(set(wanted.values()))))).rows
+        code = columns["code"][0] - 1
+        cells = sheet.cells.filter(pl.nth(code + 1).str.strip_chars().is_in(sorted(set(wanted.values()))))
+        rows = Sheet(sheet.name, cells).rows
+        texts: dict[int, str] = {}
         for place, (number, row) in enumerate(rows):
-            if left.get(number) != row[places[0]].strip():
-                continue
-            cells: dict[str, list[str]] = defaultdict(list)
-            for _, part in with_continuations(rows[place : place + _MOST_LINES], left.pop(number)):
-                for column, field in names.items():
-                    if field == "long_description" or part is row:
-                        cells[field].append(part[column].strip())
-            yield number, {f: ("\n" if f == "long_description" else "\t").join(v).rstrip() for f, v in cells.items()}
+            if left.get(number) == row[code].strip():
+                own = with_continuations(rows[place : place + _MOST_LINES], left.pop(number))
+                said = (part[c - 1].strip() for _, part in own for c in columns["long_description"])
+                texts[number] = "\n".join(said).rstrip()
+        yield cells.filter(pl.first().is_in(list(texts))).select(
+            pl.first().alias("source_line"),
+            *(_joined(columns[f]).alias(f) for f in CELLS if f != "long_description"),
+            pl.Series("long_description", list(texts.values()), dtype=pl.String),
+        )
+
+
+def _joined(columns: list[int]) -> pl.Expr:
+    """The cells of a field, which may have several columns, or none."""
+    cells = [pl.nth(column).fill_null("").str.strip_chars() for column in columns]
+    return pl.concat_str(cells, separator="\t").str.strip_chars_end() if cells else pl.lit("")

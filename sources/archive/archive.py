@@ -209,11 +209,14 @@ class Archive:
         with path.open("rb") as source, whole_file(target) as copy:
             shutil.copyfileobj(source, copy)
 
-    def read(self, loaded: ArchivedZip) -> list[ZipMember]:
-        """A zip's members; raises ``ZipRefused`` where the archive's bytes are no longer those it took in."""
+    def read(self, loaded: ArchivedZip, *, only: str | None = None) -> list[ZipMember]:
+        """A zip's members, or ``only`` the one of that name.
+
+        Raises ``ZipRefused`` where the archive's bytes are no longer those it took in.
+        """
         if (why := self._damage(loaded.sha256)) is not None:
             raise ZipRefused(_lost(loaded, why))
-        return read_zip(self.zip_path(loaded.sha256))
+        return read_zip(self.zip_path(loaded.sha256), only=only)
 
     def damaged(self, index: ArchiveIndex) -> dict[str, str]:
         """The zips of ``index`` that are missing or whose bytes have changed, by sha256, each with what helps."""

@@ -44,8 +44,8 @@ class ZipMember:
     date: str | None
 
 
-def read_zip(path: Path) -> list[ZipMember]:
-    """Read every file of the zip at ``path``, sorted by name.
+def read_zip(path: Path, *, only: str | None = None) -> list[ZipMember]:
+    """Read every file of the zip at ``path``, sorted by name; or ``only`` the one of that name.
 
     Raises ``ZipRefused``, naming the file and its first bytes or the member, for what is not a whole, plain,
     bounded zip.
@@ -57,7 +57,7 @@ def read_zip(path: Path) -> list[ZipMember]:
             raise ZipRefused(_not_a_zip(path, error)) from None
         entries = _files(archive)
         _check_bounds(path.name, entries)
-        members = [_read_member(path, archive, entry) for entry in entries]
+        members = [_read_member(path, archive, entry) for entry in entries if only in (None, entry.filename)]
     for member in members:
         _check_inner_zip(f"{path.name}: {member.name}", member.data)
     return sorted(members, key=lambda m: m.name)
