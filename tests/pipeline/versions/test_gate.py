@@ -370,6 +370,23 @@ def test_a_code_in_any_page_of_the_catalog_is_refused_however_it_is_written(
     assert {leak.table for leak in report.leaks} == spoiled.keys()
 
 
+def test_scripts_of_data_are_read_together_and_each_is_refused_by_its_own_lines(tmp_path: Path) -> None:
+    scripts = {
+        "a.js": b'window.a=["words","99213"];\n',
+        "b.js": b'window.b=["words",\n"words\\tand 99213","99213","99213"];\n',
+        "c.js": b'window.c=["\xff"];\n',
+        "d.js": b'window.d=["words"];\n',
+    }
+    for name, content in scripts.items():
+        (tmp_path / name).write_bytes(content)
+    leaks = inspect_version(tmp_path, load_license_policy(), scripts).leaks
+    assert [(leak.table, leak.key, leak.token) for leak in leaks] == [
+        *(("a.js", "line 1", "99213"), ("b.js", "line 2", "99213"), ("b.js", "line 2", "99213")),
+        ("c.js", "", ""),
+    ]
+    assert "cannot be read as js, so not checked" in str(leaks[-1])
+
+
 def test_a_mark_that_does_not_make_a_page_odd_parts_what_is_around_it() -> None:
     others = [chr(n) for n in range(0x80, 0x30000) if not 0xD800 <= n < 0xE000]
     pages = pl.Series([f"<p>99{c}213</p>".encode() for c in others], dtype=pl.Binary)
