@@ -100,7 +100,7 @@ class PublishedVersion:
         """A table, whole; raises ``KeyError`` where the version has none such, ``SourceError`` where it is damaged."""
         if table not in self._frames:
             try:
-                self._frames[table] = pl.read_parquet(self.folder / self.files[table])
+                self._frames[table] = pl.read_parquet(self.folder / self.files[table], glob=False)
             except pl.exceptions.PolarsError as error:
                 raise SourceError(
                     f"{self.folder.name}: {self.files[table]} cannot be read: {error}; `hcpcs verify` lists the damage"

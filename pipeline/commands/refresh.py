@@ -192,7 +192,7 @@ def _print_refreshed(outputs: Outputs, done: RefreshResult, as_json: bool) -> No
     click.echo(f"version {published.version} is in {shown(published.folder)}")
     click.echo()
     print_table(["table", "rows"], [[name, f"{count:,}"] for name, count in published.rows.items()])
-    history = shown(outputs.latest_link / "open" / "hcpcs_history.parquet")
+    history = shown(outputs.latest_link / "open" / "hcpcs_history.parquet").replace("'", "''")
     click.echo("\nWhat did J0570 mean, and when? With DuckDB:")
     click.echo(
         f"  select code, episode, valid_from, valid_to, short_description\n  from '{history}' where code = 'J0570';"

@@ -99,6 +99,6 @@ class ParquetIOManager(dg.IOManager):
         keys: list[str | None] = [None]
         if context.has_asset_partitions:
             keys = [*self.staged.releases(table)]
-        scan = pl.scan_parquet([self.path(table, key) for key in keys])
+        scan = pl.scan_parquet([self.path(table, key) for key in keys], glob=False)
         # Dagster keeps inputs beyond the step: of what is large an asset reads what it needs, and lets it go.
         return scan if context.dagster_type.typing_type is pl.LazyFrame else scan.collect()

@@ -128,7 +128,7 @@ def _kept_reference_tables(outputs: Outputs, run_context: RunContext) -> list[st
     if any(reference_fingerprint(file) != noted[table] for table, file in files.items()):
         return []
     for table, file in files.items():
-        run_context.kept_contracts[table] = content_hash([pl.read_parquet(file)])
+        run_context.kept_contracts[table] = content_hash([pl.read_parquet(file, glob=False)])
     return list(files)
 
 
@@ -154,7 +154,12 @@ def _raise_cause(errors: list[BaseException], result: Any) -> None:
 
 
 def prepare_home(home: Path) -> None:
-    """Make ``home`` a home of Dagster with our settings, unless it has its own."""
+    """Make ``home`` a home of Dagster with our settings, unless it has its own.
+
+    Raises ``StorageFailed`` for a path that SQLAlchemy's URLs end at: what follows ``?`` are options of the database.
+    """
+    if "?" in str(home):
+        raise StorageFailed(f"{home}: Dagster keeps no database below a question mark; --dagster-home names a folder")
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():

@@ -46,7 +46,7 @@ def write_dcat(folder: Path, content: Content) -> dict[str, VersionFile]:
 
     ``content`` is the manifest's content so far: the tables must be written and in its list of files.
     """
-    licenses = pl.read_parquet(folder / content.tier / "licenses.parquet")
+    licenses = pl.read_parquet(folder / content.tier / "licenses.parquet", glob=False)
     return write_files(folder, {DCAT: json_bytes(dcat(content, licenses))})
 
 

@@ -48,7 +48,7 @@ def write_descriptors(folder: Path, content: Content) -> dict[str, VersionFile]:
 
     ``content`` is the manifest's content so far: the tables must be written and in its list of files.
     """
-    licenses = pl.read_parquet(folder / content.tier / "licenses.parquet")
+    licenses = pl.read_parquet(folder / content.tier / "licenses.parquet", glob=False)
     files = {CROISSANT: croissant(content, licenses), DATAPACKAGE: datapackage(content, licenses)}
     return write_files(folder, {name: json_bytes(descriptor) for name, descriptor in files.items()})
 

@@ -203,11 +203,11 @@ class _Side:
         return self.folder / self.tables[table]
 
     def read(self, table: str) -> pl.DataFrame:
-        return pl.read_parquet(self.path(table))
+        return pl.read_parquet(self.path(table), glob=False)
 
     def parts(self, table: str) -> Iterator[pl.LazyFrame]:
         """The table in parts, since two large ones are not in memory together."""
-        scan = pl.scan_parquet(self.path(table))
+        scan = pl.scan_parquet(self.path(table), glob=False)
         return (scan.slice(start, _PART_ROWS) for start in range(0, max(self.rows(table), 1), _PART_ROWS))
 
     def logical(self, table: str) -> str | None:

@@ -714,11 +714,12 @@ class _Gate:
     def _look_at_parquet(self, path: Path) -> None:
         with pyarrow.parquet.ParquetFile(path) as file:
             arrow, raw = file.schema_arrow, file.metadata.metadata or {}
-        schema = dict(pl.read_parquet_schema(path))
+        scan = pl.scan_parquet(path, glob=False)
+        schema = dict(scan.collect_schema())
         key = json.loads((arrow.metadata or {}).get(b"hcpcs.primary_key", b"[]"))
         key = tuple(k for k in key if k in schema)
         is_large = path.stat().st_size > _SMALL_BYTES
-        read = partial(_columns_of, pl.scan_parquet(path)) if is_large else pl.read_parquet(path).select
+        read = partial(_columns_of, scan) if is_large else scan.collect().select
         table = _Table(path.stem, schema, key, read, is_large)
         self._look_at_metadata(table.name, "metadata", raw)
         # The writer's own copy of the schema is in base64: looked at decoded.

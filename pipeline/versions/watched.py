@@ -177,7 +177,7 @@ def watched_changes(outputs: Outputs, warn: Progress) -> dict[str, Rows]:
 
 
 def _reported(folder: Path, codes: Sequence[str]) -> pl.DataFrame:
-    changes = pl.read_parquet(folder / "open" / "hcpcs_changes.parquet")
+    changes = pl.read_parquet(folder / "open" / "hcpcs_changes.parquet", glob=False)
     return reported_changes(changes, codes).select(_KEY)
 
 
@@ -185,7 +185,7 @@ def changes_of_list(outputs: Outputs, one: WatchedList) -> Rows:
     """For each code of a list: its row of ``check_codes`` today, and the newest release that changed it."""
     folder = version_folder(outputs)
     changes: dict[str, Any] = {}
-    reported = reported_changes(pl.read_parquet(folder / "open" / "hcpcs_changes.parquet"), one.codes)
+    reported = reported_changes(pl.read_parquet(folder / "open" / "hcpcs_changes.parquet", glob=False), one.codes)
     for row in reported.iter_rows(named=True):
         newest = changes.setdefault(row["code"], (row["release_id"], []))
         if row["release_id"] > newest[0]:

@@ -23,7 +23,7 @@ from schemas.registry import contracts
 )
 def published_version(run_context: dg.ResourceParam[RunContext]) -> dg.MaterializeResult:
     work = run_context.outputs.work
-    done = run_context.publish({table: pl.scan_parquet(work / f"{table}.parquet") for table in contracts()})
+    done = run_context.publish({table: pl.scan_parquet(work / f"{table}.parquet", glob=False) for table in contracts()})
     releases = sorted(run_context.releases())
     return dg.MaterializeResult(
         metadata={
