@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from html.parser import HTMLParser
 from itertools import chain
 from pathlib import Path
@@ -40,6 +40,7 @@ from xml.etree import ElementTree
 import polars as pl
 import pyarrow
 import pyarrow.parquet
+from polars.selectors import by_name
 
 from hcpcs.errors import HcpcsError
 
@@ -66,7 +67,6 @@ _QUOTING_NAME = re.compile(r"^(old|new|raw)(_value)?$|^examples$")
 MIN_TEXT_LETTERS = 12
 #: So many letters and digits from the beginning of a withheld description give it away.
 _TELLING_START = 32
-_SMALL_BYTES = 2_000_000
 #: Pages are looked at so many at a time.
 _MANY_PAGES = 2_000
 _SHOWN_LEAKS = 30
@@ -213,7 +213,7 @@ def withheld_texts(tables: Iterable[tuple[str, pl.DataFrame]], policy: pl.DataFr
     """
     gate = _Gate(_Policy(policy), ())
     for name, whole in tables:
-        gate.look_at_table(_Table(name, dict(whole.schema), (), whole.select))
+        gate.look_at_table(_Table(name, whole.lazy(), whole.schema))
     texts = set()
     for leak in gate.leaks:
         texts.add(leak.text)
@@ -234,10 +234,6 @@ def _entries(folder: str, before: str = "") -> Iterator[tuple[str, os.DirEntry[s
         yield before + entry.name, entry
         if entry.is_dir(follow_symlinks=False):
             yield from _entries(entry.path, f"{before}{entry.name}/")
-
-
-def _columns_of(frame: pl.LazyFrame, columns: list[str]) -> pl.DataFrame:
-    return frame.select(columns).collect()
 
 
 #: In the policy of an export: every file that is no published table.
@@ -301,9 +297,13 @@ def _with_read_forms(texts: pl.Series) -> pl.DataFrame:
     return pl.DataFrame({"text": pl.concat([texts, odd]), "read": pl.concat([texts, as_read])})
 
 
+#: All of ASCII but letters of lower case and digits.
+_NOT_COMPARED = bytes(c for c in range(128) if not chr(c).isdigit() and not chr(c).islower())
+
+
 def _plain(text: str) -> str:
     """Letters and digits alone, in one case: how withheld texts are compared."""
-    return re.sub(r"[^a-z0-9]", "", text.lower())
+    return text.lower().encode("ascii", "ignore").translate(None, _NOT_COMPARED).decode()
 
 
 # What a keep row may let pass. Each test sees one token in its text, and the flags of the row it is in.
@@ -362,6 +362,8 @@ KEEP_CONDITIONS: dict[str, Callable[[_Cell, re.Match[str]], bool]] = {
 
 #: Texts of a file, each with its column and place.
 _Texts = Iterator[tuple[str, str, str]]
+#: Texts of a table, each once in a column.
+_TEXTS = {"column": pl.String, "text": pl.String}
 
 
 class _Policy:
@@ -398,47 +400,60 @@ class _Policy:
 
 @dataclass(frozen=True)
 class _Table:
-    """A table to look at: its columns' types, its key, and a way to read some columns.
+    """A table to look at: its columns' types, its rows, its key, and the Parquet file that it is in, if it is in one.
 
-    A large one is read a column at a time, for the sake of memory; a small one at once, for that of time.
+    Rows are read where a text of theirs holds something: of a file, its dictionaries have each text once.
     """
 
     name: str
+    rows: pl.LazyFrame
     schema: Mapping[str, pl.DataType]
-    key: tuple[str, ...]
-    read: Callable[[list[str]], pl.DataFrame]
-    is_large: bool = False
+    key: tuple[str, ...] = ()
+    file: Path | None = None
 
-    def each(self, columns: list[str]) -> Iterator[pl.Series]:
-        """Columns, one after the other."""
-        for some in [[c] for c in columns] if self.is_large else [columns] if columns else []:
-            yield from self.read(some)
+    def read(self, columns: Iterable[str]) -> pl.DataFrame:
+        """Some columns, of all rows."""
+        return self.rows.select(by_name(*columns)).collect()
+
+    @cached_property
+    def texts(self) -> pl.DataFrame:
+        """``column`` and ``text``: the texts of each column, of a file also those that its dictionaries alone have."""
+        if self.file is None:
+            return _texts_of_rows(self.rows, self.schema)
+        plain = [c for c, dtype in self.schema.items() if isinstance(dtype, pl.String | pl.Categorical | pl.Enum)]
+        others = {column: dtype for column, dtype in self.schema.items() if column not in plain}
+        return pl.concat([_texts_of_dictionaries(self.file, plain), _texts_of_rows(self.rows, others)])
+
+    def names_others(self, column: str) -> pl.Expr:
+        """Whether a column has another owner's code."""
+        if self.schema[column] != pl.String:
+            return pl.col(column).str.contains(_FOREIGN_CODE)
+        codes = self.texts.filter(pl.col("column") == column)["text"]
+        return pl.col(column).is_in(codes.filter(codes.str.contains(_FOREIGN_CODE)).implode())
+
+    @cached_property
+    def is_foreign(self) -> pl.Expr:
+        """Whether a row is about another owner's code."""
+        foreign = [self.names_others(c).fill_null(False) for c in _CODE_COLUMNS if c in self.schema]
+        if "redistribution" in self.schema:
+            foreign.append(pl.col("redistribution") == "withheld")
+        return pl.any_horizontal(foreign) if foreign else pl.lit(False)
 
     @cached_property
     def flags(self) -> pl.DataFrame:
         """Per row: whether it is about another owner's code, and its flags; null where the table has no such column."""
-        has = [c for c in (*_FLAG_COLUMNS, *_CODE_COLUMNS) if c in self.schema]
-        frame = self.read(has or list(self.schema)[:1]).with_row_index("row")
-        foreign = [pl.col(c).str.contains(_FOREIGN_CODE).fill_null(False) for c in has if c in _CODE_COLUMNS]
-        if "redistribution" in has:
-            foreign.append(pl.col("redistribution") == "withheld")
-        return frame.select(
-            "row",
-            is_foreign=pl.any_horizontal(foreign) if foreign else pl.lit(False),
-            cites_cpt=pl.col("cites_cpt") if "cites_cpt" in has else pl.lit(None, pl.Boolean),
-            field=pl.col("field") if "field" in has else pl.lit(None, pl.String),
-        ).drop("row")
+        flags = {
+            "is_foreign": self.is_foreign,
+            "cites_cpt": pl.col("cites_cpt") if "cites_cpt" in self.schema else pl.lit(None, pl.Boolean),
+            "field": pl.col("field") if "field" in self.schema else pl.lit(None, pl.String),
+        }
+        return self.rows.with_columns(**flags).select(*flags).collect()
 
-    @cached_property
-    def rows_of_others(self) -> pl.Series:
-        """Numbers of the rows that are about another owner's code."""
-        return self.flags["is_foreign"].arg_true()
-
-    def row_keys(self, rows: list[int]) -> list[str]:
+    def row_keys(self, rows: Sequence[int]) -> list[str]:
         """What names each of the rows: its primary key, or its number."""
         if not self.key:
             return [f"row {row + 1}" for row in rows]
-        values = self.read(list(self.key))[rows].iter_rows(named=True)
+        values = self.read(self.key)[list(rows)].iter_rows(named=True)
         return [", ".join(f"{k}={v}" for k, v in one.items()) for one in values]
 
 
@@ -463,6 +478,8 @@ class _Gate:
         #: Texts without a token, in whatever place; and contents of JSON that were looked at, by their hashes.
         self._harmless: set[str] = set()
         self._read: set[bytes] = set()
+        #: Texts of tables that hold neither a token nor a withheld text.
+        self._clear: set[str] = set()
         plain = {_plain(text) for text in forbidden_texts}
         # A text within a longer forbidden one is enough to look for.
         self.forbidden = sorted(t for t in plain if len(t) >= MIN_TEXT_LETTERS)
@@ -533,7 +550,8 @@ class _Gate:
             *(csv.Error, zlib.error, sqlite3.Error, tarfile.TarError, zipfile.BadZipFile, ElementTree.ParseError),
             *(pyarrow.ArrowException, pl.exceptions.PolarsError),
         ) as error:
-            self.leak(name, "", "", "", f"cannot be read as {suffix[1:]}, so not checked: {str(error)[:120]}")
+            first_line = str(error).partition("\n")[0][:120]
+            self.leak(name, "", "", "", f"cannot be read as {suffix[1:]}, so not checked: {first_line}")
 
     def _look_at_bytes(self, content: bytes, name: str) -> None:
         suffix = Path(name).suffix.lower()
@@ -575,11 +593,12 @@ class _Gate:
 
     def _look_at_script(self, content: str, name: str) -> None:
         """Look at the strings and comments of a script."""
-        texts = {raw: _text_of_script(raw) for raw in _SCRIPT_TEXT.findall(content)}
+        raws = _SCRIPT_TEXT.findall(content)
+        texts = {raw: _text_of_script(raw) for raw in dict.fromkeys(raws)}
         holding = self._holding(texts.values())
         self._look_at_strings(name, content, {raw: text for raw, text in texts.items() if text in holding})
-        if self.forbidden:
-            self._look_for_withheld(name, "", [" ".join(texts.values())], lambda _: [""])
+        # A sentence may run over strings, one of which another has too.
+        self._look_for_withheld(name, "", [" ".join(texts[raw] for raw in raws)], lambda _: [""])
 
     def _look_at_strings(self, name: str, content: str, texts: Mapping[str, str]) -> None:
         """Look at the texts of a script, by how it writes them, each at its first place."""
@@ -659,8 +678,7 @@ class _Gate:
             frame = frame.with_columns(flag)
         frame = frame.with_columns(_list_of_json(frame[c]) for c in frame.columns if _is_json_list(frame[c]))
         # A published table's own rules go by its name.
-        shown = _Table(table if table in self.policy.tables else name, dict(frame.schema), (), frame.select)
-        self.look_at_table(shown)
+        self.look_at_table(_Table(table if table in self.policy.tables else name, frame.lazy(), frame.schema))
 
     def look_at_text(self, table: str, column: str, place: str, text: str) -> None:
         """Look for tokens in one text of a file or of metadata."""
@@ -697,30 +715,30 @@ class _Gate:
     ) -> None:
         if not self.forbidden:
             return
-        distinct = texts if isinstance(texts, pl.Series) else pl.Series("text", list(texts), dtype=pl.String)
-        for text in _with_read_forms(distinct).filter(self._holds_withheld())["text"].unique(maintain_order=True):
-            squeezed = f"{_plain(text)}\0{_plain(_as_read(text))}"
-            words = next(t for t in self.forbidden if t in squeezed)
+        found: dict[str, str] = {}
+        distinct = pl.Series(list(dict.fromkeys(texts)), dtype=pl.String)
+        for text, read in _with_read_forms(distinct).iter_rows():
+            squeezed = _plain(read)
+            if (words := next((t for t in self.forbidden if t in squeezed), None)) is not None:
+                found.setdefault(text, words)
+        for text, words in found.items():
             for place in places(text):
                 self.leak(table, column, place, words[:_SHOWN_TEXT], _WITHHELD_TEXT, text)
 
     def _holds_withheld(self) -> pl.Expr:
         """Whether ``read`` holds a withheld text."""
         plain = pl.col("read").str.to_lowercase().str.replace_all(r"[^a-z0-9]", "")
-        return plain.str.contains_any(self.forbidden) if self.forbidden else pl.lit(False)
+        return plain.str.contains("|".join(self.forbidden)) if self.forbidden else pl.lit(False)
 
     # Tables.
 
     def _look_at_parquet(self, path: Path) -> None:
         with pyarrow.parquet.ParquetFile(path) as file:
             arrow, raw = file.schema_arrow, file.metadata.metadata or {}
-        scan = pl.scan_parquet(path, glob=False)
-        schema = dict(scan.collect_schema())
+        rows = pl.scan_parquet(path, glob=False)
+        schema = rows.collect_schema()
         key = json.loads((arrow.metadata or {}).get(b"hcpcs.primary_key", b"[]"))
-        key = tuple(k for k in key if k in schema)
-        is_large = path.stat().st_size > _SMALL_BYTES
-        read = partial(_columns_of, scan) if is_large else scan.collect().select
-        table = _Table(path.stem, schema, key, read, is_large)
+        table = _Table(path.stem, rows, schema, tuple(k for k in key if k in schema), path)
         self._look_at_metadata(table.name, "metadata", raw)
         # The writer's own copy of the schema is in base64: looked at decoded.
         stored = raw.get(b"ARROW:schema")
@@ -754,27 +772,35 @@ class _Gate:
 
     def look_at_table(self, table: _Table) -> None:
         """Look at all text values of a table, each distinct one once."""
-        columns = [column for column, dtype in table.schema.items() if _may_hold_text(dtype)]
-        unclear = self._unclear_texts(table, columns)
-        others = table.rows_of_others
-        for values in table.each(columns):
-            for column, texts in _texts_of_column(values) if _holds_any(values, unclear) else ():
-                self._look_at_holding(table, column, texts.filter(pl.col("text").is_in(unclear.implode())))
-            for column, texts in _texts_of_column(values.gather(others)) if others.len() else ():
-                if "row_of_ama_or_ada" not in self.policy.conditions(table.name, column):
-                    self._look_at_rows_of_others(table, column, others.gather(texts["row"]), texts["text"])
+        unclear = self._unclear(set(table.texts["text"]))
+        holding = table.texts.filter(pl.col("text").is_in(unclear.implode())).partition_by("column", as_dict=True)
+        for column in table.schema:
+            if (texts := holding.get((column,))) is not None:
+                self._look_at_column(table, column, texts["text"])
+        self._look_at_rows_of_others(table)
         self._look_at_flags(table)
 
-    def _unclear_texts(self, table: _Table, columns: list[str]) -> pl.Series:
-        """The distinct texts of a table that hold a token or a withheld text, whatever their columns may keep."""
-        found = []
-        for values in table.each(columns):
-            parts = [values] if values.dtype == pl.String else [texts["text"] for _, texts in _texts_of_column(values)]
-            found += [part.unique() for part in parts] if table.is_large else parts
-        distinct = pl.concat([pl.Series(dtype=pl.String), *(part.alias("") for part in found)]).unique().drop_nulls()
-        self.values += distinct.len()
-        unclear = _with_read_forms(distinct).filter(pl.col("read").str.contains(_HOLDS_TOKEN) | self._holds_withheld())
-        return unclear["text"].unique()
+    def _unclear(self, distinct: set[str]) -> pl.Series:
+        """Those of ``distinct`` that hold a token or a withheld text, whatever their columns may keep."""
+        self.values += len(distinct)
+        new = distinct - self._clear
+        forms = _with_read_forms(pl.Series(list(new), dtype=pl.String))
+        unclear = forms.filter(pl.col("read").str.contains(_HOLDS_TOKEN) | self._holds_withheld())["text"].unique()
+        self._clear |= new.difference(unclear)
+        return unclear
+
+    def _look_at_column(self, table: _Table, column: str, unclear: pl.Series) -> None:
+        """Look at those texts of a column that hold something, in their rows."""
+        unused = unclear.unique(maintain_order=True)
+        for path, texts in _texts_of_column(table.read([column])[column]):
+            holding = texts.filter(pl.col("text").is_in(unclear.implode()))
+            self._look_at_holding(table, path, holding)
+            unused = unused.filter(~unused.is_in(holding["text"].implode()))
+        # No row's flags speak for a text that is in the file alone.
+        for text in unused:
+            for token, _ in self._tokens(_Cell(table.name, column, text)):
+                self.leak(table.name, column, "in no row", token, _FOREIGN_TOKEN, text)
+        self._look_for_withheld(table.name, column, unused, lambda _: ["in no row"])
 
     def _look_at_holding(self, table: _Table, column: str, texts: pl.DataFrame) -> None:
         """Texts that hold something: each distinct one once for each set of flags, then back to its rows."""
@@ -793,12 +819,24 @@ class _Gate:
         self._look_for_withheld(
             table.name,
             column,
-            texts["text"].unique(),
+            texts["text"],
             lambda text: table.row_keys(texts.filter(pl.col("text") == text)["row"].to_list()),
         )
 
-    def _look_at_rows_of_others(self, table: _Table, column: str, rows: pl.Series, texts: pl.Series) -> None:
+    def _look_at_rows_of_others(self, table: _Table) -> None:
         """In a row about another owner's code no words may stand, whoever wrote them."""
+        numbers = table.flags["is_foreign"].arg_true()
+        if numbers.is_empty():
+            return
+        columns = [column for column, dtype in table.schema.items() if _may_hold_text(dtype)]
+        rows = table.rows.filter(table.is_foreign).select(by_name(*columns)).collect()
+        texts = _texts_of_rows(rows.lazy(), rows.schema)
+        for name in dict.fromkeys(column for column, text in texts.iter_rows() if _LETTER.search(text)):
+            for column, found in _texts_of_column(rows[name]):
+                if "row_of_ama_or_ada" not in self.policy.conditions(table.name, column):
+                    self._look_for_words(table, column, numbers.gather(found["row"]), found["text"])
+
+    def _look_for_words(self, table: _Table, column: str, rows: pl.Series, texts: pl.Series) -> None:
         for row, text, quoted in zip(rows, texts, table.flags["field"].gather(rows), strict=True):
             stated = f"{column} {quoted}" if quoted and _QUOTING_NAME.search(column) else column
             if (_TEXT_NAME.search(stated) and _LETTER.search(text)) or _PROSE.search(text):
@@ -809,9 +847,10 @@ class _Gate:
         name = next((c for c in ("code", "first_code") if {c, "redistribution"} <= table.schema.keys()), None)
         if name is None:
             return
-        rows = table.read([name, "redistribution"]).with_row_index("row")
-        unflagged = rows.filter(pl.col(name).str.contains(_FOREIGN_CODE) & (pl.col("redistribution") != "withheld"))
-        for row, code in unflagged.select("row", name).iter_rows():
+        is_unflagged = table.names_others(name) & (pl.col("redistribution") != "withheld")
+        rows = table.rows.select(pl.col(name).alias("code"), is_unflagged.alias("is_unflagged")).collect()
+        unflagged = rows.with_row_index("row").filter("is_unflagged")
+        for row, code in unflagged.select("row", "code").iter_rows():
             self.leak(
                 table.name, "redistribution", table.row_keys([row])[0], code, "another owner's, but not marked withheld"
             )
@@ -932,9 +971,33 @@ def _may_hold_text(dtype: pl.DataType) -> bool:
     return isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Binary) or dtype == pl.String
 
 
-def _holds_any(values: pl.Series, texts: pl.Series) -> bool:
-    """Whether any of ``texts`` may be in a column; of one that is not of texts alone nothing is known."""
-    return texts.len() > 0 and (values.dtype != pl.String or values.is_in(texts.implode()).any())
+def _texts_of_rows(rows: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """``column`` and ``text``: the distinct texts of each column, down through lists and structs."""
+    plain = [by_name(c).unique().implode() for c, dtype in schema.items() if dtype == pl.String]
+    lists = [by_name(c).explode().unique().implode() for c, dtype in schema.items() if dtype == pl.List(pl.String)]
+    each = rows.select(*plain, *lists).collect()
+    found = [each.unpivot(variable_name="column", value_name="text").explode("text").cast(pl.String)]
+    for column, dtype in schema.items():
+        if dtype not in (pl.String, pl.List(pl.String)) and _may_hold_text(dtype):
+            values = rows.select(by_name(column).alias("text")).collect()
+            found += [t.select(pl.lit(column).alias("column"), "text").unique() for _, t in _unpacked(column, values)]
+    return pl.concat(found).drop_nulls()
+
+
+def _texts_of_dictionaries(path: Path, columns: list[str]) -> pl.DataFrame:
+    """``column`` and ``text``: the texts in the dictionaries of a Parquet file, without reading its rows."""
+    found: dict[str, list[pyarrow.Array]] = {}
+    with pyarrow.parquet.ParquetFile(path, read_dictionary=columns) as file:
+        for group in range(file.num_row_groups):
+            part = file.read_row_group(group, columns=columns, use_threads=False)
+            for column, values in zip(part.column_names, part.columns, strict=True):
+                parts = [chunk.dictionary.cast(pyarrow.string()) for chunk in values.dictionary_encode().chunks]
+                found.setdefault(column, []).extend(parts)
+    texts = pyarrow.chunked_array([part for parts in found.values() for part in parts], pyarrow.string())
+    texts.validate(full=True)
+    names = pl.Series("column", list(found), dtype=pl.String)
+    counts = pl.Series([sum(map(len, parts)) for parts in found.values()], dtype=pl.UInt32)
+    return pl.DataFrame({"column": names.repeat_by(counts).explode(), "text": pl.from_arrow(texts)}, schema=_TEXTS)
 
 
 def _texts_of_column(values: pl.Series) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -945,6 +1008,7 @@ def _texts_of_column(values: pl.Series) -> Iterator[tuple[str, pl.DataFrame]]:
 
 
 def _unpacked(name: str, texts: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """A frame with a column ``text`` of any type, with texts there alone."""
     dtype = texts.schema["text"]
     if isinstance(dtype, pl.Array):
         texts = texts.with_columns(pl.col("text").arr.to_list())
@@ -954,7 +1018,7 @@ def _unpacked(name: str, texts: pl.DataFrame) -> Iterator[tuple[str, pl.DataFram
     elif isinstance(dtype, pl.Struct):
         for inner in dtype.fields:
             if _may_hold_text(inner.dtype):  # type: ignore[arg-type]
-                part = texts.select("row", pl.col("text").struct.field(inner.name).alias("text"))
+                part = texts.with_columns(pl.col("text").struct.field(inner.name).alias("text"))
                 yield from _unpacked(f"{name}.{inner.name}", part)
     elif isinstance(dtype, pl.Binary):
         decoded = pl.col("text").map_elements(_decoded, return_dtype=pl.String)

@@ -452,6 +452,29 @@ def test_codes_within_lists_of_structs_and_bytes_are_found(folder: Path) -> None
     }
 
 
+def test_a_text_that_no_row_has_but_the_dictionary_of_a_file_is_refused(folder: Path) -> None:
+    words = pyarrow.array(["nothing in it", "see 99213", SENTENCE])
+    column = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, 0], pyarrow.int32()), words)
+    names = ("open/texts.parquet", "open/categories.parquet")
+    for name in names:
+        table = pyarrow.table({"long_description": column})
+        pyarrow.parquet.write_table(table, folder / name, store_schema="categories" in name)
+        assert pl.read_parquet(folder / name)["long_description"].unique().to_list() == ["nothing in it"]
+    leaks = look(folder, also=names, forbidden=(SENTENCE,)).leaks
+    tokens = ["99213", "samplestatusthree"]
+    places = [(Path(name).stem, "long_description", "in no row") for name in sorted(names)]
+    assert [(leak.table, leak.column, leak.key, leak.token) for leak in leaks] == [
+        (*place, token) for place in places for token in tokens
+    ]
+
+
+@pytest.mark.parametrize("name", ["^words$", "^.*$", "a.b", "*", "row", "text", "column", "is_foreign"])
+def test_no_name_of_a_column_hides_its_texts(folder: Path, name: str) -> None:
+    odd = pyarrow.table({name: ["see 99213", ""], "words": ["nothing", "in it"]})
+    pyarrow.parquet.write_table(odd, folder / "open" / "odd.parquet")
+    assert only_leak(look(folder, also=("open/odd.parquet",))) == ("odd", name, "row 1", "99213")
+
+
 #: A withheld sentence in columns and files, in other dress.
 SENTENCES = [
     ("hcpcs_notes.note_text", "Note: SAMPLE  STATUS\nTHREE, as ever."),
@@ -462,13 +485,14 @@ SENTENCES = [
     ("CHANGES.md", "- the text was\n  Sample status\n  three\n"),
     ("page.html", "<p>Sample <b>status</b> three</p>"),
     ("datapackage.json", '{"description": "Sample status three"}'),
+    ("search.js", "const words = ['three', 'Sample', 'status', 'three'];"),
 ]
 
 
 def test_a_withheld_sentence_is_refused_wherever_and_however_it_stands(folder: Path) -> None:
     in_tables = [(*place.split("."), text) for place, text in SENTENCES if place.split(".")[0] in contracts()]
     in_files = [(place, text) for place, text in SENTENCES if place.split(".")[0] not in contracts()]
-    assert len(in_tables) == len(in_files) == 4
+    assert (len(in_tables), len(in_files)) == (4, 5)
     for number, (table, column, text) in enumerate(in_tables):
         spoil(folder, table, lambda rows, n=number, c=column, t=text: rows[n].update({c: t}))  # type: ignore[misc]
     files = written(folder, in_files)
