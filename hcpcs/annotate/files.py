@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -42,6 +41,7 @@ _PART_LINES = 1 << 20
 _PART_BLOCKS = 4
 _FILE_LINES = 8 << 20
 _SAMPLED_LINES = 20_000
+_HEAD_LINES = 100_000
 _MOST_DISTINCT = 0.75
 _PARQUET, _CSV = (".parquet", ".pq", ".parq"), (".csv", ".tsv", ".tab", ".psv", ".txt")
 _PACKED = (".gz", ".bz2", ".zst")
@@ -260,18 +260,18 @@ def file_lines(claims: Claims, workers: int) -> int:
     return min(_FILE_LINES, max(claims.part_lines, claims.lines // (16 * workers)))
 
 
-def head(claims: Claims, columns: Sequence[str], enough: int = 100_000) -> Iterator[pa.Table]:
-    """The claims' first lines, then the next ones, for as long as the caller asks; only ``columns``."""
+def head(claims: Claims, columns: Sequence[str], enough: int | None = None) -> Iterator[pa.Table]:
+    """The claims' first lines, ``enough`` or as many as a sample has, then the next ones; only ``columns``."""
     if claims.table is not None:
         table = claims.table.select(list(columns))
-        yield from (table.slice(first, enough) for first in range(0, table.num_rows, enough))
+        yield from (table.slice(first, _HEAD_LINES) for first in range(0, table.num_rows, _HEAD_LINES))
     for file in claims.files:
         if claims.is_csv:
-            yield from (_parsed(together, columns) for together in _csv_blocks(claims, file) if together)
+            yield from (_parsed(together, columns) for together in _csv_blocks(claims, file, enough) if together)
             continue
         with _reading(file.path):
-            reader = _reader(claims, file, Reading())
-            for batch in reader.iter_batches(batch_size=enough, columns=list(columns), use_threads=False):
+            lines, reader = enough or _HEAD_LINES, _reader(claims, file, Reading())
+            for batch in reader.iter_batches(batch_size=lines, columns=list(columns), use_threads=False):
                 yield _fitting(pa.Table.from_batches([batch]), claims.schema)
 
 
@@ -511,13 +511,18 @@ def _open_csv(place: str, filesystem: pyarrow.fs.FileSystem, base: str, found: _
     return Claims(place, filesystem, tuple(files), present(header), is_csv=True, left_out=found.left_out)
 
 
-def _csv_blocks(claims: Claims, file: ClaimFile) -> Iterator[tuple[Block, ...]]:
-    """The blocks of a file, those of a part together; of a file without records none together."""
+def _csv_blocks(claims: Claims, file: ClaimFile, enough: int | None = None) -> Iterator[tuple[Block, ...]]:
+    """The blocks of a file, of a part or of ``enough`` lines together; of a file without records none together."""
     with _reading(file.path):
-        found = blocks(claims.filesystem, file.path, present(file.dialect))
-        yield tuple(islice(found, _PART_BLOCKS))
-        while together := tuple(islice(found, _PART_BLOCKS)):
-            yield together
+        together, lines, is_first = list[Block](), 0, True
+        for block in blocks(claims.filesystem, file.path, present(file.dialect)):
+            together.append(block)
+            lines += block.records
+            if len(together) == _PART_BLOCKS or (enough is not None and lines >= enough):
+                yield tuple(together)
+                together, lines, is_first = [], 0, False
+        if together or is_first:
+            yield tuple(together)
 
 
 def _parsed(together: Sequence[Block], columns: Sequence[str] | None) -> pa.Table:
