@@ -27,7 +27,12 @@ _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "pipe": "|", "semic
 @click.option("--code", required=True, multiple=True, help="Column of procedure codes, or a pattern of several.")
 @click.option("--date", help="Column of the day of service.")
 @click.option("--date-else", help="Column of the day where --date has none.")
-@click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="A day for all lines, instead of --date.")
+@click.option(
+    "--on",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="A day for all lines, instead of --date.",
+)
 @click.option("--date-format", "date_formats", multiple=True, help="Form of dates, as in YYMMDD; or COLUMN=FORM.")
 @click.option("--null", "nulls", multiple=True, help="Word to read as null, besides NULL, NA and the like.")
 @click.option("--modifier", "modifiers", multiple=True, help="Column of modifiers, or a pattern of several.")

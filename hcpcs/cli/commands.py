@@ -55,14 +55,19 @@ def _read(path: Path) -> dict[str, CommandSpec]:
 COMMANDS = _read(Path(__file__).with_suffix(".csv"))
 
 
-def _refuse_repeated(own: click.Context, args: list[str]) -> None:
+def _refuse_repeated_and_empty(own: click.Context, args: list[str]) -> None:
     command = own.command
-    _, rest, given = command.make_parser(own).parse_args(list(args))
+    values, rest, given = command.make_parser(own).parse_args(list(args))
     for option in given:
-        if isinstance(option, click.Option) and not (option.multiple or option.is_flag) and given.count(option) > 1:
+        if not isinstance(option, click.Option) or option.is_flag:
+            continue
+        if not option.multiple and given.count(option) > 1:
             raise click.UsageError(f"{option.opts[0]} is given twice, and takes one value", own)
+        # A script's unset variable: as a path it would be the current folder.
+        if values[option.name] == "" or (option.multiple and "" in values[option.name]):
+            raise click.UsageError(f"{option.opts[0]} is given an empty value", own)
     if isinstance(command, click.Group) and rest and (below := command.get_command(own, rest[0])):
-        _refuse_repeated(click.Context(below, own, rest[0], resilient_parsing=True), rest[1:])
+        _refuse_repeated_and_empty(click.Context(below, own, rest[0], resilient_parsing=True), rest[1:])
 
 
 class CommandGroup(click.Group):
@@ -78,10 +83,10 @@ class CommandGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command of some arguments; refuses an option given twice, of which click would take the last."""
+        """The command of some arguments; refuses an option given twice, of which click takes the last, or empty."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
-            _refuse_repeated(click.Context(command, ctx, name, resilient_parsing=True), rest)
+            _refuse_repeated_and_empty(click.Context(command, ctx, name, resilient_parsing=True), rest)
         return name, command, rest
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -135,14 +135,28 @@ class _PrintableText(io.TextIOWrapper):
 
 
 def survive_closed_pipes() -> None:
-    """Make standard output and error streams whose readers may leave (`hcpcs refresh | head -1`), and that escape."""
+    """Make standard output and error streams whose readers may leave (`hcpcs refresh | head -1`), and that escape.
+
+    A stream that was closed beforehand (`hcpcs refresh >&-`) drops what is written: else a file opened later gets its
+    number, and what libraries print goes into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream: IO[str] | None = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper) and stream is getattr(sys, f"__{name}__"):
-            stream.flush()
+        is_own = stream is getattr(sys, f"__{name}__")
+        if is_own and (stream is None or isinstance(stream, io.TextIOWrapper)):
+            if stream is not None:
+                stream.flush()
             raw = _LeavableStream(number, "w", closefd=False)
             is_terminal = raw.isatty()
             fresh = _PrintableText(
-                io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=is_terminal or number == 2
+                io.BufferedWriter(raw),
+                stream.encoding if stream is not None else "utf-8",
+                "backslashreplace",
+                line_buffering=is_terminal or number == 2,
             )
             setattr(sys, name, fresh)

@@ -196,7 +196,10 @@ def search_command(outputs: Outputs, words: tuple[str, ...], version: str | None
     from hcpcs.annotate.typed_code import read_code
     from hcpcs.lookup import code_identity, search
 
-    folder, wanted = version_of(outputs, version), utf_8(" ".join(words))
+    wanted = utf_8(" ".join(words)).strip()
+    if not wanted:
+        raise click.UsageError("name words of a description")
+    folder = version_of(outputs, version)
     rows = search(folder, wanted)
     typed = read_code(wanted).code
     if typed and not any(r["code"] == typed for r in rows):

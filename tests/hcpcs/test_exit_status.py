@@ -8,16 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+import pyarrow.parquet as pq
 import pytest
-from conftest import REPOSITORY, Version
+from conftest import REPOSITORY, Said, Version
 from made_up import posting, record
 from warm_process import WarmProcess
 
 from hcpcs.cli.main import cli
+from hcpcs.errors import present
 from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.versions.store import all_versions
@@ -228,6 +230,38 @@ def test_a_full_disk_behind_the_output_is_an_error(sample: Version) -> None:
         )
     assert done.returncode == 1
     assert done.stderr.startswith("hcpcs: error: ") and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["1", "2", "0 1 2"])
+def test_a_command_whose_streams_are_closed_does_its_work(closed: str, sample: Version, tmp_path: Path) -> None:
+    (tmp_path / "claims.csv").write_text("code,day\nJ0570,2018-06-30\n")
+    shell = f'exec "$@" {" ".join(f"{number}>&-" for number in closed.split())}'
+    asked = ["--code", "code", "--date", "day", "--outputs", str(sample.outputs.folder)]
+    command = [sys.executable, "-m", "hcpcs.cli.main", "annotate", "claims.csv", "out.parquet", *asked]
+    path = {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(["sh", "-c", shell, "sh", *command], cwd=tmp_path, env=os.environ | path, check=False)
+    assert done.returncode == 0
+    assert pq.read_table(tmp_path / "out.parquet")["code_status_on_date"].to_pylist() == ["valid"]
+
+
+def test_no_option_takes_an_empty_value(hcpcs: Callable[..., Said]) -> None:
+    refused = {}
+    for names in commands():
+        command: click.Command = cli
+        for name in names:
+            assert isinstance(command, click.Group)
+            command = present(command.get_command(click.Context(command), name))
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.is_flag:
+                said = hcpcs(*names, option.opts[0], "")
+                assert (said.status, f"{option.opts[0]} is given an empty value" in said.err) == (2, True), said
+                refused[(*names, option.opts[0])] = said
+    assert ("refresh", "--outputs") in refused and ("watch", "add", "--outputs") in refused
+
+
+def test_a_search_for_no_word_is_wrong_usage(hcpcs: Callable[..., Said], sample: Version) -> None:
+    said = hcpcs("search", " ", "--outputs", sample.outputs.folder)
+    assert (said.status, said.out, "name words of a description" in said.err) == (2, "", True)
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.json"])
