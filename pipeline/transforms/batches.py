@@ -20,6 +20,11 @@ def collected(scan: pl.LazyFrame) -> pl.DataFrame:
     return pl.DataFrame([frame.drop_in_place(name).rechunk() for name in frame.columns])
 
 
+def gathered(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """``rows`` of ``frame``, taken out of it a column at a time, so that records are never in memory twice."""
+    return pl.DataFrame([frame.drop_in_place(name).gather(rows) for name in frame.columns])
+
+
 def in_batches_of_codes(
     work: Callable[[pl.DataFrame], pl.DataFrame], records: pl.DataFrame, most_records: int = _MOST_RECORDS
 ) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from pipeline.transforms.batches import in_batches_of_codes
 from pipeline.transforms.comparison import PROSE_COLUMNS, field_form
 from pipeline.transforms.episodes import release_day
 from pipeline.transforms.history import departures
+from pipeline.transforms.repetitions import CLAIMS, without_repetitions
 from schemas.columns import CONTENT_COLUMNS
 from schemas.contract import schema_of
 from schemas.hcpcs_changes import HcpcsChanges
@@ -82,17 +83,39 @@ _KEY = ("release_id", "revision", "previous_release_id", "kind", "code", "change
 CHANGE_SCHEMA = schema_of(HcpcsChanges)
 
 
-def changes_between_releases(records: pl.DataFrame) -> pl.DataFrame:
+def changes_from_records(records: pl.LazyFrame, episodes: pl.LazyFrame) -> pl.DataFrame:
+    """``changes_between_releases`` of ``records``, all revisions of all releases, read without what they repeat.
+
+    ``episodes`` are the current ones with ``episode``, as ``episodes_of_records`` sorts them.
+    """
+    postings = records.select("release_id", "revision").unique().collect()
+    is_current = pl.col("revision") == pl.col("revision").max().over("release_id")
+    reposted = pl.col("release_id").is_in(postings.filter(~is_current)["release_id"].implode())
+    stated = episodes.select(*_CODE, "episode", "release_id", "termination_date").collect()
+    older = with_current_episodes(records.filter(reposted).filter(~is_current).collect(), stated)
+    current = without_repetitions(episodes, CLAIMS | reposted)
+    return changes_between_releases(pl.concat([current, older], how="diagonal"), postings, departures(stated))
+
+
+def changes_between_releases(
+    records: pl.DataFrame, postings: pl.DataFrame | None = None, departed: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Every difference between neighbors, one row a record, change and field (``CHANGE_SCHEMA``), sorted by its key.
 
     ``records`` holds all revisions of all releases, with ``episode``. A change of form is no change, except that a
     description's is reported as ``text_format_only``; an empty action effective date or added date is unknown, since
     workbooks leave them blank, and what is unknown has not changed.
+
+    Of records ``without_repetitions``, which lack none that claims an action or is of a release posted again,
+    ``postings`` (``release_id, revision``) and ``departed`` (``history.departures``) say what they do not.
     """
-    steps = _steps(records.select("release_id", "revision").unique())
-    dated = records.select(*_CODE, "episode", "release_id", "revision", "termination_date")
-    current = dated.filter(pl.col("revision") == pl.col("revision").max().over("release_id"))
-    purges = departures(current).filter("is_purge").select(*_CODE, "release_id", "is_purge")
+    if postings is None or departed is None:
+        postings = records.select("release_id", "revision").unique()
+        dated = records.select(*_CODE, "episode", "release_id", "revision", "termination_date")
+        departed = departures(dated.filter(pl.col("revision") == pl.col("revision").max().over("release_id")))
+        records = records.with_columns(repeats=pl.lit(False))
+    steps = _steps(postings)
+    purges = departed.filter("is_purge").select(*_CODE, "release_id", "is_purge")
 
     def changes_of(some: pl.DataFrame) -> pl.DataFrame:
         histories = _histories(some, steps)
@@ -103,7 +126,7 @@ def changes_between_releases(records: pl.DataFrame) -> pl.DataFrame:
             .select(pl.col(name).cast(dtype) for name, dtype in CHANGE_SCHEMA.items())
         )
 
-    used = ("release_id", "revision", *_CODE, "episode", *CONTENT_COLUMNS, *DATE_FIELDS, "action_code")
+    used = ("release_id", "revision", *_CODE, "episode", *CONTENT_COLUMNS, *DATE_FIELDS, "action_code", "repeats")
     return in_batches_of_codes(changes_of, records.select(used)).sort(_KEY)
 
 
@@ -148,13 +171,18 @@ def _histories(records: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     """The records in their sequences, a code's records together."""
     postings = steps.select("release_id", "revision", "sequence", "step")
     same_history = pl.all_horizontal(pl.col(c) == pl.col(c).shift(1) for c in _LIFE)
+    # What a record repeats may have been left out: it is of the step before all the same.
+    repeats = pl.col("repeats").fill_null(False) & (pl.col("sequence") == _STANDING)
     return (
         records.join(postings, on=["release_id", "revision"], how="inner")
         .sort(*_LIFE, "step")
-        .with_columns(same_history.fill_null(False).alias("lived"))
+        .with_columns(same_history.fill_null(False).alias("lived"), repeats=repeats)
         .with_columns(
-            previous_step=pl.when("lived").then(pl.col("step").shift(1)),
-            next_step=pl.when(pl.col("lived").shift(-1)).then(pl.col("step").shift(-1)),
+            previous_step=pl.when("repeats").then(pl.col("step") - 1).when("lived").then(pl.col("step").shift(1)),
+            next_step=pl.when(pl.col("repeats").shift(-1))
+            .then(pl.col("step") + 1)
+            .when(pl.col("lived").shift(-1))
+            .then(pl.col("step").shift(-1)),
         )
         .with_row_index("row")
     )
@@ -315,10 +343,11 @@ def with_current_episodes(records: pl.DataFrame, current: pl.DataFrame) -> pl.Da
     )
     if episodes["episode"].has_nulls():
         episodes = (
-            episodes.with_row_index("row")
+            pl.concat([current.select(*key, "episode"), episodes.with_row_index("row")], how="diagonal")
             .sort(*key, "revision")
             .with_columns(episode.forward_fill().over(_CODE))
             .with_columns(episode.backward_fill().over(_CODE).fill_null(1).cast(pl.Int32))
+            .drop_nulls("row")
             .sort("row")
         )
     return records.with_columns(episodes["episode"])

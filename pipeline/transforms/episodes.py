@@ -10,8 +10,9 @@ from __future__ import annotations
 import polars as pl
 from rapidfuzz import fuzz
 
-from pipeline.transforms.batches import in_batches_of_codes
+from pipeline.transforms.batches import gathered, in_batches_of_codes
 from pipeline.transforms.comparison import prose_forms, prose_words
+from pipeline.transforms.repetitions import without_repetitions
 
 #: Texts less alike than this are unlike. Of 40 re-uses seen 39 lie below it, of 1,211 rewordings 1,184 at or above it.
 UNLIKE_BELOW = 0.7
@@ -41,14 +42,13 @@ def episodes_of_records(records: pl.DataFrame, overrides: pl.DataFrame | None = 
     ``episode`` (Int32) counts from 1. ``records`` holds one record per kind, code and release, of all loaded releases.
     ``overrides`` has the columns of ``OVERRIDE_SCHEMA``; ``release_id`` is the release whose record it decides on.
     """
-    loaded = _loaded_releases(records)
-
-    def numbered(some: pl.DataFrame) -> pl.DataFrame:
-        return _decided(some, loaded, overrides).select("row", _NUMBER)
-
-    # Of thirty columns a few decide: only these are sorted and compared, the others put in their order at the end.
-    numbers = in_batches_of_codes(numbered, records.select(*_CODE, *_USED).with_row_index("row"))
-    return records[numbers["row"]].with_columns(numbers["episode"])
+    order = records.select(pl.arg_sort_by(*_CODE, "release_id")).to_series()
+    ordered = gathered(records.clone(), order)
+    del records  # the columns of a frame that nobody else has are free one by one
+    numbers = _decided(ordered, overrides).select("row", _NUMBER)
+    rows = ordered.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"))
+    episodes = rows.join(numbers, on="row", how="left", maintain_order="left")["episode"]
+    return ordered.with_columns(episodes.forward_fill())
 
 
 def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -58,26 +58,22 @@ def episode_decisions(records: pl.DataFrame, overrides: pl.DataFrame | None = No
     ``release_id``, ``episode`` (the record's), ``decision`` (one of ``DECISIONS``), ``evidence`` (words of this
     module, joined by a comma), ``similarity`` (0 to 1) and ``is_overridden``.
     """
-    loaded = _loaded_releases(records)
-
-    def decided_on(some: pl.DataFrame) -> pl.DataFrame:
-        return (
-            _decided(some, loaded, overrides)
-            .with_columns(_NUMBER)
-            .filter(pl.col("decision").is_not_null() & ((pl.col("decision") != "same") | (pl.col("evidence") != "")))
-            .select(
-                *_CODE,
-                "previous_release_id",
-                "release_id",
-                "episode",
-                "decision",
-                "evidence",
-                "similarity",
-                "is_overridden",
-            )
+    ordered = records.select(*_CODE, *_USED).sort(*_CODE, "release_id")
+    return (
+        _decided(ordered, overrides)
+        .with_columns(_NUMBER)
+        .filter(pl.col("decision").is_not_null() & ((pl.col("decision") != "same") | (pl.col("evidence") != "")))
+        .select(
+            *_CODE,
+            "previous_release_id",
+            "release_id",
+            "episode",
+            "decision",
+            "evidence",
+            "similarity",
+            "is_overridden",
         )
-
-    return in_batches_of_codes(decided_on, records.select(*_CODE, *_USED))
+    )
 
 
 def unmatched_overrides(records: pl.DataFrame, overrides: pl.DataFrame) -> pl.DataFrame:
@@ -101,17 +97,27 @@ def _loaded_releases(records: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _decided(records: pl.DataFrame, loaded: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.DataFrame:
-    """The records, sorted, with ``decision``, ``evidence``, ``similarity``; null for the first record of a code."""
+def _decided(ordered: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.DataFrame:
+    """The records that do not repeat, with ``row``, ``decision``, ``evidence``, ``similarity``; null for the first.
+
+    Of thirty columns a few decide: what repeats these in the next release has the same meaning, unless overridden.
+    """
+    loaded = _loaded_releases(ordered)
+    overridden = pl.lit(False) if overrides is None else pl.col("code").is_in(overrides["code"].implode())
+    used = ordered.lazy().select(*_CODE, *_USED).with_row_index("row")
+    records = without_repetitions(used, overridden, place=("row",))
+    return in_batches_of_codes(lambda some: _decided_pairs(some, loaded, overrides), records)
+
+
+def _decided_pairs(records: pl.DataFrame, loaded: pl.DataFrame, overrides: pl.DataFrame | None) -> pl.DataFrame:
     pairs = (
-        records.join(loaded, on="release_id", how="left")
-        .sort(*_CODE, "release_id")
+        records.join(loaded, on="release_id", how="left", maintain_order="left")
         .with_columns(pl.col("added_date").forward_fill().over(_CODE).alias("_added"))
         .with_columns(
             pl.col("release_id").shift(1).over(_CODE).alias("previous_release_id"),
             pl.col("_added").shift(1).over(_CODE).alias("_previous_added"),
             pl.col("termination_date").shift(1).over(_CODE).alias("_previous_end"),
-            (pl.col("_number") - pl.col("_number").shift(1).over(_CODE) > 1).alias("_absent"),
+            (~pl.col("repeats") & (pl.col("_number") - pl.col("_number").shift(1).over(_CODE) > 1)).alias("_absent"),
             # The first loaded release without the code, if there is one: the first after its previous record.
             pl.col("_next_release_day").shift(1).over(_CODE).alias("_absent_day"),
         )

@@ -42,7 +42,8 @@ def history_from_records(records_with_episodes: pl.DataFrame, releases: Iterable
     """Spans of unchanged content: ``SPAN_COLUMNS`` and the content, sorted by kind, code, episode and span.
 
     ``records_with_episodes`` comes from ``episodes_of_records``; ``releases`` are the ids of all loaded releases, by
-    default those of the records. A span carries the wording of the newest record within it.
+    default those of the records; with them, records ``without_repetitions`` suffice. A span carries the wording of the
+    newest record within it.
     """
     loaded = _loaded_releases(records_with_episodes, releases)
     used = (*_EPISODE, "release_id", *CONTENT_COLUMNS, "added_date", "action_effective_date", "termination_date")
@@ -58,7 +59,7 @@ def history_from_records(records_with_episodes: pl.DataFrame, releases: Iterable
 
 
 def latest_states(
-    records_with_episodes: pl.DataFrame, history: pl.DataFrame, releases: Iterable[str] | None = None
+    records_with_episodes: pl.DataFrame, history: pl.DataFrame, departed: pl.DataFrame | None = None
 ) -> pl.DataFrame:
     """One row per kind, code and episode: content and dates of its newest record, and what became of it.
 
@@ -66,11 +67,12 @@ def latest_states(
     newest release: ``active`` where the last span has not ended, else ``purged`` where CMS's file dropped the code
     when it was due (see ``departures``), else ``terminated``. An action effective date that the newest record leaves
     blank is that of the newest record before it that states one, if CMS did nothing since (action N).
+
+    Records ``without_repetitions`` suffice with ``departed``, the ``departures`` of all of them.
     """
-    loaded = _loaded_releases(records_with_episodes, releases)
-    newest_day = loaded["day"].max()
+    newest_day = _loaded_releases(records_with_episodes)["day"].max()
     purged = (
-        departures(records_with_episodes, releases)
+        (departures(records_with_episodes) if departed is None else departed)
         .filter(pl.col("is_purge"))
         .select(*_EPISODE, pl.col("release_id").alias("last_release"), pl.lit(True).alias("_purged"))
     )
@@ -118,7 +120,7 @@ def latest_states(
     return in_batches_of_codes(states_of, records_with_episodes)
 
 
-def departures(records_with_episodes: pl.DataFrame, releases: Iterable[str] | None = None) -> pl.DataFrame:
+def departures(records_with_episodes: pl.DataFrame) -> pl.DataFrame:
     """Every code that a release has and the next one held has not.
 
     One row per code and departure: kind, code, episode, ``release_id`` (the last that has it), ``gone_release_id``,
@@ -126,7 +128,7 @@ def departures(records_with_episodes: pl.DataFrame, releases: Iterable[str] | No
     more than four years before the release without it) and ``is_purge``: it was due, and most of the due codes that
     ended in the same year are gone with it. One old code missing from a release that keeps the others was not purged.
     """
-    loaded = _loaded_releases(records_with_episodes, releases)
+    loaded = _loaded_releases(records_with_episodes)
     records = (
         records_with_episodes.select(*_EPISODE, "release_id", "termination_date")
         .join(loaded, on="release_id", how="left")
@@ -156,14 +158,14 @@ def departures(records_with_episodes: pl.DataFrame, releases: Iterable[str] | No
     )
 
 
-def vanished_codes(records_with_episodes: pl.DataFrame, releases: Iterable[str] | None = None) -> pl.DataFrame:
+def vanished_codes(records_with_episodes: pl.DataFrame) -> pl.DataFrame:
     """The departures that were no purge, with ``severity`` and ``reason``.
 
     ``reason``: ``restored`` (it came back in the same episode) and ``unseen_end`` (so long between the two releases
     that its end and its purge may both lie in releases not loaded) are of severity info; ``ended_not_due`` and
     ``no_end_stated`` are warnings.
     """
-    gone = departures(records_with_episodes, releases).filter(~pl.col("is_purge"))
+    gone = departures(records_with_episodes).filter(~pl.col("is_purge"))
     back = records_with_episodes.select(
         *_CODE, pl.col("release_id").alias("returned_release_id"), pl.col("episode").alias("_returned_episode")
     )
@@ -247,7 +249,7 @@ def codes_without_one_current_episode(states: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _loaded_releases(records: pl.DataFrame, releases: Iterable[str] | None) -> pl.DataFrame:
+def _loaded_releases(records: pl.DataFrame, releases: Iterable[str] | None = None) -> pl.DataFrame:
     """The loaded releases in order, with number, day, and id and day of their neighbors."""
     ids = sorted(set(records["release_id"].unique() if releases is None else releases))
     return pl.DataFrame({"release_id": ids}, schema={"release_id": pl.String}).with_columns(

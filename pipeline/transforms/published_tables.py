@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.transforms.batches import collected
+from pipeline.transforms.batches import collected, gathered
 from pipeline.transforms.classification import code_section
 from pipeline.transforms.crosswalk import replaced_by_lists
 from pipeline.transforms.license_flags import with_license_flags
@@ -23,9 +23,7 @@ def release_records(records: pl.LazyFrame, policy: pl.DataFrame) -> pl.DataFrame
     """``hcpcs_release_records``: the records of each release's newest revision, sorted by code, then release."""
     whole = collected(current(records))
     order = whole.select(pl.arg_sort_by("code", "kind", "release_id")).to_series()
-    # A column at a time, so that the records of many releases are never in memory twice.
-    ordered = pl.DataFrame([whole.drop_in_place(name).gather(order) for name in whole.columns])
-    return _flagged("hcpcs_release_records", ordered, policy)
+    return _flagged("hcpcs_release_records", gathered(whole, order), policy)
 
 
 def code_states(

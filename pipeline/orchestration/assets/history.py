@@ -14,14 +14,16 @@ from pipeline.orchestration.run_context import RunContext
 from pipeline.transforms import crosswalk, history
 from pipeline.transforms import published_tables as tables
 from pipeline.transforms.batches import collected
-from pipeline.transforms.changes import changes_between_releases, with_current_episodes
+from pipeline.transforms.changes import changes_from_records
 from pipeline.transforms.cross_release_findings import findings_across_releases, partial_releases, release_losses
 from pipeline.transforms.episodes import episodes_of_records
+from pipeline.transforms.repetitions import CLAIMS, without_repetitions
 from sources.curated.episode_overrides import load_episode_overrides
 from sources.curated.license_policy import load_license_policy
 
 #: Where in CMS's files a record is: nothing over all releases depends on it.
 _PLACE = cs.starts_with("source_")
+_EPISODE = ("kind", "code", "episode")
 
 
 @dg.asset(
@@ -87,19 +89,21 @@ def staged_episodes(run_context: dg.ResourceParam[RunContext], staged_records: p
     ),
 )
 def hcpcs_history(staged_episodes: pl.LazyFrame) -> checked.Results:
-    records = collected(staged_episodes)
-    spans = history.history_from_records(records)
+    records = without_repetitions(staged_episodes, CLAIMS)
+    stated = staged_episodes.select(*_EPISODE, "release_id").collect()
+    spans = history.history_from_records(records, stated["release_id"].unique())
     spans = tables.flagged_history(spans, load_license_policy())
     yield from checked.published("hcpcs_history", spans)
     overlapping = history.overlapping_spans(spans)
     yield checked.result("hcpcs_history", "spans_do_not_overlap", overlapping, "overlapping spans", spans.height)
-    uncovered = history.uncovered_records(records, spans)
+    uncovered = history.uncovered_records(stated, spans)
     yield checked.result(
-        "hcpcs_history", "every_record_in_one_span", uncovered, "records not in one span", records.height
+        "hcpcs_history", "every_record_in_one_span", uncovered, "records not in one span", stated.height
     )
+    # What repeats the content of a record is in the span of that record: every record is in one.
     unlike = history.records_unlike_span(records, spans)
     yield checked.result(
-        "hcpcs_history", "spans_say_what_releases_say", unlike, "records unlike their span", records.height
+        "hcpcs_history", "spans_say_what_releases_say", unlike, "records unlike their span", stated.height
     )
 
 
@@ -108,7 +112,9 @@ def hcpcs_history(staged_episodes: pl.LazyFrame) -> checked.Results:
     check_specs=checked.specs("staged_states", {"one_current_episode": "Every code has exactly one current episode."}),
 )
 def staged_states(staged_episodes: pl.LazyFrame, hcpcs_history: pl.DataFrame) -> checked.Results:
-    states = history.latest_states(collected(staged_episodes), hcpcs_history)
+    records = without_repetitions(staged_episodes, CLAIMS)
+    stated = staged_episodes.select(*_EPISODE, "release_id", "termination_date").collect()
+    states = history.latest_states(records, hcpcs_history, history.departures(stated))
     yield made(states)
     without = history.codes_without_one_current_episode(states)
     yield checked.result(
@@ -118,8 +124,7 @@ def staged_states(staged_episodes: pl.LazyFrame, hcpcs_history: pl.DataFrame) ->
 
 @dg.asset(**checked.asset("hcpcs_changes", "pipeline.transforms.changes", "pipeline.transforms.published_tables"))
 def hcpcs_changes(staged_records: pl.LazyFrame, staged_episodes: pl.LazyFrame) -> checked.Results:
-    current = staged_episodes.select("kind", "code", "release_id", "episode").collect()
-    changes = changes_between_releases(with_current_episodes(collected(staged_records.select(~_PLACE)), current))
+    changes = changes_from_records(staged_records.select(~_PLACE), staged_episodes)
     yield from checked.published("hcpcs_changes", tables.flagged_changes(changes, load_license_policy()))
 
 
