@@ -14,8 +14,11 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
-import fastexcel
-import pyarrow
+# pyarrow does without numpy, whose import would take as long as reading a workbook.
+sys.modules["numpy"] = None  # type: ignore[assignment]
+
+import fastexcel  # noqa: E402
+import pyarrow  # noqa: E402
 
 #: A fifth of the bytes for 4 ms: they are kept for a while.
 _COMPRESSED = pyarrow.ipc.IpcWriteOptions(compression="zstd")
@@ -56,15 +59,12 @@ def _sheets(data: bytes, most_cells: int) -> Any:
     workbook = fastexcel.read_excel(data)
     for position, name in enumerate(workbook.sheet_names):
         try:
-            sheet = workbook.load_sheet(position, header_row=None, skip_rows=0, dtypes="string")
-            cells = sheet.width * sheet.total_height
-            if cells <= most_cells:
-                batch = pyarrow.record_batch(sheet)
+            batch = workbook.load_sheet_eager(position, header_row=None, skip_rows=0, dtypes="string")
         except BaseException:
             if position == 0:
                 raise
             continue
-        if cells > most_cells:
+        if (cells := batch.num_columns * batch.num_rows) > most_cells:
             raise ValueError(f"the sheet {name!r} has {cells:,} cells, past the bound of {most_cells:,}")
         stream = io.BytesIO()
         with pyarrow.ipc.new_stream(stream, batch.schema, options=_COMPRESSED) as writer:
