@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -136,10 +136,13 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
     Raises ``ClaimsUnreadable`` where there is nothing, a file is damaged, or the columns of two files do not fit.
     """
     text = str(place)
-    if text == "-":
-        raise ClaimsUnreadable("-: claims are read from files, not from standard input; save them to a file first")
     filesystem, base, pattern = _resolved(text)
-    if filesystem.get_file_info(base).type == pyarrow.fs.FileType.File:
+    kind = filesystem.get_file_info(base).type
+    if text == "-" or kind == pyarrow.fs.FileType.Unknown:
+        raise ClaimsUnreadable(
+            f"{text}: claims are read from files, not from standard input, a pipe or a device; save them first"
+        )
+    if kind == pyarrow.fs.FileType.File:
         found, base = _Found([PurePosixPath(base).name], {}), str(PurePosixPath(base).parent)
         kinds = {_kind(found.names[0]) or _kind_by_content(filesystem, f"{base}/{found.names[0]}")}
     else:
@@ -306,7 +309,11 @@ def where_else(claims: Claims, name: str) -> str | None:
         if key is not None:
             return f"{name!r} is in the names of folders ({key}), not in the files: annotate each by itself, with --on"
         if file.dialect and (line := line_with(claims.filesystem, file.path, file.dialect, name)):
-            return f"line {line} of {file.path} has {name!r}: --skip-lines {line - 1} leaves out those before"
+            if line == file.dialect.line - 1:
+                return None  # it is in the header, which was divided by another character
+            return (
+                f"line {line} of {file.path} has {name!r}: --skip-lines {line - 1} reads the names of the columns there"
+            )
     return None
 
 
@@ -430,6 +437,13 @@ def _regex_of_glob(pattern: str) -> str:
         else:
             out, i = out + re.escape(pattern[i]), i + 1
     return out
+
+
+def _may_match(pattern: str, path: PurePath) -> bool:
+    """Whether a glob may match a file of that path, or one in a folder of that path."""
+    start = pattern.split("/")[: len(path.parts)]
+    fits = len(start) == len(path.parts) and re.fullmatch(_regex_of_glob("/".join(start)), path.as_posix())
+    return "**" in pattern or bool(fits)
 
 
 def _kind(name: str) -> str | None:
@@ -557,9 +571,9 @@ class Output:
     def _refuse_within(self, claims: Claims, out: Path) -> None:
         if not isinstance(claims.filesystem, pyarrow.fs.LocalFileSystem):
             return
-        _, base, _ = _resolved(claims.place)
-        loaded = Path(base).resolve()
-        if loaded in (self.out.resolve(), *self.out.resolve().parents):
+        _, base, pattern = _resolved(claims.place)
+        loaded, own = Path(base).resolve(), self.out.resolve()
+        if loaded in (own, *own.parents) and (pattern is None or _may_match(pattern, own.relative_to(loaded))):
             raise OutputRefused(f"{out} is inside the claims {claims.place}; name a path outside")
 
     def __enter__(self) -> Output:

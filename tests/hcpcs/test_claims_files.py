@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -46,6 +47,30 @@ def table(*codes: str) -> pa.Table:
 
 def codes(out: Path) -> list[str]:
     return sorted(code for path in out.rglob("*.parquet") for code in pq.read_table(path)["code"].to_pylist())
+
+
+def test_out_may_lie_beside_the_files_of_a_pattern(
+    annotate: Annotate, hcpcs: Callable[..., Said], tmp_path: Path, version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("c1.csv", "c2.csv"):
+        Path(name).write_text(CSV)
+    said, out = annotate("c*.csv")
+    assert (said.status, codes(out)) == (0, ["J1100", "J1100"]), said.err
+    usual = ("--code", "code", "--date", "dos", "--version", version)
+    for pattern, place in (("c*", "claims"), ("*", "x/y.parquet"), ("**/c*.csv", "new"), ("*/*.csv", "new")):
+        Path("below").mkdir(exist_ok=True)
+        shutil.copy("c1.csv", "below/c1.csv")
+        refused = hcpcs("annotate", pattern, place, *usual)
+        is_below = place == "x/y.parquet"
+        assert (refused.status, "is inside the claims" in refused.err) == ((0, False) if is_below else (1, True)), place
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_is_no_file_of_claims(annotate: Annotate, tmp_path: Path, make: Callable[..., None]) -> None:
+    make(tmp_path / "c.csv")
+    said, _ = annotate(tmp_path / "c.csv")
+    assert (said.status, "c.csv: claims are read from files, not from standard input, a pipe" in said.err) == (1, True)
 
 
 @pytest.mark.parametrize(

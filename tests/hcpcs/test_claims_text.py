@@ -313,6 +313,20 @@ def test_lines_before_the_header_are_named_with_the_way_out(annotate: Annotate, 
     assert len(annotate(claims, "--skip-lines", "1")[1]) == 1
 
 
+@pytest.mark.parametrize("options", [("--delimiter", "^"), ("--delimiter", "^", "--skip-lines", "0")])
+def test_a_name_in_a_header_that_is_divided_otherwise_leaves_out_no_lines(
+    annotate: Annotate, options: tuple[str, ...]
+) -> None:
+    said, _ = annotate(f"code,dos\nJ1100,{DAY}\n", *options)
+    assert (said.status, "state what separates them" in said.err) == (1, True), said.err
+    assert "--skip-lines" not in said.err
+
+
+def test_lines_skipped_in_excess_are_named_with_the_number_to_skip(annotate: Annotate) -> None:
+    said, _ = annotate(f"report\ncode,dos\nJ1100,{DAY}\nJ1100,{DAY}\n", "--skip-lines", "2")
+    assert (said.status, "--skip-lines 1 reads the names of the columns there" in said.err) == (1, True), said.err
+
+
 def test_standard_streams_are_no_files(
     annotate: Annotate, hcpcs: Callable[..., Said], tmp_path: Path, version: Path
 ) -> None:
