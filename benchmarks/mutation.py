@@ -116,7 +116,7 @@ BUGS = [
     ),
     Bug(
         _GATE_FILE,
-        "pl.Series([_as_read(text) for text in odd], dtype=pl.String)",
+        "pl.Series([as_read(text) for text in odd], dtype=pl.String)",
         "odd",
         _GATE,
     ),

@@ -15,17 +15,17 @@ import pytest
 from dagster._core.storage.event_log.in_memory import InMemoryEventLogStorage
 
 from pipeline.orchestration.assets.reference import REFERENCE_TABLES
-from pipeline.versions.license_gate import _Gate, _Table
+from pipeline.versions.license_gate import Gate, Table
 from schemas import registry
 from schemas.contract import Contract
 
 _enforce_contract = registry.enforce_contract
-_look_at_file, _look_at_table = _Gate.look_at_file, _Gate.look_at_table
+_look_at_file, _look_at_table = Gate.look_at_file, Gate.look_at_table
 
 #: Frames that kept a contract, by model and content: the columns in the contract's order.
 _kept_contracts: dict[tuple[Any, bytes], list[str]] = {}
 #: Gates that looked at one file or table, by its name, its content and what may be in it.
-_looked_at: dict[tuple[Any, ...], _Gate] = {}
+_looked_at: dict[tuple[Any, ...], Gate] = {}
 
 
 def _content(frame: pl.DataFrame) -> bytes:
@@ -43,12 +43,12 @@ def _enforce_once(contract: Contract, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(_kept_contracts[key])
 
 
-def _once(gate: _Gate, look: Callable[[_Gate], None], *content: Any) -> None:
+def _once(gate: Gate, look: Callable[[Gate], None], *content: Any) -> None:
     """Let ``look`` look at this content, or add what it found when another gate of this policy looked at it."""
     policy = (repr(gate.policy._keep), gate.policy.tables, tuple(gate.forbidden), gate.numbers, repr(gate.headers))
     key = (*content, *policy)
     if key not in _looked_at:
-        _looked_at[key] = _Gate(gate.policy, gate.forbidden, gate.numbers, gate.headers)
+        _looked_at[key] = Gate(gate.policy, gate.forbidden, gate.numbers, gate.headers)
         look(_looked_at[key])
     found = _looked_at[key]
     gate.values += found.values
@@ -57,7 +57,7 @@ def _once(gate: _Gate, look: Callable[[_Gate], None], *content: Any) -> None:
     gate.leaks += found.leaks
 
 
-def _look_at_file_once(gate: _Gate, path: Path, name: str) -> None:
+def _look_at_file_once(gate: Gate, path: Path, name: str) -> None:
     try:
         content = hashlib.sha256(path.read_bytes()).digest()
     except OSError:
@@ -65,7 +65,7 @@ def _look_at_file_once(gate: _Gate, path: Path, name: str) -> None:
     _once(gate, lambda one: _look_at_file(one, path, name), path.name, name, content)
 
 
-def _look_at_table_once(gate: _Gate, table: _Table) -> None:
+def _look_at_table_once(gate: Gate, table: Table) -> None:
     content = _content(table.read(list(table.schema)))
     _once(gate, lambda one: _look_at_table(one, table), table.name, table.key, content)
 
@@ -84,8 +84,8 @@ def _connection_of_the_thread(storage: Any) -> Iterator[Any]:
 def do_once(patch: pytest.MonkeyPatch) -> None:
     """Remember, for as long as ``patch`` lasts."""
     patch.setattr(registry, "enforce_contract", _enforce_once)
-    patch.setattr(_Gate, "look_at_file", _look_at_file_once)
-    patch.setattr(_Gate, "look_at_table", _look_at_table_once)
+    patch.setattr(Gate, "look_at_file", _look_at_file_once)
+    patch.setattr(Gate, "look_at_table", _look_at_table_once)
     for table, make in REFERENCE_TABLES.items():
         patch.setitem(REFERENCE_TABLES, table, cache(make))  # type: ignore[arg-type]
     patch.setattr(InMemoryEventLogStorage, "_connect", _connection_of_the_thread)

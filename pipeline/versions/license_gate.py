@@ -47,17 +47,17 @@ from hcpcs.errors import HcpcsError
 # A code as a whole token, whatever its case: CMS writes some in lower case. But `1000u` counts units: a laboratory's
 # own test in lower case begins with 0. An underscore ends a token, and the code set's name may stand right before it.
 _SHAPE = r"[0-9]{5}|[0-9]{4}(?:[ftma]|(?-i:U))|0[0-9]{3}u|d[0-9]{4}"
-_TOKEN = re.compile(rf"(?<![0-9a-z])(?:cpt|cdt)?({_SHAPE})(?![0-9a-z])", re.IGNORECASE)
+TOKEN = re.compile(rf"(?<![0-9a-z])(?:cpt|cdt)?({_SHAPE})(?![0-9a-z])", re.IGNORECASE)
 #: What every token has; most texts have none.
-_DIGIT = re.compile("[0-9]")
+DIGIT = re.compile("[0-9]")
 #: The same for polars, whose patterns cannot look around: finds every text that holds a token.
-_HOLDS_TOKEN = rf"(?i)(?:^|[^0-9a-z])(?:cpt|cdt)?(?:{_SHAPE})(?:[^0-9a-z]|$)"
+HOLDS_TOKEN = rf"(?i)(?:^|[^0-9a-z])(?:cpt|cdt)?(?:{_SHAPE})(?:[^0-9a-z]|$)"
 #: Day, month and year with slashes, also CMS's misspelled ones (01/0/12019): no code is behind two numbers so.
-_SLASHED_DATE = re.compile(r"(?<![0-9/])[0-9]{1,2}/[0-9]{1,2}/[0-9]{1,5}(?![0-9/])")
+SLASHED_DATE = re.compile(r"(?<![0-9/])[0-9]{1,2}/[0-9]{1,2}/[0-9]{1,5}(?![0-9/])")
 #: What a row's ``code`` looks like where its words are not CMS's: a CPT or CDT code, a modifier of CPT.
-_FOREIGN_CODE = rf"(?i)^(?:(?:{_SHAPE})|[0-9][0-9a-z]|p[1-6])$"
-_PROSE = re.compile(r"[A-Za-z]{2,}\s+\S*[A-Za-z]{2,}")
-_LETTER = re.compile(r"[A-Za-z]")
+FOREIGN_CODE = rf"(?i)^(?:(?:{_SHAPE})|[0-9][0-9a-z]|p[1-6])$"
+PROSE = re.compile(r"[A-Za-z]{2,}\s+\S*[A-Za-z]{2,}")
+LETTER = re.compile(r"[A-Za-z]")
 _PLACE_BEFORE = re.compile(r"\b(?:lines?|rows?)\s+$", re.IGNORECASE)
 #: Columns, and record fields that a column quotes, of which even one word is a description.
 _TEXT_NAME = re.compile(r"description|text|descriptor")
@@ -71,13 +71,12 @@ _TELLING_START = 32
 _MANY_PAGES = 2_000
 _SHOWN_LEAKS = 30
 _SHOWN_TEXT = 60
-_FLAG_COLUMNS = ("redistribution", "cites_cpt", "field")
 #: The code that a row is about, by the names that the field's formats give it.
-_CODE_COLUMNS = ("code", "concept_code", "hcpcs", "hcpc")
+CODE_COLUMNS = ("code", "concept_code", "hcpcs", "hcpc")
 #: Null, as some databases write it.
 _NULL = "\\N"
 #: The texts of all cells of a workbook, which are looked at again in their columns.
-_SHARED_TEXTS = "shared texts"
+SHARED_TEXTS = "shared texts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ def inspect_version(
     folder: Path, policy: pl.DataFrame, manifest_files: Iterable[str], *, forbidden_texts: Iterable[str] = ()
 ) -> GateReport:
     """As ``check_version``, but leaks are reported and not raised."""
-    gate = _Gate(_Policy(policy), forbidden_texts)
+    gate = Gate(Policy(policy), forbidden_texts)
     listed = set(manifest_files)
     present = dict(gate.files_of(folder))
     for name in present:
@@ -190,12 +189,12 @@ def check_files(
     file may hold what the columns ``shows`` may keep, a bare code only where its columns name the row's code.
     ``numbers`` names columns of delimited files that hold no codes, ``headers`` the columns of files without a header.
     """
-    quotes = policy_of_quotes(policy, {_ANY_FILE: shows})
-    bare = (pl.col("table") == _ANY_FILE) & (pl.col("condition") == "names_cpt_or_cdt_code")
-    columns = [*_CODE_COLUMNS, *(f"*.{c}" for c in _CODE_COLUMNS), _SHARED_TEXTS]
+    quotes = policy_of_quotes(policy, {ANY_FILE: shows})
+    bare = (pl.col("table") == ANY_FILE) & (pl.col("condition") == "names_cpt_or_cdt_code")
+    columns = [*CODE_COLUMNS, *(f"*.{c}" for c in CODE_COLUMNS), SHARED_TEXTS]
     of_codes = quotes.filter(bare).with_columns(column=pl.lit(columns)).explode("column")
     quotes = pl.concat([quotes.filter(~bare), of_codes])
-    gate = _Gate(_Policy(quotes, frozenset(tables)), (), numbers=frozenset(numbers), headers=headers or {})
+    gate = Gate(Policy(quotes, frozenset(tables)), (), numbers=frozenset(numbers), headers=headers or {})
     files = list(gate.files_of(path)) if path.is_dir() else [(name, str(path))]
     for file, place in files:
         gate.look_at_file(Path(place), file)
@@ -211,16 +210,17 @@ def withheld_texts(tables: Iterable[tuple[str, pl.DataFrame]], policy: pl.DataFr
     Of a description that is the AMA's or the ADA's, its beginning too, so that a cut quotation is found. A text that
     is in a place that may keep it is CMS's own, and is left out.
     """
-    gate = _Gate(_Policy(policy), ())
+    gate = Gate(Policy(policy), ())
     for name, whole in tables:
-        gate.look_at_table(_Table(name, whole.lazy(), whole.schema))
+        gate.look_at_table(Table(name, whole.lazy(), whole.schema))
     texts = set()
     for leak in gate.leaks:
         texts.add(leak.text)
-        if leak.why == _FOREIGN_TEXT and len(_plain(leak.text)) > _TELLING_START:
-            texts.add(_plain(leak.text)[:_TELLING_START])
-    kept = [_plain(text) for text in gate.kept_texts]
-    return frozenset(t for t in texts if len(p := _plain(t)) >= MIN_TEXT_LETTERS and not any(p in k for k in kept))
+        if leak.why == FOREIGN_TEXT and len(compared_form(leak.text)) > _TELLING_START:
+            texts.add(compared_form(leak.text)[:_TELLING_START])
+    kept = [compared_form(text) for text in gate.kept_texts]
+    long = {text: form for text in texts if len(form := compared_form(text)) >= MIN_TEXT_LETTERS}
+    return frozenset(text for text, form in long.items() if not any(form in other for other in kept))
 
 
 def _content(path: str) -> bytes:
@@ -237,9 +237,9 @@ def _entries(folder: str, before: str = "") -> Iterator[tuple[str, os.DirEntry[s
 
 
 #: In the policy of an export: every file that is no published table.
-_ANY_FILE = "*"
+ANY_FILE = "*"
 
-_FOREIGN_TEXT = "text in a row about a code or modifier of the AMA or the ADA"
+FOREIGN_TEXT = "text in a row about a code or modifier of the AMA or the ADA"
 _FOREIGN_TOKEN = "shaped like a CPT or CDT code"
 _WITHHELD_TEXT = "the text of a withheld description"
 
@@ -255,14 +255,14 @@ _CODE_POINT = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|x([0-9
 _LOOKALIKES = str.maketrans("АаМТтΑΜΤ", "AaMTtAMT")
 
 
-def _as_read(text: str) -> str:
+def as_read(text: str) -> str:
     """A text as a person reads it on a page: decoded, in plain digits and letters, without what cannot be seen."""
     for _ in range(_MOST_ENCODINGS):
         if not _NOT_PLAIN_TEXT.search(text):
             break
         before = text
         text = _CODE_POINT.sub(lambda m: chr(min(int(m[1] or m[2] or m[3], 16), 0x10FFFF)), text)
-        text = _TAG.sub(lambda tag: " " if tag[1] and _is_block(tag[1]) else "", unquote(html.unescape(text)))
+        text = _TAG.sub(lambda tag: " " if tag[1] and is_block(tag[1]) else "", unquote(html.unescape(text)))
         if not text.isascii() or not text.isprintable():
             text = text.translate({ord(c): _plain_character(c) for c in set(text) if not " " <= c <= "~"})
         if text == before:
@@ -290,25 +290,26 @@ def _plain_character(character: str) -> str:
     return "".join(c for c in folded if not unicodedata.combining(c))
 
 
-def _with_read_forms(texts: pl.Series) -> pl.DataFrame:
+def with_read_forms(texts: pl.Series) -> pl.DataFrame:
     """``text`` and ``read``: each text as it is, and once more where a person reads it otherwise."""
     odd = texts.filter(texts.str.contains(_NOT_PLAIN))
-    as_read = pl.Series([_as_read(text) for text in odd], dtype=pl.String)
-    return pl.DataFrame({"text": pl.concat([texts, odd]), "read": pl.concat([texts, as_read])})
+    read = pl.Series([as_read(text) for text in odd], dtype=pl.String)
+    return pl.DataFrame({"text": pl.concat([texts, odd]), "read": pl.concat([texts, read])})
 
 
 #: All of ASCII but letters of lower case and digits.
 _NOT_COMPARED = bytes(c for c in range(128) if not chr(c).isdigit() and not chr(c).islower())
 
 
-def _plain(text: str) -> str:
+def compared_form(text: str) -> str:
     """Letters and digits alone, in one case: how withheld texts are compared."""
     return text.lower().encode("ascii", "ignore").translate(None, _NOT_COMPARED).decode()
 
 
-# What a keep row may let pass. Each test sees one token in its text, and the flags of the row it is in.
 @dataclass(frozen=True, slots=True)
-class _Cell:
+class Cell:
+    """A text in its place, and the flags of the row it is in: what a condition of a keep row sees of a token."""
+
     table: str
     column: str
     text: str
@@ -317,40 +318,40 @@ class _Cell:
     field: str | None = None
 
 
-def _is_flagged_citation(cell: _Cell, token: re.Match[str]) -> bool:
+def _is_flagged_citation(cell: Cell, token: re.Match[str]) -> bool:
     """A number within words that are CMS's own, in a row that says ``cites_cpt``."""
     rest = cell.text[: token.start()] + cell.text[token.end() :]
-    return not cell.is_foreign and cell.cites_cpt is not False and bool(_LETTER.search(_TOKEN.sub("", rest)))
+    return not cell.is_foreign and cell.cites_cpt is not False and bool(LETTER.search(TOKEN.sub("", rest)))
 
 
-def _is_code_alone(cell: _Cell, token: re.Match[str]) -> bool:
+def _is_code_alone(cell: Cell, token: re.Match[str]) -> bool:
     """The bare code, no word beside it."""
     return token.group(0) == cell.text
 
 
-def _is_reference_number(cell: _Cell, token: re.Match[str]) -> bool:
+def _is_reference_number(cell: Cell, token: re.Match[str]) -> bool:
     """The number of a section of a law or a manual: no word of four letters beside it."""
     if cell.is_foreign or re.search(r"[A-Za-z]{4}", cell.text):
         return False
     return cell.field is None or cell.field.endswith(("_ref", "_refs"))
 
 
-def _is_quoted_description(cell: _Cell, token: re.Match[str]) -> bool:
+def _is_quoted_description(cell: Cell, token: re.Match[str]) -> bool:
     """A flagged citation in a column that quotes a description of CMS."""
     return (cell.field or "").endswith("_description") and _is_flagged_citation(cell, token)
 
 
-def _is_line_number(cell: _Cell, token: re.Match[str]) -> bool:
+def _is_line_number(cell: Cell, token: re.Match[str]) -> bool:
     """The number of a line or row, as our own messages name places."""
     return bool(_PLACE_BEFORE.search(cell.text[: token.start()]))
 
 
-def _never(cell: _Cell, token: re.Match[str]) -> bool:
+def _never(cell: Cell, token: re.Match[str]) -> bool:
     return False
 
 
 #: Conditions of keep rows for tokens; ``row_of_ama_or_ada`` keeps words in a row of another owner, never a token.
-KEEP_CONDITIONS: dict[str, Callable[[_Cell, re.Match[str]], bool]] = {
+KEEP_CONDITIONS: dict[str, Callable[[Cell, re.Match[str]], bool]] = {
     "cites_cpt_or_cdt": _is_flagged_citation,
     "names_cpt_or_cdt_code": _is_code_alone,
     "names_section_of_rules": _is_reference_number,
@@ -361,12 +362,12 @@ KEEP_CONDITIONS: dict[str, Callable[[_Cell, re.Match[str]], bool]] = {
 
 
 #: Texts of a file, each with its column and place.
-_Texts = Iterator[tuple[str, str, str]]
+Texts = Iterator[tuple[str, str, str]]
 #: Texts of a table, each once in a column.
 _TEXTS = {"column": pl.String, "text": pl.String}
 
 
-class _Policy:
+class Policy:
     """The keep rows, by table (or file) and column; of a file, the column is a pattern."""
 
     def __init__(self, policy: pl.DataFrame, tables: frozenset[str] = frozenset()) -> None:
@@ -383,14 +384,15 @@ class _Policy:
         return name in self._keep
 
     def conditions(self, table: str, column: str) -> list[str]:
+        """The conditions by which a column of a table or file may keep something."""
         columns = self._keep.get(table)
         found = columns.get(column) if columns else None
         if found is None:
-            patterns = columns or ({} if table in self.tables else self._keep.get(_ANY_FILE, {}))
+            patterns = columns or ({} if table in self.tables else self._keep.get(ANY_FILE, {}))
             found = [c for pattern, several in patterns.items() if fnmatchcase(column, pattern) for c in several]
         return found
 
-    def keeps(self, cell: _Cell, token: re.Match[str]) -> str | None:
+    def keeps(self, cell: Cell, token: re.Match[str]) -> str | None:
         """The condition under which the token may stand there, or None."""
         for condition in self.conditions(cell.table, cell.column):
             if KEEP_CONDITIONS[condition](cell, token):
@@ -399,7 +401,7 @@ class _Policy:
 
 
 @dataclass(frozen=True)
-class _Table:
+class Table:
     """A table to look at: its columns' types, its rows, its key, and the Parquet file that it is in, if it is in one.
 
     Rows are read where a text of theirs holds something: of a file, its dictionaries have each text once.
@@ -419,22 +421,22 @@ class _Table:
     def texts(self) -> pl.DataFrame:
         """``column`` and ``text``: the texts of each column, of a file also those that its dictionaries alone have."""
         if self.file is None:
-            return _texts_of_rows(self.rows, self.schema)
+            return texts_of_rows(self.rows, self.schema)
         plain = [c for c, dtype in self.schema.items() if isinstance(dtype, pl.String | pl.Categorical | pl.Enum)]
         others = {column: dtype for column, dtype in self.schema.items() if column not in plain}
-        return pl.concat([_texts_of_dictionaries(self.file, plain), _texts_of_rows(self.rows, others)])
+        return pl.concat([_texts_of_dictionaries(self.file, plain), texts_of_rows(self.rows, others)])
 
     def names_others(self, column: str) -> pl.Expr:
         """Whether a column has another owner's code."""
         if self.schema[column] != pl.String:
-            return pl.col(column).str.contains(_FOREIGN_CODE)
+            return pl.col(column).str.contains(FOREIGN_CODE)
         codes = self.texts.filter(pl.col("column") == column)["text"]
-        return pl.col(column).is_in(codes.filter(codes.str.contains(_FOREIGN_CODE)).implode())
+        return pl.col(column).is_in(codes.filter(codes.str.contains(FOREIGN_CODE)).implode())
 
     @cached_property
     def is_foreign(self) -> pl.Expr:
         """Whether a row is about another owner's code."""
-        foreign = [self.names_others(c).fill_null(False) for c in _CODE_COLUMNS if c in self.schema]
+        foreign = [self.names_others(c).fill_null(False) for c in CODE_COLUMNS if c in self.schema]
         if "redistribution" in self.schema:
             foreign.append(pl.col("redistribution") == "withheld")
         return pl.any_horizontal(foreign) if foreign else pl.lit(False)
@@ -457,12 +459,12 @@ class _Table:
         return [", ".join(f"{k}={v}" for k, v in one.items()) for one in values]
 
 
-class _Gate:
+class Gate:
     """One reading of a version: collects what it saw."""
 
     def __init__(
         self,
-        policy: _Policy,
+        policy: Policy,
         forbidden_texts: Iterable[str],
         numbers: frozenset[str] = frozenset(),
         headers: Mapping[str, Sequence[str]] = MappingProxyType({}),
@@ -480,14 +482,16 @@ class _Gate:
         self._read: set[bytes] = set()
         #: Texts of tables that hold neither a token nor a withheld text.
         self._clear: set[str] = set()
-        plain = {_plain(text) for text in forbidden_texts}
+        plain = {compared_form(text) for text in forbidden_texts}
         # A text within a longer forbidden one is enough to look for.
         self.forbidden = sorted(t for t in plain if len(t) >= MIN_TEXT_LETTERS)
 
     def report(self, files: int) -> GateReport:
+        """What was seen in so many files."""
         return GateReport(files, self.values, dict(self.kept), tuple(self.leaks))
 
     def leak(self, table: str, column: str, key: str, token: str, why: str, text: str = "") -> None:
+        """Note a leak."""
         self.leaks.append(Leak(table, column, key, token, why, text))
 
     # Files.
@@ -517,7 +521,7 @@ class _Gate:
         for start in range(0, len(pages), _MANY_PAGES):
             names = pages[start : start + _MANY_PAGES]
             contents = pl.Series([_content(files[name]) for name in names], dtype=pl.Binary)
-            harmless |= {name for name, is_harmless in zip(names, _are_harmless(contents), strict=True) if is_harmless}
+            harmless |= {name for name, is_harmless in zip(names, are_harmless(contents), strict=True) if is_harmless}
         self.values += len(harmless)
         return harmless
 
@@ -527,7 +531,7 @@ class _Gate:
         for name in files:
             if name.lower().endswith(".js"):
                 with suppress(UnicodeDecodeError, OSError):  # a leak, when it is looked at by itself
-                    data[name] = _strings_of_data(_content(files[name]).decode("utf-8"))
+                    data[name] = strings_of_data(_content(files[name]).decode("utf-8"))
         data = {name: (content, strings) for name, (content, strings) in data.items() if strings}
         holding = self._holding(chain.from_iterable(strings for _, strings in data.values()))
         for name, (content, strings) in data.items():
@@ -540,8 +544,8 @@ class _Gate:
         try:
             if suffix == ".parquet":
                 self._look_at_parquet(path)
-            elif suffix in _DATABASES:
-                for table, frame in _DATABASES[suffix](path):
+            elif suffix in DATABASES:
+                for table, frame in DATABASES[suffix](path):
                     self._look_at_rows(table, name, frame)
             else:
                 self._look_at_bytes(path.read_bytes(), name)
@@ -578,23 +582,23 @@ class _Gate:
         text = content.decode("utf-8")
         if suffix in (".csv", ".tsv") and self._look_at_delimited(text, name, "\t" if suffix == ".tsv" else None):
             return
-        if reader is _texts_of_script:
+        if reader is texts_of_script:
             self._look_at_script(text, name)
             return
-        texts = list(self._texts_of_new_json(text, name) if reader is _texts_of_json else reader(text))
+        texts = list(self._texts_of_new_json(text, name) if reader is texts_of_json else reader(text))
         holding = self._holding(one for _, _, one in texts)
         for column, place, one in texts:
             if one in holding:
                 self.look_at_text(name, column, place, one)
-            if column == _WORDS_OF_OTHERS:
-                self.leak(name, "", place, one[:_SHOWN_TEXT], _FOREIGN_TEXT, one)
+            if column == WORDS_OF_OTHERS:
+                self.leak(name, "", place, one[:_SHOWN_TEXT], FOREIGN_TEXT, one)
         # A sentence may run over lines and elements.
         self._look_for_withheld(name, "", [" ".join(one for _, _, one in texts)], lambda _: [""])
 
     def _look_at_script(self, content: str, name: str) -> None:
         """Look at the strings and comments of a script."""
-        raws = _SCRIPT_TEXT.findall(content)
-        texts = {raw: _text_of_script(raw) for raw in dict.fromkeys(raws)}
+        raws = SCRIPT_TEXT.findall(content)
+        texts = {raw: text_of_script(raw) for raw in dict.fromkeys(raws)}
         holding = self._holding(texts.values())
         self._look_at_strings(name, content, {raw: text for raw, text in texts.items() if text in holding})
         # A sentence may run over strings, one of which another has too.
@@ -612,11 +616,11 @@ class _Gate:
         distinct = set(texts)
         self.values += len(distinct)
         unknown = pl.Series(list(distinct - self._harmless), dtype=pl.String)
-        holding = set(_with_read_forms(unknown).filter(pl.col("read").str.contains(_HOLDS_TOKEN))["text"])
+        holding = set(with_read_forms(unknown).filter(pl.col("read").str.contains(HOLDS_TOKEN))["text"])
         self._harmless |= distinct - holding
         return holding
 
-    def _texts_of_new_json(self, content: str, name: str) -> _Texts:
+    def _texts_of_new_json(self, content: str, name: str) -> Texts:
         """The texts of JSON or of its lines; none of what was looked at by the same rules under another name."""
         has_lines = name.lower().endswith((".ndjson", ".jsonl"))
         for number, part in enumerate(content.split("\n") if has_lines else [content], 1):
@@ -629,7 +633,7 @@ class _Gate:
                     continue
                 self._read.add(digest)
             line = f"line {number}" if has_lines else ""
-            yield from ((column, f"{line}{place}", text) for column, place, text in _texts_of_json(part))
+            yield from ((column, f"{line}{place}", text) for column, place, text in texts_of_json(part))
 
     def _look_at_delimited(self, content: str, name: str, delimiter: str | None) -> bool:
         """Look at a delimited file as a table, whose numbers are none of words; false where it is none."""
@@ -659,8 +663,8 @@ class _Gate:
                 if not part.endswith((".xml", ".rels")):
                     self.leak(f"{name}/{part}", "", "", "", "a kind of file that the gate cannot read")
                     continue
-                for place, text in _texts_of_workbook_part(book.read(part)):
-                    self.look_at_text(f"{name}/{part}", _SHARED_TEXTS if part == _SHARED_PART else "", place, text)
+                for place, text in texts_of_workbook_part(book.read(part)):
+                    self.look_at_text(f"{name}/{part}", SHARED_TEXTS if part == SHARED_PART else "", place, text)
         sheets = fastexcel.read_excel(content)
         for sheet in sheets.sheet_names:
             self._look_at_rows(sheet, name, sheets.load_sheet(sheet, schema_sample_rows=None).to_polars())
@@ -676,16 +680,16 @@ class _Gate:
         if frame.schema.get("cites_cpt") not in (None, pl.Boolean):
             flag = pl.col("cites_cpt").cast(pl.String).str.to_lowercase().is_in(["true", "1", "yes"])
             frame = frame.with_columns(flag)
-        frame = frame.with_columns(_list_of_json(frame[c]) for c in frame.columns if _is_json_list(frame[c]))
+        frame = frame.with_columns(list_of_json(frame[c]) for c in frame.columns if is_json_list(frame[c]))
         # A published table's own rules go by its name.
-        self.look_at_table(_Table(table if table in self.policy.tables else name, frame.lazy(), frame.schema))
+        self.look_at_table(Table(table if table in self.policy.tables else name, frame.lazy(), frame.schema))
 
     def look_at_text(self, table: str, column: str, place: str, text: str) -> None:
         """Look for tokens in one text of a file or of metadata."""
         self.values += 1
         if text in self._harmless:
             return
-        tokens = list(self._tokens(_Cell(table, column, text)))
+        tokens = list(self._tokens(Cell(table, column, text)))
         if not tokens:
             self._harmless.add(text)
         for token, condition in tokens:
@@ -694,19 +698,19 @@ class _Gate:
             else:
                 self.kept[table, column, condition] += 1
 
-    def _tokens(self, cell: _Cell) -> Iterator[tuple[str, str | None]]:
+    def _tokens(self, cell: Cell) -> Iterator[tuple[str, str | None]]:
         """The tokens of a text, as it is and as it is read, each with the condition that lets it stand, or None."""
         found = list(self._tokens_as_written(cell))
         yield from found
-        if (read := _as_read(cell.text)) != cell.text:
+        if (read := as_read(cell.text)) != cell.text:
             known = {token for token, _ in found}
             yield from (t for t in self._tokens_as_written(replace(cell, text=read)) if t[0] not in known)
 
-    def _tokens_as_written(self, cell: _Cell) -> Iterator[tuple[str, str | None]]:
-        if not _DIGIT.search(cell.text):
+    def _tokens_as_written(self, cell: Cell) -> Iterator[tuple[str, str | None]]:
+        if not DIGIT.search(cell.text):
             return
-        dates = [m.span() for m in _SLASHED_DATE.finditer(cell.text)]
-        for token in _TOKEN.finditer(cell.text):
+        dates = [m.span() for m in SLASHED_DATE.finditer(cell.text)]
+        for token in TOKEN.finditer(cell.text):
             if not any(start <= token.start(1) and token.end(1) <= end for start, end in dates):
                 yield token.group(1), self.policy.keeps(cell, token)
 
@@ -717,8 +721,8 @@ class _Gate:
             return
         found: dict[str, str] = {}
         distinct = pl.Series(list(dict.fromkeys(texts)), dtype=pl.String)
-        for text, read in _with_read_forms(distinct).iter_rows():
-            squeezed = _plain(read)
+        for text, read in with_read_forms(distinct).iter_rows():
+            squeezed = compared_form(read)
             if (words := next((t for t in self.forbidden if t in squeezed), None)) is not None:
                 found.setdefault(text, words)
         for text, words in found.items():
@@ -738,7 +742,7 @@ class _Gate:
         rows = pl.scan_parquet(path, glob=False)
         schema = rows.collect_schema()
         key = json.loads((arrow.metadata or {}).get(b"hcpcs.primary_key", b"[]"))
-        table = _Table(path.stem, rows, schema, tuple(k for k in key if k in schema), path)
+        table = Table(path.stem, rows, schema, tuple(k for k in key if k in schema), path)
         self._look_at_metadata(table.name, "metadata", raw)
         # The writer's own copy of the schema is in base64: looked at decoded.
         stored = raw.get(b"ARROW:schema")
@@ -760,7 +764,7 @@ class _Gate:
             place = name.decode("utf-8", "replace")
             text = value.decode("utf-8", "replace")
             self.look_at_text(table, column, "", place)
-            for part in _strings_of_metadata(text):
+            for part in strings_of_metadata(text):
                 self.look_at_text(table, f"{column} {place}", "", part)
                 self._metadata.setdefault(part, []).append(f"{column} {place}")
 
@@ -770,7 +774,7 @@ class _Gate:
         for number in range(one.type.num_fields):
             self._look_at_field(table, f"{column}.{one.type.field(number).name}", one.type.field(number))
 
-    def look_at_table(self, table: _Table) -> None:
+    def look_at_table(self, table: Table) -> None:
         """Look at all text values of a table, each distinct one once."""
         unclear = self._unclear(set(table.texts["text"]))
         holding = table.texts.filter(pl.col("text").is_in(unclear.implode())).partition_by("column", as_dict=True)
@@ -784,31 +788,31 @@ class _Gate:
         """Those of ``distinct`` that hold a token or a withheld text, whatever their columns may keep."""
         self.values += len(distinct)
         new = distinct - self._clear
-        forms = _with_read_forms(pl.Series(list(new), dtype=pl.String))
-        unclear = forms.filter(pl.col("read").str.contains(_HOLDS_TOKEN) | self._holds_withheld())["text"].unique()
+        forms = with_read_forms(pl.Series(list(new), dtype=pl.String))
+        unclear = forms.filter(pl.col("read").str.contains(HOLDS_TOKEN) | self._holds_withheld())["text"].unique()
         self._clear |= new.difference(unclear)
         return unclear
 
-    def _look_at_column(self, table: _Table, column: str, unclear: pl.Series) -> None:
+    def _look_at_column(self, table: Table, column: str, unclear: pl.Series) -> None:
         """Look at those texts of a column that hold something, in their rows."""
         unused = unclear.unique(maintain_order=True)
-        for path, texts in _texts_of_column(table.read([column])[column]):
+        for path, texts in texts_of_column(table.read([column])[column]):
             holding = texts.filter(pl.col("text").is_in(unclear.implode()))
             self._look_at_holding(table, path, holding)
             unused = unused.filter(~unused.is_in(holding["text"].implode()))
         # No row's flags speak for a text that is in the file alone.
         for text in unused:
-            for token, _ in self._tokens(_Cell(table.name, column, text)):
+            for token, _ in self._tokens(Cell(table.name, column, text)):
                 self.leak(table.name, column, "in no row", token, _FOREIGN_TOKEN, text)
         self._look_for_withheld(table.name, column, unused, lambda _: ["in no row"])
 
-    def _look_at_holding(self, table: _Table, column: str, texts: pl.DataFrame) -> None:
+    def _look_at_holding(self, table: Table, column: str, texts: pl.DataFrame) -> None:
         """Texts that hold something: each distinct one once for each set of flags, then back to its rows."""
         flagged = texts.with_columns(table.flags[texts["row"]])
         for group in (
             flagged.group_by("text", "is_foreign", "cites_cpt", "field", maintain_order=True).agg("row").to_dicts()
         ):
-            cell = _Cell(table.name, column, group["text"], group["is_foreign"], group["cites_cpt"], group["field"])
+            cell = Cell(table.name, column, group["text"], group["is_foreign"], group["cites_cpt"], group["field"])
             for token, condition in self._tokens(cell):
                 if condition is not None:
                     self.kept[table.name, column, condition] += len(group["row"])
@@ -823,26 +827,26 @@ class _Gate:
             lambda text: table.row_keys(texts.filter(pl.col("text") == text)["row"].to_list()),
         )
 
-    def _look_at_rows_of_others(self, table: _Table) -> None:
+    def _look_at_rows_of_others(self, table: Table) -> None:
         """In a row about another owner's code no words may stand, whoever wrote them."""
         numbers = table.flags["is_foreign"].arg_true()
         if numbers.is_empty():
             return
-        columns = [column for column, dtype in table.schema.items() if _may_hold_text(dtype)]
+        columns = [column for column, dtype in table.schema.items() if may_hold_text(dtype)]
         rows = table.rows.filter(table.is_foreign).select(by_name(*columns)).collect()
-        texts = _texts_of_rows(rows.lazy(), rows.schema)
-        for name in dict.fromkeys(column for column, text in texts.iter_rows() if _LETTER.search(text)):
-            for column, found in _texts_of_column(rows[name]):
+        texts = texts_of_rows(rows.lazy(), rows.schema)
+        for name in dict.fromkeys(column for column, text in texts.iter_rows() if LETTER.search(text)):
+            for column, found in texts_of_column(rows[name]):
                 if "row_of_ama_or_ada" not in self.policy.conditions(table.name, column):
                     self._look_for_words(table, column, numbers.gather(found["row"]), found["text"])
 
-    def _look_for_words(self, table: _Table, column: str, rows: pl.Series, texts: pl.Series) -> None:
+    def _look_for_words(self, table: Table, column: str, rows: pl.Series, texts: pl.Series) -> None:
         for row, text, quoted in zip(rows, texts, table.flags["field"].gather(rows), strict=True):
             stated = f"{column} {quoted}" if quoted and _QUOTING_NAME.search(column) else column
-            if (_TEXT_NAME.search(stated) and _LETTER.search(text)) or _PROSE.search(text):
-                self.leak(table.name, column, table.row_keys([row])[0], text[:_SHOWN_TEXT], _FOREIGN_TEXT, text)
+            if (_TEXT_NAME.search(stated) and LETTER.search(text)) or PROSE.search(text):
+                self.leak(table.name, column, table.row_keys([row])[0], text[:_SHOWN_TEXT], FOREIGN_TEXT, text)
 
-    def _look_at_flags(self, table: _Table) -> None:
+    def _look_at_flags(self, table: Table) -> None:
         """A row about another owner's code says so: whoever filters by the flag must be safe."""
         name = next((c for c in ("code", "first_code") if {c, "redistribution"} <= table.schema.keys()), None)
         if name is None:
@@ -856,17 +860,17 @@ class _Gate:
             )
 
 
-def _is_json_list(values: pl.Series) -> bool:
+def is_json_list(values: pl.Series) -> bool:
     """Whether a column has lists or objects written as JSON."""
     return values.dtype == pl.String and bool(values.drop_nulls().str.contains(r"^[\[{]").any())
 
 
-def _list_of_json(values: pl.Series) -> pl.Series:
+def list_of_json(values: pl.Series) -> pl.Series:
     """The column with JSON lists of texts as lists; what is none is a list of the whole."""
 
     def read(text: str | None) -> list[str]:
         try:
-            return [one for _, _, one in _texts_of_json(text or "[]")]
+            return [one for _, _, one in texts_of_json(text or "[]")]
         except ValueError:
             return [text or ""]
 
@@ -914,20 +918,20 @@ def _tables_of_duckdb(path: Path) -> Iterator[tuple[str, pl.DataFrame]]:
 
 
 #: Databases, which are read where they lie: each gives (table, rows).
-_DATABASES: dict[str, Callable[[Path], Iterator[tuple[str, pl.DataFrame]]]] = {
+DATABASES: dict[str, Callable[[Path], Iterator[tuple[str, pl.DataFrame]]]] = {
     **dict.fromkeys((".sqlite", ".db"), _tables_of_sqlite),
     ".duckdb": _tables_of_duckdb,
 }
 
 #: The part of a workbook that has the texts of its cells.
-_SHARED_PART = "xl/sharedStrings.xml"
+SHARED_PART = "xl/sharedStrings.xml"
 #: Cells as formulas and names point to them: `$A$1:$F$12000` holds no code.
 _CELL_REFERENCE = re.compile(r"\$?[A-Z]{1,3}\$?[0-9]+(?![0-9A-Za-z])")
 #: Attributes of a workbook's parts that point to cells: `D1000` is a place there.
 _CELL_ATTRIBUTES = ("r", "ref", "sqref", "activeCell", "topLeftCell")
 
 
-def _texts_of_workbook_part(content: bytes) -> Iterator[tuple[str, str]]:
+def texts_of_workbook_part(content: bytes) -> Iterator[tuple[str, str]]:
     """Texts and attributes of one part of a workbook, with the cell they are in; not its numbers."""
     cell, is_text = "", False
     runs: list[str] = []
@@ -953,32 +957,33 @@ def _texts_of_workbook_part(content: bytes) -> Iterator[tuple[str, str]]:
     yield cell, "".join(runs)
 
 
-def _strings_of_metadata(text: str) -> list[str]:
+def strings_of_metadata(text: str) -> list[str]:
     """The strings of a JSON object or list; of anything else, the whole."""
     if text.startswith(("{", "[")):
         try:
-            return [t for _, _, t in _texts_of_json(text)]
+            return [t for _, _, t in texts_of_json(text)]
         except ValueError:
             pass
     return [text]
 
 
-def _may_hold_text(dtype: pl.DataType) -> bool:
+def may_hold_text(dtype: pl.DataType) -> bool:
+    """Whether a column of this type has texts, or bytes that may be some, also within lists and structs."""
     if isinstance(dtype, pl.List | pl.Array):
-        return _may_hold_text(dtype.inner)  # type: ignore[arg-type]
+        return may_hold_text(dtype.inner)  # type: ignore[arg-type]
     if isinstance(dtype, pl.Struct):
-        return any(_may_hold_text(f.dtype) for f in dtype.fields)  # type: ignore[arg-type]
+        return any(may_hold_text(f.dtype) for f in dtype.fields)  # type: ignore[arg-type]
     return isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Binary) or dtype == pl.String
 
 
-def _texts_of_rows(rows: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def texts_of_rows(rows: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """``column`` and ``text``: the distinct texts of each column, down through lists and structs."""
     plain = [by_name(c).unique().implode() for c, dtype in schema.items() if dtype == pl.String]
     lists = [by_name(c).explode().unique().implode() for c, dtype in schema.items() if dtype == pl.List(pl.String)]
     each = rows.select(*plain, *lists).collect()
     found = [each.unpivot(variable_name="column", value_name="text").explode("text").cast(pl.String)]
     for column, dtype in schema.items():
-        if dtype not in (pl.String, pl.List(pl.String)) and _may_hold_text(dtype):
+        if dtype not in (pl.String, pl.List(pl.String)) and may_hold_text(dtype):
             values = rows.select(by_name(column).alias("text")).collect()
             found += [t.select(pl.lit(column).alias("column"), "text").unique() for _, t in _unpacked(column, values)]
     return pl.concat(found).drop_nulls()
@@ -1000,7 +1005,7 @@ def _texts_of_dictionaries(path: Path, columns: list[str]) -> pl.DataFrame:
     return pl.DataFrame({"column": names.repeat_by(counts).explode(), "text": pl.from_arrow(texts)}, schema=_TEXTS)
 
 
-def _texts_of_column(values: pl.Series) -> Iterator[tuple[str, pl.DataFrame]]:
+def texts_of_column(values: pl.Series) -> Iterator[tuple[str, pl.DataFrame]]:
     """The texts of a column with their rows, down through lists and structs."""
     yield from _unpacked(
         values.name, pl.DataFrame({"row": pl.int_range(values.len(), dtype=pl.UInt32, eager=True), "text": values})
@@ -1017,7 +1022,7 @@ def _unpacked(name: str, texts: pl.DataFrame) -> Iterator[tuple[str, pl.DataFram
         yield from _unpacked(name, texts.explode("text"))
     elif isinstance(dtype, pl.Struct):
         for inner in dtype.fields:
-            if _may_hold_text(inner.dtype):  # type: ignore[arg-type]
+            if may_hold_text(inner.dtype):  # type: ignore[arg-type]
                 part = texts.with_columns(pl.col("text").struct.field(inner.name).alias("text"))
                 yield from _unpacked(f"{name}.{inner.name}", part)
     elif isinstance(dtype, pl.Binary):
@@ -1034,29 +1039,27 @@ def _decoded(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-# Files of text: each reader gives (column, place, text).
-
-
-def _texts_of_lines(content: str) -> _Texts:
+def texts_of_lines(content: str) -> Texts:
+    """Each line."""
     for number, line in enumerate(content.splitlines(), 1):
         yield "", f"line {number}", line
 
 
-def _texts_of_json(content: str) -> _Texts:
+def texts_of_json(content: str) -> Texts:
     """Strings and names of JSON, not its numbers; the column is the path without places in lists."""
     # Pairs, so that a name that appears twice hides nothing.
     value = json.loads(content, object_pairs_hook=_Pairs)
 
-    def walk(value: Any, path: str, place: str) -> _Texts:
+    def walk(value: Any, path: str, place: str) -> Texts:
         if isinstance(value, str):
             yield path, place, value
         elif isinstance(value, _Pairs):
-            if any(n == "code" and isinstance(v, str) and re.search(_FOREIGN_CODE, v) for n, v in value):
+            if any(n == "code" and isinstance(v, str) and re.search(FOREIGN_CODE, v) for n, v in value):
                 words = [v for n, v in value if n in _WORDS]
                 words += [
                     v for n, several in value if n == "designation" for one in several for m, v in one if m == "value"
                 ]
-                yield from ((_WORDS_OF_OTHERS, place, v) for v in words if isinstance(v, str) and _LETTER.search(v))
+                yield from ((WORDS_OF_OTHERS, place, v) for v in words if isinstance(v, str) and LETTER.search(v))
             for name, inner in value:
                 yield path, place, name
                 yield from walk(inner, f"{path}.{name}" if path else name, place)
@@ -1070,14 +1073,14 @@ def _texts_of_json(content: str) -> _Texts:
 #: Members of a JSON object with a ``code`` that say in words what the code means.
 _WORDS = ("display", "definition", "short_description", "long_description", "description", "name")
 #: In place of a column: words that an object has about another owner's code.
-_WORDS_OF_OTHERS = "text about another owner's code"
+WORDS_OF_OTHERS = "text about another owner's code"
 
 
 class _Pairs(list[tuple[str, Any]]):
     """An object of JSON as its pairs, in order."""
 
 
-_SCRIPT_TEXT = re.compile(
+SCRIPT_TEXT = re.compile(
     r""" "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | `(?:\\.|[^`\\])*` | //[^\n]* | /\*.*?\*/ """,
     re.VERBOSE | re.DOTALL,
 )
@@ -1087,7 +1090,7 @@ _SCRIPT_TEXT = re.compile(
 _SCRIPT_ESCAPE = re.compile(r"\\(?:\\|[nrtbfv0]|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]+\}|x[0-9A-Fa-f]{2})")
 
 
-def _strings_of_data(content: str) -> tuple[str, list[str]]:
+def strings_of_data(content: str) -> tuple[str, list[str]]:
     """A script of data without its escapes, and its strings in order; none of any other script.
 
     Data have no strings but in double quotes, no comments, and no escapes but of those quotes, line ends and tabs.
@@ -1101,16 +1104,16 @@ def _strings_of_data(content: str) -> tuple[str, list[str]]:
     return plain, strings
 
 
-def _texts_of_script(content: str) -> _Texts:
+def texts_of_script(content: str) -> Texts:
     """Strings, without their quotes, and comments of JavaScript; numbers are no tokens."""
     line, counted = 1, 0
-    for found in _SCRIPT_TEXT.finditer(content):
+    for found in SCRIPT_TEXT.finditer(content):
         line += content.count("\n", counted, found.start())
         counted = found.start()
-        yield "", f"line {line}", _text_of_script(found.group(0))
+        yield "", f"line {line}", text_of_script(found.group(0))
 
 
-def _text_of_script(raw: str) -> str:
+def text_of_script(raw: str) -> str:
     """What a comment or a string says."""
     return _without_escapes(raw if raw.startswith("/") else raw[1:-1])
 
@@ -1133,7 +1136,7 @@ _STYLE_PART = re.compile(r"""/\*.*?\*/|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", r
 _STYLE_NUMBER = re.compile(r"(?<=[:\s,(])[-+]?[0-9.]+(?=[;\s,)}!]|$)")
 
 
-def _texts_of_style(content: str) -> _Texts:
+def texts_of_style(content: str) -> Texts:
     """Comments, strings and names of a style sheet; strings that stand side by side are shown as one."""
     line, counted, shown, end = 1, 0, "", 0
     rest = []
@@ -1155,7 +1158,7 @@ def _texts_of_style(content: str) -> _Texts:
     yield "", "", _STYLE_NUMBER.sub(" ", _STYLE_ESCAPE.sub(lambda m: chr(min(int(m[1], 16), 0x10FFFF)), names))
 
 
-def _texts_of_markup(content: str) -> _Texts:
+def texts_of_markup(content: str) -> Texts:
     """Text, comments and attributes of HTML or SVG; scripts by their strings; not the numbers of drawings."""
     reader = _Markup()
     reader.feed(content)
@@ -1165,7 +1168,7 @@ def _texts_of_markup(content: str) -> _Texts:
 
 
 #: Elements that a line of text ends at; any other, known or not, stands within a line.
-_BLOCK = re.compile(
+BLOCK = re.compile(
     "address|article|aside|blockquote|body|br|button|canvas|caption|col|colgroup|dd|details|dialog|div|dl|dt|fieldset"
     "|figcaption|figure|footer|form|h[1-6]|head|header|hr|html|iframe|img|input|legend|li|link|main|menu|meta|nav"
     "|noscript|ol|optgroup|option|p|pre|script|section|select|style|summary|svg|table|tbody|td|template|textarea|tfoot"
@@ -1181,7 +1184,7 @@ _INLINE = (
 #: A tag with attributes as our templates write them: none that a style or a script within could hide something in.
 _TAG_END = r"(?:\s+[a-z][a-z0-9:-]*(?:=\"[^<>\"]*\")?)*\s*/?>"
 _INLINE_TAG = rf"(?i)</?(?:{_INLINE}){_TAG_END}"
-_KNOWN_TAG = rf"(?i)<!doctype html>|<\?xml [^<>?]*\?>|</?(?:{_BLOCK.pattern}|{_INLINE}){_TAG_END}"
+_KNOWN_TAG = rf"(?i)<!doctype html>|<\?xml [^<>?]*\?>|</?(?:{BLOCK.pattern}|{_INLINE}){_TAG_END}"
 #: Entities for a mark that can neither join what is around it nor begin a tag or another entity.
 _HARMLESS_ENTITY = r"&(?:#34|#39|gt);|list&lt;[a-z]+(?:64)?&gt;|&lt;([ =0-9])|&amp;([^#0-9A-Za-z&<])"
 #: An ampersand with what a reader takes for the name of an entity behind it.
@@ -1192,7 +1195,7 @@ _NUMBER_STYLE = r' style="[a-z-]+: [0-9]{1,4}(?:\.[0-9]{1,4})?(?:%|px|rem)"'
 _ODD_MARKUP = r"[^ -%'-~\t\n–—‘’“”…·←→−]|%[0-9A-Fa-f]{2}|\\|\]\]|(?i:<style|style=|<script[^>]*type)"
 
 
-def _are_harmless(pages: pl.Series) -> pl.Series:
+def are_harmless(pages: pl.Series) -> pl.Series:
     """Which pages hold no token, however they are read: line by line, since pages share most lines and no token, no
     entity and no known tag goes over the end of one.
     """
@@ -1204,7 +1207,7 @@ def _are_harmless(pages: pl.Series) -> pl.Series:
 
 
 def _are_harmless_lines(lines: pl.Series) -> pl.Series:
-    """Which lines hold no token, by fewer and coarser looks than ``_texts_of_markup``.
+    """Which lines hold no token, by fewer and coarser looks than ``texts_of_markup``.
 
     A line that has odd markup is not harmless. In any other a token is in the bytes, or in them without the tags
     that a text runs over; every other tag ends a text, as it does in the bytes. A line with a tag of another form, or
@@ -1214,7 +1217,7 @@ def _are_harmless_lines(lines: pl.Series) -> pl.Series:
     named = texts.str.contains("&amp;", literal=True)
     texts = texts.scatter(named.arg_true(), [_without_ampersands(text) for text in texts.filter(named)])
     joined = texts.str.replace_all(_INLINE_TAG, "")
-    odd = [form.str.contains(rf"{_ODD_MARKUP}|{_HOLDS_TOKEN}") for form in (texts, joined)]
+    odd = [form.str.contains(rf"{_ODD_MARKUP}|{HOLDS_TOKEN}") for form in (texts, joined)]
     return ~(odd[0] | odd[1] | joined.str.replace_all(_KNOWN_TAG, "").str.contains("[<>]"))
 
 
@@ -1224,8 +1227,9 @@ def _without_ampersands(line: str) -> str:
     return line.replace("&amp;", "'") if all(html.unescape(f"&{n}") == f"&{n}" for n in names) else line
 
 
-def _is_block(tag: str) -> bool:
-    return _BLOCK.fullmatch(tag.lower()) is not None
+def is_block(tag: str) -> bool:
+    """Whether a line of text ends at an element."""
+    return BLOCK.fullmatch(tag.lower()) is not None
 
 
 #: Attributes that hold the numbers of a drawing or a layout.
@@ -1250,7 +1254,7 @@ class _Markup(HTMLParser):
         self._pending = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if _is_block(tag):
+        if is_block(tag):
             self.flush()
         if tag == "script":
             self._script = "json" if "json" in (dict(attrs).get("type") or "") else "script"
@@ -1259,7 +1263,7 @@ class _Markup(HTMLParser):
         place = f"line {self.getpos()[0]}"
         for name, value in attrs:
             if value and name == "style":
-                self.texts += [("@style", place, text) for _, _, text in _texts_of_style(value)]
+                self.texts += [("@style", place, text) for _, _, text in texts_of_style(value)]
             elif value and not _NUMBERS.fullmatch(name):
                 self.texts.append((f"@{name}", place, value))
 
@@ -1268,7 +1272,7 @@ class _Markup(HTMLParser):
         self._script = None
 
     def handle_endtag(self, tag: str) -> None:
-        if _is_block(tag):
+        if is_block(tag):
             self.flush()
         self._script = None
 
@@ -1287,7 +1291,7 @@ class _Markup(HTMLParser):
     def handle_data(self, data: str) -> None:
         place = f"line {self.getpos()[0]}"
         if self._script is not None:
-            read = {"json": _texts_of_json, "style": _texts_of_style}.get(self._script, _texts_of_script)
+            read = {"json": texts_of_json, "style": texts_of_style}.get(self._script, texts_of_script)
             self.texts += [(column, place, text) for column, _, text in read(data)]
             return
         if not self._pending:
@@ -1295,17 +1299,17 @@ class _Markup(HTMLParser):
         self._pending += data
 
 
-_READERS: dict[str, Callable[[str], _Texts]] = {
-    ".parquet": _texts_of_lines,
-    **dict.fromkeys((".json", ".jsonld", ".ndjson", ".jsonl"), _texts_of_json),
-    ".html": _texts_of_markup,
-    ".htm": _texts_of_markup,
-    ".svg": _texts_of_markup,
-    ".xml": _texts_of_markup,
-    ".js": _texts_of_script,
-    ".mjs": _texts_of_script,
-    ".css": _texts_of_style,
-    **dict.fromkeys((".csv", ".tsv", ".txt", ".md", ".sql", ".toml", ".yml", ".yaml"), _texts_of_lines),
-    **dict.fromkeys((".atom", ".rss"), _texts_of_markup),
-    **dict.fromkeys(("LICENSE", "NOTICE", "README"), _texts_of_lines),
+_READERS: dict[str, Callable[[str], Texts]] = {
+    ".parquet": texts_of_lines,
+    **dict.fromkeys((".json", ".jsonld", ".ndjson", ".jsonl"), texts_of_json),
+    ".html": texts_of_markup,
+    ".htm": texts_of_markup,
+    ".svg": texts_of_markup,
+    ".xml": texts_of_markup,
+    ".js": texts_of_script,
+    ".mjs": texts_of_script,
+    ".css": texts_of_style,
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".md", ".sql", ".toml", ".yml", ".yaml"), texts_of_lines),
+    **dict.fromkeys((".atom", ".rss"), texts_of_markup),
+    **dict.fromkeys(("LICENSE", "NOTICE", "README"), texts_of_lines),
 }

@@ -390,10 +390,10 @@ def test_scripts_of_data_are_read_together_and_each_is_refused_by_its_own_lines(
 def test_a_mark_that_does_not_make_a_page_odd_parts_what_is_around_it() -> None:
     others = [chr(n) for n in range(0x80, 0x30000) if not 0xD800 <= n < 0xE000]
     pages = pl.Series([f"<p>99{c}213</p>".encode() for c in others], dtype=pl.Binary)
-    harmless = [c for c, is_harmless in zip(others, gate._are_harmless(pages), strict=True) if is_harmless]
+    harmless = [c for c, is_harmless in zip(others, gate.are_harmless(pages), strict=True) if is_harmless]
     assert 0 < len(harmless) < 20
-    assert all(not gate._as_read(f"99{c}213").replace(".", " ").isalnum() for c in harmless)
-    assert not any(gate._TOKEN.search(gate._as_read(f"99{c}213")) for c in harmless)
+    assert all(not gate.as_read(f"99{c}213").replace(".", " ").isalnum() for c in harmless)
+    assert not any(gate.TOKEN.search(gate.as_read(f"99{c}213")) for c in harmless)
 
 
 def test_numbers_dates_and_hashes_are_no_codes(folder: Path) -> None:
