@@ -23,7 +23,7 @@ _HISTORY = ("tests/pipeline/transforms/test_history.py",)
 _CHANGES = ("tests/pipeline/transforms/test_changes.py",)
 _CROSSWALK = ("tests/pipeline/transforms/test_crosswalk.py",)
 _LICENSES = ("tests/pipeline/transforms/test_licenses.py",)
-_GATE = ("tests/pipeline/versions/test_gate.py",)
+_GATE = ("tests/pipeline/license_gate/test_gate.py",)
 _ANNOTATE = ("tests/hcpcs/test_annotate.py", "tests/hcpcs/test_claims_values.py")
 _CODES = ("tests/hcpcs/test_codes.py", "tests/hcpcs/test_claims_values.py")
 
@@ -39,7 +39,7 @@ class Bug(NamedTuple):
 
 _EPISODES_FILE, _HISTORY_FILE = "pipeline/transforms/episodes.py", "pipeline/transforms/history.py"
 _CHANGES_FILE, _CROSSWALK_FILE = "pipeline/transforms/changes.py", "pipeline/transforms/crosswalk.py"
-_FLAGS_FILE, _GATE_FILE = "pipeline/transforms/license_flags.py", "pipeline/versions/license_gate.py"
+_FLAGS_FILE, _GATE_FOLDER = "pipeline/transforms/license_flags.py", "pipeline/license_gate"
 _LOOKUP_FILE, _PARSING_FILE = "hcpcs/annotate/lookup.py", "hcpcs/annotate/parsing.py"
 
 BUGS = [
@@ -109,20 +109,22 @@ BUGS = [
     ),
     Bug(_FLAGS_FILE, "[LICENSE_CPT, LICENSE_CDT, LICENSE_UNKNOWN]", "[LICENSE_CPT, LICENSE_CDT]", _LICENSES),
     Bug(
-        _GATE_FILE,
+        f"{_GATE_FOLDER}/policy.py",
         "return not cell.is_foreign and cell.cites_cpt is not False and",
         "return cell.cites_cpt is not False and",
         _GATE,
     ),
     Bug(
-        _GATE_FILE,
+        f"{_GATE_FOLDER}/as_read.py",
         "pl.Series([as_read(text) for text in odd], dtype=pl.String)",
         "odd",
         _GATE,
     ),
-    Bug(_GATE_FILE, "html.unescape(text)", "text", _GATE),
-    Bug(_GATE_FILE, '(pl.col("redistribution") != "withheld")', '(pl.col("redistribution") == "none")', _GATE),
-    Bug(_GATE_FILE, "sorted(listed - present.keys())", "sorted(present.keys() - listed)", _GATE),
+    Bug(f"{_GATE_FOLDER}/as_read.py", "html.unescape(text)", "text", _GATE),
+    Bug(
+        f"{_GATE_FOLDER}/gate.py", 'pl.col("redistribution") != "withheld"', 'pl.col("redistribution") == "none"', _GATE
+    ),
+    Bug(f"{_GATE_FOLDER}/check.py", "sorted(listed - present.keys())", "sorted(present.keys() - listed)", _GATE),
     # What a claim's code and day mean.
     Bug(
         _LOOKUP_FILE,

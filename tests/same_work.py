@@ -14,8 +14,9 @@ import polars as pl
 import pytest
 from dagster._core.storage.event_log.in_memory import InMemoryEventLogStorage
 
+from pipeline.license_gate.gate import Gate
+from pipeline.license_gate.tables import Table
 from pipeline.orchestration.assets.reference import REFERENCE_TABLES
-from pipeline.versions.license_gate import Gate, Table
 from schemas import registry
 from schemas.contract import Contract
 

@@ -81,6 +81,12 @@ def circles(edges: dict[str, set[str]]) -> list[set[str]]:
     return [circle for number, circle in enumerate(found) if circle not in found[:number]]
 
 
+def test_the_license_gate_shares_no_code_with_what_it_checks() -> None:
+    gate = [path for path in MODULES if place(path).startswith("pipeline/license_gate/")]
+    ours = {name for path in gate for name in imports(path) if name.startswith(PACKAGES[1:])}
+    assert ours and all(name.startswith("pipeline.license_gate") for name in ours)
+
+
 def test_no_modules_import_one_another_in_a_circle() -> None:
     names = {module_name(path) for path in MODULES}
     # A package's own file is imported with each module in it, and imports of its modules are no circle by that.

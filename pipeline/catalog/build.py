@@ -18,7 +18,8 @@ from hcpcs.paths import Outputs
 from pipeline.catalog import code_pages, codes, findings, licenses, lineage, releases, replacements, start, tables
 from pipeline.catalog.site import STATIC, Site
 from pipeline.catalog.version_reader import PublishedVersions, read_versions
-from pipeline.versions.license_gate import check_version, policy_of_quotes
+from pipeline.license_gate.check import check_version
+from pipeline.license_gate.policy import policy_of_quotes
 from pipeline.versions.writer import WAIT, only_writer
 from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError

@@ -1,7 +1,7 @@
 """The owner of each row, and what the open tier leaves null: flags first, on whole content; masking last.
 
 What is kept, masked or dropped is stated by ``sources/curated/license_policy.csv``; this module knows only how its
-conditions are tested. The gate (``pipeline.versions.license_gate``) checks the result without using anything from here.
+conditions are tested. The gate (``pipeline.license_gate``) checks the result without using anything from here.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from hcpcs.export.registry import ExportFormat
-from pipeline.versions.license_gate import GateReport, check_files
+from pipeline.license_gate.check import check_files
+from pipeline.license_gate.report import GateReport
 from schemas.registry import contracts
 from sources.curated.license_policy import load_license_policy
 

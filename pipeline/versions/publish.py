@@ -24,12 +24,12 @@ from hcpcs.files import file_sha256, sync, write_atomically
 from hcpcs.manifest import NAME, SCHEMA_VERSION, Build, Content, Manifest, ReleaseRevision, VersionFile
 from hcpcs.manifest import OPEN as TIER
 from hcpcs.paths import Outputs
+from pipeline.license_gate.check import check_version, withheld_texts
 from pipeline.transforms.license_flags import masked
 from pipeline.versions.dcat import write_dcat
 from pipeline.versions.descriptors import write_descriptors
 from pipeline.versions.diff import write_changes
 from pipeline.versions.feeds import write_feeds
-from pipeline.versions.license_gate import check_version, withheld_texts
 from pipeline.versions.parquet import content_hash, logical_sha256, write_published_table
 from pipeline.versions.prune import link_unchanged
 from pipeline.versions.store import (

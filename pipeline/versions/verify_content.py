@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow.parquet
 
 from hcpcs.manifest import NAME, OPEN, SCHEMA_VERSION, Content, Manifest
-from pipeline.versions.license_gate import inspect_version
+from pipeline.license_gate.check import inspect_version
 from pipeline.versions.parquet import logical_sha256
 from pipeline.versions.verify import Problem, Verification, verify
 from schemas.contract import Contract, ContractViolation, enforce_contract

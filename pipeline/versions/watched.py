@@ -29,8 +29,9 @@ from hcpcs.paths import Outputs
 from hcpcs.typed_json import Untyped, read_typed
 from hcpcs.version import latest_version, version_folder
 from hcpcs.version_files import FileDamaged, Rows
+from pipeline.license_gate.check import check_version
+from pipeline.license_gate.report import LicenseLeak
 from pipeline.versions.feeds import feeds_of_list, reported_changes
-from pipeline.versions.license_gate import LicenseLeak, check_version
 from pipeline.versions.store import FEEDS, now_stated, read_manifest, write_json
 from pipeline.versions.writer import WAIT, only_writer
 from sources.curated.license_policy import load_license_policy

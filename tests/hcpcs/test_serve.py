@@ -15,7 +15,8 @@ import pytest
 from conftest import Version
 from engines import engines_python
 
-from pipeline.versions.license_gate import LicenseLeak, check_files
+from pipeline.license_gate.check import check_files
+from pipeline.license_gate.report import LicenseLeak
 from sources.curated.license_policy import load_license_policy
 
 HCPCS = Path(sys.executable).parent / "hcpcs"

@@ -16,7 +16,7 @@ from schemas.registry import contracts
     owners=["team:hcpcs"],
     tags={"tier": "open"},
     code_version=module_fingerprint(
-        "pipeline.versions.publish", "pipeline.versions.license_gate", "pipeline.transforms.license_flags"
+        "pipeline.versions.publish", "pipeline.license_gate.check", "pipeline.transforms.license_flags"
     )[:16],
     deps=list(contracts()),  # as inputs, each would be two more events
     kinds={"parquet"},

@@ -193,8 +193,8 @@ def test_fhir_terminology_runtime_expands_the_package_offline(
 @pytest.mark.parametrize("element", ["display", "designation"])
 def test_the_text_of_a_cpt_modifier_in_a_package_is_refused(tmp_path: Path, element: str) -> None:
     from hcpcs.export.registry import formats
+    from pipeline.license_gate.report import LicenseLeak
     from pipeline.versions.export_gate import check_export
-    from pipeline.versions.license_gate import LicenseLeak
 
     for text in (None, "Made-up words"):
         concept: dict[str, Any] = {"code": "P1"}

@@ -19,7 +19,7 @@ from pipeline.catalog import build, start
 from pipeline.catalog.build import write_catalog
 from pipeline.catalog.site import Site, filled, holes
 from pipeline.catalog.version_reader import PublishedVersions, read_versions
-from pipeline.versions.license_gate import LicenseLeak
+from pipeline.license_gate.report import LicenseLeak
 from pipeline.versions.writer import BeingWritten
 from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError

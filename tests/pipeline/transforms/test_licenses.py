@@ -11,8 +11,8 @@ import pytest
 from conftest import Version
 
 from hcpcs.license_counts import licenses_of_version
+from pipeline.license_gate.policy import KEEP_CONDITIONS
 from pipeline.transforms.license_flags import CONDITIONS, masked, quotable, with_license_flags
-from pipeline.versions.license_gate import KEEP_CONDITIONS
 from schemas.columns import LICENSE_CDT, LICENSE_CMS, LICENSE_CPT, LICENSE_UNKNOWN
 from schemas.registry import contract, contracts
 from sources.curated.license_policy import load_license_policy

@@ -15,8 +15,8 @@ from conftest import Version, content_of
 
 from hcpcs.manifest import SCHEMA_VERSION, Manifest, ManifestDamaged, json_bytes, sealed
 from hcpcs.paths import Outputs
+from pipeline.license_gate.check import check_version
 from pipeline.versions.diff import changes_markdown, diff
-from pipeline.versions.license_gate import check_version
 from pipeline.versions.publish import publish
 from sources.curated.license_policy import load_license_policy
 from sources.errors import SourceError

@@ -21,8 +21,8 @@ from conftest import Said, Version
 
 from hcpcs.export.registry import ExportFormat, export, formats
 from hcpcs.version import Version as PublishedVersion
+from pipeline.license_gate.report import LicenseLeak
 from pipeline.versions.export_gate import check_export
-from pipeline.versions.license_gate import LicenseLeak
 
 Write = Callable[[Path, str], None]
 PLAIN = "a made-up text"

@@ -15,8 +15,8 @@ from conftest import Said, Version, content_of
 from engines import engines_python
 
 from hcpcs.paths import Outputs
+from pipeline.license_gate.check import inspect_version
 from pipeline.versions.feeds import write_feeds
-from pipeline.versions.license_gate import inspect_version
 from sources.curated.license_policy import load_license_policy
 
 FEEDS = ("changes.json", "changes.atom.xml")
