@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.transforms.comparison import prose_form
+from pipeline.transforms.comparison import prose_forms
 
 _KEY = ["kind", "code"]
 
@@ -19,8 +19,9 @@ def corrections_in_records(corrections: pl.DataFrame, records: pl.LazyFrame) -> 
     numbered = corrections.with_row_index("row")
     releases = records.select(loaded=pl.col("release_id").unique().sort()).collect()
     later = numbered.join_where(releases, pl.col("loaded") >= pl.col("release_id")).select("row", *_KEY, "loaded")
-    concerned = records.filter(pl.col("code").is_in(corrections["code"].implode())).collect()
     fields = _fields(corrections)
+    used = {*_KEY, "release_id", "revision", "termination_date", *fields}
+    concerned = records.select(sorted(used)).filter(pl.col("code").is_in(corrections["code"].implode())).collect()
     stated = later.join(concerned, left_on=[*_KEY, "loaded"], right_on=[*_KEY, "release_id"], how="left").select(
         "row",
         "loaded",
@@ -33,7 +34,7 @@ def corrections_in_records(corrections: pl.DataFrame, records: pl.LazyFrame) -> 
         value=pl.coalesce(said) if said else pl.lit(None, pl.String)
     )
     there, ended = pl.col("is_there"), pl.col("is_ended")
-    new, old, value = (prose_form(c).fill_null("") for c in ("new_value", "old_value", "value"))
+    new, old, value = (prose_forms(joined[c]).fill_null("") for c in ("new_value", "old_value", "value"))
     states = (
         pl.when(pl.col("action") == "revise").then(there & (value == new))
         .when(pl.col("action") == "clear").then(there & ((value == "") | ((old != "") & (value != old))))

@@ -65,8 +65,9 @@ def release_losses(records: pl.DataFrame) -> pl.DataFrame:
     says were added before this one. ``records`` are the current records with ``episode``.
     """
     codes = records.select("kind", "code", "release_id", "added_date")
-    order = codes.select(pl.col("release_id").unique().sort()).with_columns(earlier=pl.col("release_id").shift(1))
-    pairs = order.drop_nulls()
+    order = codes.select(pl.col("release_id").unique().sort()).with_columns(
+        earlier=pl.col("release_id").shift(1), later=pl.col("release_id").shift(-1)
+    )
     key, place = ["kind", "code", "release_id"], ["release_id", "neighbor", "kind", "letter"]
     purged = departures(records).filter("is_purge").select("kind", "code", release_id="gone_release_id")
 
@@ -74,19 +75,24 @@ def release_losses(records: pl.DataFrame) -> pl.DataFrame:
         return frame.with_columns(letter=pl.col("code").str.slice(0, 1)).group_by(place).agg(pl.len().alias(name))
 
     def counts_of(some: pl.DataFrame) -> pl.DataFrame:
-        stated_before = (
-            some.join(pairs, on="release_id")
-            .filter(pl.col("added_date") < release_day(pl.col("earlier")))
-            .select("kind", "code", release_id="earlier", neighbor="release_id")
+        same_code = pl.all_horizontal(pl.col(c) == pl.col(c).shift(1) for c in ("kind", "code"))
+        in_earlier = (same_code & (pl.col("release_id").shift(1) == pl.col("earlier"))).fill_null(False)
+        stated = (
+            some.sort(key)
+            .join(order, on="release_id", how="left", maintain_order="left")
+            .with_columns(in_earlier=in_earlier)
+            .with_columns(in_later=pl.col("in_earlier").shift(-1, fill_value=False))
+            .rename({"release_id": "neighbor"})
         )
-        had_before = some.select("kind", "code", earlier="release_id").join(pairs, on="earlier")
+        stated_before = stated.filter(pl.col("added_date") < release_day(pl.col("earlier")))
+        names = ("kind", "code", "neighbor")
         neighbors = pl.concat(
             [
-                had_before.select("kind", "code", "release_id", neighbor="earlier"),
-                stated_before,
+                stated.drop_nulls("later").select(*names, release_id="later", is_there="in_later"),
+                stated_before.select(*names, release_id="earlier", is_there="in_earlier"),
             ]
         )
-        lost = neighbors.join(some, on=key, how="anti").join(purged, on=key, how="anti")
+        lost = neighbors.filter(~pl.col("is_there")).join(purged, on=key, how="anti")
         return counted(neighbors, "before").join(counted(lost, "lost"), on=place, how="left")
 
     letters = in_batches_of_codes(counts_of, codes)

@@ -131,14 +131,17 @@ def departures(records_with_episodes: pl.DataFrame) -> pl.DataFrame:
     loaded = _loaded_releases(records_with_episodes)
     records = (
         records_with_episodes.select(*_EPISODE, "release_id", "termination_date")
-        .join(loaded, on="release_id", how="left")
         .sort(*_CODE, "release_id")
-        .with_columns(pl.col("release_id").shift(-1).over(_CODE).alias("returned_release_id"))
-        .filter(pl.col("next_release_id").is_not_null())
         .with_columns(
-            (pl.col("returned_release_id") != pl.col("next_release_id")).fill_null(True).alias("_gone"),
-            is_due(pl.col("termination_date"), pl.col("next_day")).alias("is_due"),
+            pl.when(pl.all_horizontal(pl.col(c) == pl.col(c).shift(-1) for c in _CODE))
+            .then(pl.col("release_id").shift(-1))
+            .alias("returned_release_id")
         )
+        .join(loaded, on="release_id", how="left", maintain_order="left")
+        .with_columns((pl.col("returned_release_id") != pl.col("next_release_id")).fill_null(True).alias("_gone"))
+        # All others are neither gone nor ended, so that they count nowhere.
+        .filter(pl.col("next_release_id").is_not_null() & (pl.col("_gone") | pl.col("termination_date").is_not_null()))
+        .with_columns(is_due(pl.col("termination_date"), pl.col("next_day")).alias("is_due"))
     )
     # Ends of one year fall due together; where a release between is not loaded, only the older years may have been.
     years = ["next_release_id", pl.col("termination_date").dt.year()]
@@ -203,12 +206,13 @@ def overlapping_spans(history: pl.DataFrame) -> pl.DataFrame:
 
 def uncovered_records(records_with_episodes: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
     """Records that not exactly one span of their episode covers, by releases; ``spans`` says how many do."""
-    covered = _covered(records_with_episodes, history).group_by(*_EPISODE, "release_id").agg(pl.len().alias("spans"))
+    records = records_with_episodes.select(*_EPISODE, "release_id").with_row_index("row")
+    covered = _covered(records, history).group_by("row").agg(pl.len().alias("spans"))
     return (
-        records_with_episodes.select(*_EPISODE, "release_id")
-        .join(covered, on=[*_EPISODE, "release_id"], how="left", maintain_order="left")
+        records.join(covered, on="row", how="left", maintain_order="left")
         .with_columns(pl.col("spans").fill_null(0))
         .filter(pl.col("spans") != 1)
+        .drop("row")
     )
 
 
@@ -219,7 +223,6 @@ def records_unlike_span(records_with_episodes: pl.DataFrame, history: pl.DataFra
     after its end keeps its last span, and one that is taken up again later says what will hold.
     """
     on = release_day(pl.col("release_id"))
-    key = [*_EPISODE, "release_id"]
     spans = history.select(*_EPISODE, "span_number", content_forms(history).alias("_span"))
 
     def unlike(some: pl.DataFrame) -> pl.DataFrame:
@@ -227,11 +230,10 @@ def records_unlike_span(records_with_episodes: pl.DataFrame, history: pl.DataFra
             (pl.col("termination_date") >= on).fill_null(True)
             & (pl.col("action_code").ne_missing("R") | (pl.col("action_effective_date") <= on).fill_null(False))
         )
-        stated = stated.select(*key, content_forms(stated).alias("_stated"))
+        stated = stated.select(*_EPISODE, "release_id", content_forms(stated).alias("_stated"))
         return (
             _covered(stated, history)
             .filter((on >= pl.col("valid_from")) & (on <= pl.col("valid_to")).fill_null(True))
-            .join(stated, on=key, how="left", maintain_order="left")
             .join(spans, on=[*_EPISODE, "span_number"], how="left", maintain_order="left")
             .filter(pl.col("_stated") != pl.col("_span"))
             .select(*_EPISODE, "span_number", "release_id")
@@ -481,10 +483,8 @@ def _with_observed_gap(spans: pl.DataFrame, loaded: Sequence[str]) -> pl.DataFra
 
 def _covered(records: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
     """Every record with each span of its episode that covers it, by releases."""
-    return (
-        records.select(*_EPISODE, "release_id")
-        .join(history.select(*SPAN_COLUMNS), on=_EPISODE, how="inner", maintain_order="left_right")
-        .filter((pl.col("release_id") >= pl.col("first_release")) & (pl.col("release_id") <= pl.col("last_release")))
+    return records.join(history.select(*SPAN_COLUMNS), on=_EPISODE, how="inner", maintain_order="left_right").filter(
+        (pl.col("release_id") >= pl.col("first_release")) & (pl.col("release_id") <= pl.col("last_release"))
     )
 
 
