@@ -122,7 +122,10 @@ BUGS = [
     ),
     Bug(f"{_GATE_FOLDER}/as_read.py", "html.unescape(text)", "text", _GATE),
     Bug(
-        f"{_GATE_FOLDER}/gate.py", 'pl.col("redistribution") != "withheld"', 'pl.col("redistribution") == "none"', _GATE
+        f"{_GATE_FOLDER}/table_gate.py",
+        'pl.col("redistribution") != "withheld"',
+        'pl.col("redistribution") == "none"',
+        _GATE,
     ),
     Bug(f"{_GATE_FOLDER}/check.py", "sorted(listed - present.keys())", "sorted(present.keys() - listed)", _GATE),
     # What a claim's code and day mean.

@@ -14,9 +14,10 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.license_gate.as_read import MIN_TEXT_LETTERS, compared_form
-from pipeline.license_gate.gate import FOREIGN_TEXT, Gate
+from pipeline.license_gate.gate import Gate
 from pipeline.license_gate.policy import ANY_FILE, Policy, policy_of_quotes
 from pipeline.license_gate.report import GateReport, LicenseLeak
+from pipeline.license_gate.table_gate import FOREIGN_TEXT
 from pipeline.license_gate.tables import CODE_COLUMNS, Table
 from pipeline.license_gate.workbooks import SHARED_TEXTS
 

@@ -1,24 +1,19 @@
-"""One reading of a version or an export: every file by its kind, every text once, and what was found."""
+"""One reading of a version or an export: every file by its kind, and what was found."""
 
 from __future__ import annotations
 
-import base64
 import csv
 import gzip
 import hashlib
 import io
-import json
 import logging
 import os
-import re
 import sqlite3
 import tarfile
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -27,33 +22,20 @@ from xml.etree import ElementTree
 import polars as pl
 import pyarrow
 import pyarrow.parquet
-from polars.selectors import by_name
 
-from pipeline.license_gate.as_read import MIN_TEXT_LETTERS, as_read, compared_form, with_read_forms
 from pipeline.license_gate.databases import DATABASES
 from pipeline.license_gate.markup import texts_of_markup
 from pipeline.license_gate.pages import are_harmless
-from pipeline.license_gate.policy import Cell, Policy
-from pipeline.license_gate.report import GateReport, Leak
+from pipeline.license_gate.policy import Policy
 from pipeline.license_gate.scripts import SCRIPT_TEXT, strings_of_data, text_of_script, texts_of_script, texts_of_style
-from pipeline.license_gate.tables import (
-    Table,
-    is_json_list,
-    list_of_json,
-    may_hold_text,
-    texts_of_column,
-    texts_of_rows,
-)
-from pipeline.license_gate.text_files import WORDS_OF_OTHERS, Texts, strings_of_metadata, texts_of_json, texts_of_lines
-from pipeline.license_gate.tokens import DIGIT, HOLDS_TOKEN, LETTER, PROSE, SLASHED_DATE, TOKEN
+from pipeline.license_gate.table_gate import FOREIGN_TEXT, TableGate
+from pipeline.license_gate.tables import Table, is_json_list, list_of_json
+from pipeline.license_gate.text_files import WORDS_OF_OTHERS, Texts, texts_of_json, texts_of_lines
+from pipeline.license_gate.text_gate import SHOWN_TEXT
 from pipeline.license_gate.workbooks import SHARED_PART, SHARED_TEXTS, texts_of_workbook_part
 
-#: Columns, and record fields that a column quotes, of which even one word is a description.
-_TEXT_NAME = re.compile(r"description|text|descriptor")
-_QUOTING_NAME = re.compile(r"^(old|new|raw)(_value)?$|^examples$")
 #: Pages are looked at so many at a time.
 _MANY_PAGES = 2_000
-_SHOWN_TEXT = 60
 #: Null, as some databases write it.
 _NULL = "\\N"
 
@@ -71,13 +53,8 @@ def _entries(folder: str, before: str = "") -> Iterator[tuple[str, os.DirEntry[s
             yield from _entries(entry.path, f"{before}{entry.name}/")
 
 
-FOREIGN_TEXT = "text in a row about a code or modifier of the AMA or the ADA"
-_FOREIGN_TOKEN = "shaped like a CPT or CDT code"
-_WITHHELD_TEXT = "the text of a withheld description"
-
-
-class Gate:
-    """One reading of a version: collects what it saw."""
+class Gate(TableGate):
+    """A look at files: their names, and what is in them, as tables or as texts."""
 
     def __init__(
         self,
@@ -86,32 +63,11 @@ class Gate:
         numbers: frozenset[str] = frozenset(),
         headers: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
-        self.policy = policy
+        super().__init__(policy, forbidden_texts)
         self.numbers = numbers
         self.headers = headers
-        self.leaks: list[Leak] = []
-        self.kept: Counter[tuple[str, str, str]] = Counter()
-        self.kept_texts: set[str] = set()
-        self.values = 0
-        self._metadata: dict[str, list[str]] = {}
-        #: Texts without a token, in whatever place; and contents of JSON that were looked at, by their hashes.
-        self._harmless: set[str] = set()
+        #: Contents of JSON that were looked at, by their hashes.
         self._read: set[bytes] = set()
-        #: Texts of tables that hold neither a token nor a withheld text.
-        self._clear: set[str] = set()
-        plain = {compared_form(text) for text in forbidden_texts}
-        # A text within a longer forbidden one is enough to look for.
-        self.forbidden = sorted(t for t in plain if len(t) >= MIN_TEXT_LETTERS)
-
-    def report(self, files: int) -> GateReport:
-        """What was seen in so many files."""
-        return GateReport(files, self.values, dict(self.kept), tuple(self.leaks))
-
-    def leak(self, table: str, column: str, key: str, token: str, why: str, text: str = "") -> None:
-        """Note a leak."""
-        self.leaks.append(Leak(table, column, key, token, why, text))
-
-    # Files.
 
     def files_of(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Every file below a folder, its name from there, which is looked at, and its path; a link is a leak."""
@@ -208,7 +164,7 @@ class Gate:
             if one in holding:
                 self.look_at_text(name, column, place, one)
             if column == WORDS_OF_OTHERS:
-                self.leak(name, "", place, one[:_SHOWN_TEXT], FOREIGN_TEXT, one)
+                self.leak(name, "", place, one[:SHOWN_TEXT], FOREIGN_TEXT, one)
         # A sentence may run over lines and elements.
         self._look_for_withheld(name, "", [" ".join(one for _, _, one in texts)], lambda _: [""])
 
@@ -227,15 +183,6 @@ class Gate:
         for raw, text in texts.items():
             line = 1 if is_one_line else content.count("\n", 0, content.index(raw)) + 1
             self.look_at_text(name, "", f"line {line}", text)
-
-    def _holding(self, texts: Iterable[str]) -> set[str]:
-        """Those of ``texts`` that may hold a token; the others are harmless wherever else they are."""
-        distinct = set(texts)
-        self.values += len(distinct)
-        unknown = pl.Series(list(distinct - self._harmless), dtype=pl.String)
-        holding = set(with_read_forms(unknown).filter(pl.col("read").str.contains(HOLDS_TOKEN))["text"])
-        self._harmless |= distinct - holding
-        return holding
 
     def _texts_of_new_json(self, content: str, name: str) -> Texts:
         """The texts of JSON or of its lines; none of what was looked at by the same rules under another name."""
@@ -300,181 +247,6 @@ class Gate:
         frame = frame.with_columns(list_of_json(frame[c]) for c in frame.columns if is_json_list(frame[c]))
         # A published table's own rules go by its name.
         self.look_at_table(Table(table if table in self.policy.tables else name, frame.lazy(), frame.schema))
-
-    def look_at_text(self, table: str, column: str, place: str, text: str) -> None:
-        """Look for tokens in one text of a file or of metadata."""
-        self.values += 1
-        if text in self._harmless:
-            return
-        tokens = list(self._tokens(Cell(table, column, text)))
-        if not tokens:
-            self._harmless.add(text)
-        for token, condition in tokens:
-            if condition is None:
-                self.leak(table, column, place, token, _FOREIGN_TOKEN, text)
-            else:
-                self.kept[table, column, condition] += 1
-
-    def _tokens(self, cell: Cell) -> Iterator[tuple[str, str | None]]:
-        """The tokens of a text, as it is and as it is read, each with the condition that lets it stand, or None."""
-        found = list(self._tokens_as_written(cell))
-        yield from found
-        if (read := as_read(cell.text)) != cell.text:
-            known = {token for token, _ in found}
-            yield from (t for t in self._tokens_as_written(replace(cell, text=read)) if t[0] not in known)
-
-    def _tokens_as_written(self, cell: Cell) -> Iterator[tuple[str, str | None]]:
-        if not DIGIT.search(cell.text):
-            return
-        dates = [m.span() for m in SLASHED_DATE.finditer(cell.text)]
-        for token in TOKEN.finditer(cell.text):
-            if not any(start <= token.start(1) and token.end(1) <= end for start, end in dates):
-                yield token.group(1), self.policy.keeps(cell, token)
-
-    def _look_for_withheld(
-        self, table: str, column: str, texts: Iterable[str], places: Callable[[str], list[str]]
-    ) -> None:
-        if not self.forbidden:
-            return
-        found: dict[str, str] = {}
-        distinct = pl.Series(list(dict.fromkeys(texts)), dtype=pl.String)
-        for text, read in with_read_forms(distinct).iter_rows():
-            squeezed = compared_form(read)
-            if (words := next((t for t in self.forbidden if t in squeezed), None)) is not None:
-                found.setdefault(text, words)
-        for text, words in found.items():
-            for place in places(text):
-                self.leak(table, column, place, words[:_SHOWN_TEXT], _WITHHELD_TEXT, text)
-
-    def _holds_withheld(self) -> pl.Expr:
-        """Whether ``read`` holds a withheld text."""
-        plain = pl.col("read").str.to_lowercase().str.replace_all(r"[^a-z0-9]", "")
-        return plain.str.contains("|".join(self.forbidden)) if self.forbidden else pl.lit(False)
-
-    # Tables.
-
-    def _look_at_parquet(self, path: Path) -> None:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            arrow, raw = file.schema_arrow, file.metadata.metadata or {}
-        rows = pl.scan_parquet(path, glob=False)
-        schema = rows.collect_schema()
-        key = json.loads((arrow.metadata or {}).get(b"hcpcs.primary_key", b"[]"))
-        table = Table(path.stem, rows, schema, tuple(k for k in key if k in schema), path)
-        self._look_at_metadata(table.name, "metadata", raw)
-        # The writer's own copy of the schema is in base64: looked at decoded.
-        stored = raw.get(b"ARROW:schema")
-        both = [arrow, pyarrow.ipc.read_schema(pyarrow.py_buffer(base64.b64decode(stored)))] if stored else [arrow]
-        for schema_copy in both:
-            self._look_at_metadata(table.name, "metadata", schema_copy.metadata or {})
-            for one in schema_copy:
-                self._look_at_field(table.name, one.name, one)
-        for text, places in self._metadata.items():
-            self._metadata[text] = list(dict.fromkeys(places))
-        self._look_for_withheld(table.name, "", self._metadata, self._metadata.__getitem__)
-        self._metadata = {}
-        self.look_at_table(table)
-
-    def _look_at_metadata(self, table: str, column: str, metadata: Mapping[bytes, bytes]) -> None:
-        for name, value in metadata.items():
-            if name == b"ARROW:schema":
-                continue
-            place = name.decode("utf-8", "replace")
-            text = value.decode("utf-8", "replace")
-            self.look_at_text(table, column, "", place)
-            for part in strings_of_metadata(text):
-                self.look_at_text(table, f"{column} {place}", "", part)
-                self._metadata.setdefault(part, []).append(f"{column} {place}")
-
-    def _look_at_field(self, table: str, column: str, one: pyarrow.Field) -> None:
-        self.look_at_text(table, column, "", one.name)
-        self._look_at_metadata(table, f"{column} metadata", one.metadata or {})
-        for number in range(one.type.num_fields):
-            self._look_at_field(table, f"{column}.{one.type.field(number).name}", one.type.field(number))
-
-    def look_at_table(self, table: Table) -> None:
-        """Look at all text values of a table, each distinct one once."""
-        unclear = self._unclear(set(table.texts["text"]))
-        holding = table.texts.filter(pl.col("text").is_in(unclear.implode())).partition_by("column", as_dict=True)
-        for column in table.schema:
-            if (texts := holding.get((column,))) is not None:
-                self._look_at_column(table, column, texts["text"])
-        self._look_at_rows_of_others(table)
-        self._look_at_flags(table)
-
-    def _unclear(self, distinct: set[str]) -> pl.Series:
-        """Those of ``distinct`` that hold a token or a withheld text, whatever their columns may keep."""
-        self.values += len(distinct)
-        new = distinct - self._clear
-        forms = with_read_forms(pl.Series(list(new), dtype=pl.String))
-        unclear = forms.filter(pl.col("read").str.contains(HOLDS_TOKEN) | self._holds_withheld())["text"].unique()
-        self._clear |= new.difference(unclear)
-        return unclear
-
-    def _look_at_column(self, table: Table, column: str, unclear: pl.Series) -> None:
-        """Look at those texts of a column that hold something, in their rows."""
-        unused = unclear.unique(maintain_order=True)
-        for path, texts in texts_of_column(table.read([column])[column]):
-            holding = texts.filter(pl.col("text").is_in(unclear.implode()))
-            self._look_at_holding(table, path, holding)
-            unused = unused.filter(~unused.is_in(holding["text"].implode()))
-        # No row's flags speak for a text that is in the file alone.
-        for text in unused:
-            for token, _ in self._tokens(Cell(table.name, column, text)):
-                self.leak(table.name, column, "in no row", token, _FOREIGN_TOKEN, text)
-        self._look_for_withheld(table.name, column, unused, lambda _: ["in no row"])
-
-    def _look_at_holding(self, table: Table, column: str, texts: pl.DataFrame) -> None:
-        """Texts that hold something: each distinct one once for each set of flags, then back to its rows."""
-        flagged = texts.with_columns(table.flags[texts["row"]])
-        for group in (
-            flagged.group_by("text", "is_foreign", "cites_cpt", "field", maintain_order=True).agg("row").to_dicts()
-        ):
-            cell = Cell(table.name, column, group["text"], group["is_foreign"], group["cites_cpt"], group["field"])
-            for token, condition in self._tokens(cell):
-                if condition is not None:
-                    self.kept[table.name, column, condition] += len(group["row"])
-                    self.kept_texts.add(group["text"])
-                    continue
-                for key in table.row_keys(group["row"]):
-                    self.leak(table.name, column, key, token, _FOREIGN_TOKEN, group["text"])
-        self._look_for_withheld(
-            table.name,
-            column,
-            texts["text"],
-            lambda text: table.row_keys(texts.filter(pl.col("text") == text)["row"].to_list()),
-        )
-
-    def _look_at_rows_of_others(self, table: Table) -> None:
-        """In a row about another owner's code no words may stand, whoever wrote them."""
-        numbers = table.flags["is_foreign"].arg_true()
-        if numbers.is_empty():
-            return
-        columns = [column for column, dtype in table.schema.items() if may_hold_text(dtype)]
-        rows = table.rows.filter(table.is_foreign).select(by_name(*columns)).collect()
-        texts = texts_of_rows(rows.lazy(), rows.schema)
-        for name in dict.fromkeys(column for column, text in texts.iter_rows() if LETTER.search(text)):
-            for column, found in texts_of_column(rows[name]):
-                if "row_of_ama_or_ada" not in self.policy.conditions(table.name, column):
-                    self._look_for_words(table, column, numbers.gather(found["row"]), found["text"])
-
-    def _look_for_words(self, table: Table, column: str, rows: pl.Series, texts: pl.Series) -> None:
-        for row, text, quoted in zip(rows, texts, table.flags["field"].gather(rows), strict=True):
-            stated = f"{column} {quoted}" if quoted and _QUOTING_NAME.search(column) else column
-            if (_TEXT_NAME.search(stated) and LETTER.search(text)) or PROSE.search(text):
-                self.leak(table.name, column, table.row_keys([row])[0], text[:_SHOWN_TEXT], FOREIGN_TEXT, text)
-
-    def _look_at_flags(self, table: Table) -> None:
-        """A row about another owner's code says so: whoever filters by the flag must be safe."""
-        name = next((c for c in ("code", "first_code") if {c, "redistribution"} <= table.schema.keys()), None)
-        if name is None:
-            return
-        is_unflagged = table.names_others(name) & (pl.col("redistribution") != "withheld")
-        rows = table.rows.select(pl.col(name).alias("code"), is_unflagged.alias("is_unflagged")).collect()
-        unflagged = rows.with_row_index("row").filter("is_unflagged")
-        for row, code in unflagged.select("row", "code").iter_rows():
-            self.leak(
-                table.name, "redistribution", table.row_keys([row])[0], code, "another owner's, but not marked withheld"
-            )
 
 
 _READERS: dict[str, Callable[[str], Texts]] = {
