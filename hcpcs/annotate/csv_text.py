@@ -10,9 +10,11 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,9 @@ import pyarrow.csv
 import pyarrow.fs
 
 from hcpcs.errors import HcpcsError, present
+
+if TYPE_CHECKING:
+    from hcpcs.annotate.gzip_text import GzipText
 
 #: A block stays in the processor's cache while it is parsed, in two thirds of the time of one four times as large.
 _BLOCK = 4 << 20
@@ -391,11 +396,16 @@ def _refusal(path: str, line: int, what: str, dialect: Dialect) -> ClaimsUnreada
     return ClaimsUnreadable(f"{path}: line {line:,}: {what}; {hint}")
 
 
-def open_text(filesystem: pyarrow.fs.FileSystem, path: str) -> pa.NativeFile:
+def open_text(filesystem: pyarrow.fs.FileSystem, path: str) -> pa.NativeFile | GzipText:
     """A file's bytes, decompressed if they are compressed, whatever the file's name is."""
     with filesystem.open_input_stream(path, compression=None) as stream:
         begin = stream.read(4)
     compression = next((name for mark, name in _COMPRESSIONS.items() if begin.startswith(mark)), None)
+    if compression == "gzip":
+        with suppress(ModuleNotFoundError):
+            from hcpcs.annotate.gzip_text import GzipText  # needs the extra
+
+            return GzipText(filesystem, path)
     return filesystem.open_input_stream(path, compression=compression)
 
 

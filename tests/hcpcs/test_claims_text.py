@@ -8,6 +8,8 @@ import gzip
 import io
 import json
 import random
+import sys
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import pytest
 from conftest import Said
 from small_version import SPANS, write_version
 
-from hcpcs.annotate import csv_text
+from hcpcs.annotate import csv_text, gzip_text
 
 DAY = "2019-01-05"
 
@@ -244,6 +246,72 @@ def test_a_file_that_is_cut_off_is_refused(annotate: Annotate) -> None:
     text = "code,dos,desc\n" + "".join(f"J1100,{DAY},{random.random()}\n" for _ in range(60_000))
     said, _ = annotate(gzip.compress(text.encode())[:-200_000], name="c.csv.gz")
     assert (said.status, "c.csv.gz: cannot be read: " in said.err) == (1, True), said.err
+
+
+_PACKED = gzip.compress(
+    b"code,dos,desc\n" + b"".join(b"J1100,%s,%d\n" % (DAY.encode(), n * n * 7919) for n in range(4_000)), mtime=0
+)
+
+
+@pytest.mark.parametrize(
+    ("packed", "words"),
+    [
+        (_PACKED, None),
+        (_PACKED + gzip.compress(b"") + gzip.compress(f"J1100,{DAY},x\n".encode() * 9), None),
+        (b"".join(gzip.compress(line) for line in gzip.decompress(_PACKED).splitlines(keepends=True)), None),
+        (_PACKED[:3] + b"\x08" + _PACKED[4:10] + b"name.csv\0" + _PACKED[10:], None),
+        (_PACKED[:-9_000], "Truncated compressed stream"),
+        (_PACKED[:-4], "Truncated compressed stream"),
+        (_PACKED + _PACKED[:5_000], "Truncated compressed stream"),
+        (_PACKED + b"\0", "Truncated compressed stream"),
+        (_PACKED[:2], "Truncated compressed stream"),
+        (_PACKED + b"\0" * 99, "unknown compression method"),
+        (_PACKED + b"no gzip, but some text", "incorrect header check"),
+        (_PACKED[:-8] + b"sums" + _PACKED[-4:], "incorrect data check"),
+        (_PACKED[:-4] + b"size", "incorrect length check"),
+        (_PACKED[:15_000] + bytes(500) + _PACKED[15_500:], "zlib inflate failed"),
+        (gzip.compress(f"code,dos\nJ1100,{DAY}\nJ1100\n".encode())[:-1] + b"!", "incorrect length check"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "whole" if value is None else f"{len(value)} bytes",
+)
+def test_a_gzip_file_is_read_or_refused_the_same_with_the_extra_and_without(
+    annotate: Annotate, monkeypatch: pytest.MonkeyPatch, packed: bytes, words: str | None
+) -> None:
+    monkeypatch.setattr(csv_text, "_BLOCK", 1 << 14)
+    monkeypatch.setattr(gzip_text, "_READ", 1 << 12)
+    by_extra = annotate(packed, name="c.csv.gz")
+    monkeypatch.delitem(sys.modules, "hcpcs.annotate.gzip_text")
+    monkeypatch.setitem(sys.modules, "isal", None)
+    without = annotate(packed, name="c.csv.gz")
+    assert (by_extra[0].status, by_extra[0].err) == (without[0].status, without[0].err)
+    assert by_extra[1] == without[1]
+    assert by_extra[0].status == (1 if words else 0) and (words or "") in by_extra[0].err
+
+
+def test_where_the_extra_gives_up_arrow_goes_on_without_a_line_twice(
+    annotate: Annotate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, rows = annotate(_PACKED, name="c.csv.gz")
+
+    class GivesUp:
+        def __init__(self, _: int) -> None:
+            self._packed = zlib.decompressobj(31)
+            self._calls = 0
+
+        def decompress(self, packed: bytes, most: int) -> bytes:
+            self._calls += 1
+            if self._calls == 5:
+                raise gzip_text.isal_zlib.error("a way to pack that it does not know")
+            return self._packed.decompress(packed, most)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._packed, name)
+
+    monkeypatch.setattr(gzip_text.isal_zlib, "decompressobj", GivesUp)
+    monkeypatch.setattr(csv_text, "_BLOCK", 1 << 14)
+    monkeypatch.setattr(gzip_text, "_READ", 1 << 12)
+    said, again = annotate(_PACKED, name="c.csv.gz")
+    assert (said.status, again) == (0, rows), said.err
 
 
 @pytest.mark.parametrize(
