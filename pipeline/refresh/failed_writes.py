@@ -42,6 +42,8 @@ def failed_writes_reported(outputs: Outputs, home: Path) -> Iterator[None]:
         elif type(error).__module__.startswith(DATABASES):  # by name: Dagster, which brings them, may not be imported
             cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
             why = f"Dagster's storage, set up in {home}, fails: {getattr(cause, 'orig', None) or cause}"
+            if damaged := ", ".join(map(str, _damaged_databases(home))):
+                why += f"; damaged: {damaged}: remove it, Dagster begins a new record of its runs"
         else:
             raise
         now = latest_version(outputs)
@@ -50,6 +52,20 @@ def failed_writes_reported(outputs: Outputs, home: Path) -> Iterator[None]:
         else:
             done = f"version {now} was published before that"
         raise StorageFailed(f"{why}\n  {done}") from error
+
+
+def _damaged_databases(home: Path) -> Iterator[Path]:
+    """The databases in Dagster's home that SQLite cannot read."""
+    import sqlite3
+
+    for file in sorted(home.rglob("*.db")):
+        try:
+            with contextlib.closing(sqlite3.connect(file)) as database:
+                is_whole = database.execute("PRAGMA quick_check").fetchone() == ("ok",)
+        except sqlite3.DatabaseError as error:
+            is_whole = isinstance(error, sqlite3.OperationalError)  # in use by another process
+        if not is_whole:
+            yield file
 
 
 def _errno_of(error: Exception) -> int:

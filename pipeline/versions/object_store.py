@@ -146,6 +146,8 @@ class ObjectStore:
             return self.put_new(path, data)
         if self._folder is not None:  # file systems know no conditional write; a lock among publishers stands for it
             with FileLock(self._folder / ".publish.lock", timeout=60):
+                for killed in self._folder.glob(f".{path}.*.part"):
+                    killed.unlink()
                 if self.read(path) != before:
                     return False
                 write_atomically(self._folder / path, data)

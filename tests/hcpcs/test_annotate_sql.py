@@ -96,7 +96,7 @@ def test_claims_are_a_table_with_its_schema_or_a_file(
     assert database.sql(said.out).select("hcpcs_code, code_status_on_date").fetchall() == [("J1100", "valid")]
 
 
-@pytest.mark.parametrize("claims", ["a;b", "read_csv('x')", 'we"ird', "", "a..b", "(select 1)"])
+@pytest.mark.parametrize("claims", ["a;b", "read_csv('x')", 'we"ird', " ", "a..b", "(select 1)"])
 def test_claims_that_are_no_name_are_one_line_of_error(hcpcs: Callable[..., Said], claims: str) -> None:
     said = hcpcs("sql", "annotate", "--claims", claims)
     assert said.status == 1 and said.out == ""

@@ -121,7 +121,7 @@ def test_a_day_of_the_year_that_is_none_is_counted(annotate: Annotate, text: str
     assert summary["odd"]["unreadable_dates"] == {"dos": 1}
 
 
-@pytest.mark.parametrize("form", ["hello", "MM/DD", "YYYY-YYYY", ""])
+@pytest.mark.parametrize("form", ["hello", "MM/DD", "YYYY-YYYY", " "])
 def test_what_is_no_form_is_refused(annotate: Annotate, form: str) -> None:
     said, _ = annotate(csv_of("dos", ["2019-01-05"]), "--date", "dos", "--date-format", form)
     assert (said.status, "date format" in said.err or "2019-01-05" in said.err) == (1, True)

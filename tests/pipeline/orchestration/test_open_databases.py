@@ -9,9 +9,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import persistent_instance
+from conftest import persistent_instance, slow
+from made_up import posting, record
 
 from hcpcs.errors import HcpcsError
+from hcpcs.paths import Outputs
 from pipeline.refresh.run_job import open_instance
 
 #: A run over the log in the folder that is its argument, which is killed after its first asset.
@@ -65,6 +67,25 @@ def test_databases_stay_open_between_events_in_a_home_with_settings_of_its_own_t
         assert dg.materialize([looks], instance=instance).success
     assert open_between_events == [True]
     assert not log.exists()
+
+
+@pytest.mark.parametrize("name", ["history/runs/index.db", *slow("schedules/schedules.db", "history/runs.db")])
+def test_a_damaged_database_is_named_with_the_way_out(own_sample: Outputs, tmp_path: Path, name: str) -> None:
+    database = own_sample.dagster_home / name
+    posting("2026-01", record("J0570")).write(tmp_path / "offered")
+
+    def refreshed() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "hcpcs.cli.main", "refresh", "--from", tmp_path / "offered", "--accept-losses"]
+        command += ["--outputs", own_sample.folder]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    pages = database.read_bytes()
+    for content in (b"no database", pages[:100] + b"\xff" * len(pages[100:])):
+        database.write_bytes(content)
+        said = refreshed()
+        assert (said.returncode, f"; damaged: {database}: remove it" in said.stderr) == (1, True), said.stderr
+    database.unlink()
+    assert refreshed().returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from pipeline.transforms.classification import UNKNOWN_SHAPE, classify
 from sources.curated.tables import (
+    load_ambulance_locations,
     load_code_families,
     load_code_lookalikes,
     load_code_sections,
@@ -180,6 +181,12 @@ def test_a_code_system_has_days(code: str, date: str | None, status: str, days: 
         ("HN", None, "ambulance pair"),
         ("IX", None, "ambulance pair"),
         ("1AA11", "2020-01-01", "HIPPS (home health)"),
+        ("0450", None, "revenue code"),
+        ("1001", None, "revenue code"),  # behavioral health
+        ("2101", None, "revenue code"),  # alternative therapy
+        ("3103", None, "revenue code"),  # adult care
+        ("100434-0", None, "LOINC"),
+        ("0093-7214", None, "NDC"),  # as openFDA has it, without the package
     ],
 )
 def test_another_code_set_may_have_the_format(code: str, date: str | None, code_set: str) -> None:
@@ -190,6 +197,20 @@ def test_a_code_set_that_had_ended_is_not_named() -> None:
     assert "ICD-9-CM" not in one("V5869", "2015-10-01")["may_also_be"]
     assert "ICD-10-CM" not in one("M1711", "2015-09-30")["may_also_be"]
     assert "ambulance pair" not in one("XH")["may_also_be"]
+
+
+@pytest.mark.parametrize("day", ["2020-12-31", "2021-01-01", "2023-12-31", "2024-01-01"])
+def test_ambulance_pairs_are_those_of_the_letters_on_that_day(day: str) -> None:
+    on = dt.date.fromisoformat(day)
+    letters = load_ambulance_locations().filter(
+        pl.col("valid_from").fill_null(on) <= on, pl.col("valid_to").fill_null(on) >= on
+    )
+    origins = letters.filter("is_origin")["letter"]
+    pairs = {a + b for a in origins for b in letters.filter("is_destination")["letter"]}
+    every = ["".join(two) for two in itertools.product(string.ascii_uppercase, repeat=2)]
+    named = {c["code"] for c in classes(*every, date=day) if "ambulance pair" in c["may_also_be"]}
+    assert named == pairs
+    assert ("RF" in pairs) == ("2021" <= day < "2024")
 
 
 @pytest.mark.parametrize(

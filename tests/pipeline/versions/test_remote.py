@@ -167,15 +167,20 @@ def test_publishing_again_sends_nothing_and_a_new_version_sends_only_what_change
 
 
 def killed_publishing(folder: Path, target: str, moment: str) -> int:
-    """Publish in a process of its own that dies at ``moment``: before its n-th write, or after so many milliseconds."""
+    """Publish in a process of its own that dies at ``moment``: before its n-th write, or after so many milliseconds.
+
+    Or at a sync: in a folder, while it writes the pointer.
+    """
     number, _, unit = moment.partition(" ")
     script = f"""
 import os, signal, threading, time, obstore
 from pathlib import Path
 from pipeline.versions import upload as remote
 import schemas.contract
-def die():
+def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
+if {moment == "at a sync"}:
+    os.fsync = die
 count = 0
 def counted(write):
     def wrapped(*args, **kwargs):
@@ -247,6 +252,18 @@ def test_killed_at_any_point_the_pointers_version_is_whole_and_publishing_goes_o
         assert (resumed.sent, resumed.already_there) == (files - held, held), moment
         assert pointed_at(target) == f"2099.01.{number}" and is_whole(target), moment
         assert objects_below(target, "latest") == files_below(changed), moment
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_a_publisher_killed_at_the_pointer_leaves_is_swept(
+    sample: Version, tmp_path: Path, renamed: Callable[..., Path]
+) -> None:
+    target, later = tmp_path / "target", renamed("2099.01.1")
+    publish_to(sample.folder, str(target))
+    assert killed_publishing(later, str(target), "at a sync") == -signal.SIGKILL
+    assert len(list(target.glob(".latest.json.*.part"))) == 1 and pointed_at(str(target)) == sample.id
+    publish_to(later, str(target))
+    assert list(target.rglob("*.part")) == [] and pointed_at(str(target)) == "2099.01.1"
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from conftest import REPOSITORY
 
+from hcpcs.annotate.parsing import modifier_pattern
 from schemas.registry import contract, enforce
 from sources.curated.tables import (
     CURATED,
@@ -104,7 +105,7 @@ def test_no_string_has_the_shape_of_two_code_systems() -> None:
     matches = {s: sum(bool(re.fullmatch(p, s, re.ASCII)) for p in patterns) for s in strings}
     assert max(matches.values()) == 1
     # No release has a code that begins with F, I, N or O, or a modifier that begins with I or O. CPT's modifiers are
-    # 22 to 99, of performance measures 1P, 2P, 3P and 8P, and P1 to P6.
+    # 21 to 33, 47 to 66, 73 to 82 and 90 to 99, of performance measures 1P, 2P, 3P and 8P, and P1 to P6.
     unused = {m for m in strings if not matches[m]}
     assert unused == (
         {f"{letter}123{digit}" for letter in "FINO" for digit in string.digits}
@@ -113,9 +114,20 @@ def test_no_string_has_the_shape_of_two_code_systems() -> None:
         | {"P0", "P7", "P8", "P9"}
         | {f"{letter}{digit}" for letter in "WXYZ" for digit in string.digits} - {"X1", "X2", "X3", "X4", "X5"}
         | {"ZZ"}
-        | {f"{number:02}" for number in range(22)}
+        | {f"{number:02}" for number in [*range(21), *range(34, 47), *range(67, 73), *range(83, 90)]}
         | {f"{digit}P" for digit in "045679"}
     )
+
+
+def test_a_modifier_of_cpt_is_the_same_in_its_own_column_and_behind_a_code() -> None:
+    systems = load_code_systems().filter(
+        pl.col("code_system_id").str.starts_with("cpt-modifier"), pl.col("valid_to").is_null()
+    )
+    in_a_column = re.compile("|".join(systems["code_pattern"]))
+    signs = string.ascii_uppercase + string.digits
+    for sign, other in itertools.product(signs, repeat=2):
+        behind_a_code = re.fullmatch(modifier_pattern([]), sign + other)
+        assert bool(in_a_column.fullmatch(sign + other)) == bool(behind_a_code), sign + other
 
 
 def test_every_record_of_a_release_has_the_shape_of_a_code_system_of_cms_or_the_ama(shared_cms: Path) -> None:
