@@ -78,9 +78,8 @@ class TableGate(TextGate):
         """Look at all text values of a table, each distinct one once."""
         unclear = self._unclear(set(table.texts["text"]))
         holding = table.texts.filter(pl.col("text").is_in(unclear.implode())).partition_by("column", as_dict=True)
-        for column in table.schema:
-            if (texts := holding.get((column,))) is not None:
-                self._look_at_column(table, column, texts["text"])
+        for values in table.read(column for column in table.schema if (column,) in holding):
+            self._look_at_column(table, values, holding[values.name,]["text"])
         self._look_at_rows_of_others(table)
         self._look_at_flags(table)
 
@@ -93,18 +92,18 @@ class TableGate(TextGate):
         self._clear |= new.difference(unclear)
         return unclear
 
-    def _look_at_column(self, table: Table, column: str, unclear: pl.Series) -> None:
+    def _look_at_column(self, table: Table, values: pl.Series, unclear: pl.Series) -> None:
         """Look at those texts of a column that hold something, in their rows."""
         unused = unclear.unique(maintain_order=True)
-        for path, texts in texts_of_column(table.read([column])[column]):
+        for path, texts in texts_of_column(values):
             holding = texts.filter(pl.col("text").is_in(unclear.implode()))
             self._look_at_holding(table, path, holding)
             unused = unused.filter(~unused.is_in(holding["text"].implode()))
         # No row's flags speak for a text that is in the file alone.
         for text in unused:
-            for token, _ in self._tokens(Cell(table.name, column, text)):
-                self.leak(table.name, column, "in no row", token, FOREIGN_TOKEN, text)
-        self._look_for_withheld(table.name, column, unused, lambda _: ["in no row"])
+            for token, _ in self._tokens(Cell(table.name, values.name, text)):
+                self.leak(table.name, values.name, "in no row", token, FOREIGN_TOKEN, text)
+        self._look_for_withheld(table.name, values.name, unused, lambda _: ["in no row"])
 
     def _look_at_holding(self, table: Table, column: str, texts: pl.DataFrame) -> None:
         """Texts that hold something: each distinct one once for each set of flags, then back to its rows."""

@@ -84,10 +84,10 @@ class TextGate:
     def _look_for_withheld(
         self, table: str, column: str, texts: Iterable[str], places: Callable[[str], list[str]]
     ) -> None:
-        if not self.forbidden:
+        distinct = pl.Series(list(dict.fromkeys(texts)), dtype=pl.String)
+        if not self.forbidden or distinct.is_empty():
             return
         found: dict[str, str] = {}
-        distinct = pl.Series(list(dict.fromkeys(texts)), dtype=pl.String)
         for text, read in with_read_forms(distinct).iter_rows():
             squeezed = compared_form(read)
             if (words := next((t for t in self.forbidden if t in squeezed), None)) is not None:

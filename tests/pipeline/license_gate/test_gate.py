@@ -296,6 +296,8 @@ NUMBERS = [
     ("search.js", "const width = 99213;"),
     ("style.css", "a { order: 10004; z-index:99999; margin: 10004px; color: #d0120f }"),
     ("CHANGES.md", "<td>123</td><td>45</td>, 1000½, 50%20 of 12%25, a&b;, ratio 3 < 5 and 9 > 8\n"),
+    # The end of a CDATA section that none began is seen, as any mark between two numbers.
+    ("page.html", "<p>99]]&gt;213</p>"),
 ]
 
 
