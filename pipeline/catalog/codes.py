@@ -204,7 +204,8 @@ def search_index(version: PublishedVersion) -> dict[str, Any]:
         .join(listed.select("kind", "code", "place"), on=["kind", "code"])
     )
     now = _words(listed)
-    before = _words(wordings).join(now, on=["word", "place"], how="anti")
+    earlier = wordings.join(listed, on=["place", *_DESCRIPTIONS], how="anti", nulls_equal=True)
+    before = _words(earlier).join(now, on=["word", "place"], how="anti")
     words = pl.concat([now, before]).select("word").unique().sort("word")
     in_effect = pl.col("from_day", "to_day").to_physical().filter(pl.col("status") == "valid")
     days = listed.join(
