@@ -23,7 +23,7 @@ _HISTORY = ("tests/pipeline/transforms/test_history.py",)
 _CHANGES = ("tests/pipeline/transforms/test_changes.py",)
 _CROSSWALK = ("tests/pipeline/transforms/test_crosswalk.py",)
 _LICENSES = ("tests/pipeline/transforms/test_licenses.py",)
-_GATE = ("tests/pipeline/license_gate/test_gate.py",)
+_GATE = ("tests/pipeline/license_gate",)
 _ANNOTATE = ("tests/hcpcs/test_annotate.py", "tests/hcpcs/test_claims_values.py")
 _CODES = ("tests/hcpcs/test_codes.py", "tests/hcpcs/test_claims_values.py")
 
