@@ -121,7 +121,7 @@ class Block:
     blank: int
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The records with every column as text, an empty field null.
+        """The records with every column as text, an empty field null, and a column that the file lacks.
 
         Raises ``ClaimsUnreadable`` where a line does not fit, named by its number in the file.
         """
@@ -143,8 +143,9 @@ class Block:
                     ignore_empty_lines=len(dialect.columns) > 1,
                 ),
                 pyarrow.csv.ConvertOptions(
-                    column_types=dict.fromkeys(dialect.columns, pa.string()),
+                    column_types=dict.fromkeys(columns or dialect.columns, pa.string()),
                     include_columns=list(columns) if columns is not None else None,
+                    include_missing_columns=True,
                     # Asked once of the whole instead of each field.
                     check_utf8=not self.data.isascii(),
                     null_values=[""],

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from hcpcs.annotate.annotator import Annotator
-from hcpcs.annotate.csv_text import TextOptions
+from hcpcs.annotate.csv_text import ClaimsUnreadable, TextOptions
 from hcpcs.annotate.files import (
     Claims,
     Job,
@@ -31,7 +31,7 @@ from hcpcs.annotate.files import (
     where_else,
 )
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS, VersionTables, read_version
-from hcpcs.annotate.request import checked_request
+from hcpcs.annotate.request import Request, checked_request
 from hcpcs.annotate.summary import summary_of
 from hcpcs.annotate.values import MissingColumn
 from hcpcs.errors import present
@@ -97,6 +97,7 @@ def annotate(
         if hint := where_else(found, error.column):
             error.add_note(hint)
         raise
+    _refuse_absent(found, request)
     annotator = Annotator(tables, request, found)
     workers = threads or os.cpu_count() or 1
     if claims_out is None:
@@ -106,6 +107,18 @@ def annotate(
         with Output(claims_out, found, annotator.schema, statistics) as output:
             _run(annotator, found, workers, output, progress)
     return summary_of(annotator, str(claims), str(out) if out is not None else None)
+
+
+def _refuse_absent(claims: Claims, request: Request) -> None:
+    """Refuse files without a column that every line needs, or that differ at all where descriptions are blanked."""
+    needed = (*request.codes, *request.dates, *filter(None, (request.amount,)))
+    for column, files in claims.absent.items():
+        if column in needed or request.redact:
+            why = "" if column in needed else ", and a description under another name would not be blanked by --redact"
+            raise ClaimsUnreadable(
+                f"{min(files)} has no column {column!r}, which other files have{why}; "
+                "name files that are alike by a pattern, as in 'DIR/2019*'"
+            )
 
 
 def _check_place(out: str) -> None:

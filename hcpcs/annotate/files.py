@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -88,6 +88,8 @@ class Claims:
     left_out: Mapping[str, str] = field(default_factory=dict)
     #: Columns that have other types in some files than in ``schema``.
     other_types: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: Columns that are not in all files, and the files without each: null there.
+    absent: Mapping[str, Set[str]] = field(default_factory=dict)
     #: Claims in memory, which lie in no file.
     table: pa.Table | None = None
 
@@ -154,7 +156,7 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
         raise ClaimsUnreadable(f"{text}: has both Parquet and CSV; name one kind, as in '{text}/**/*.parquet'")
     if kinds == {"csv"}:
         return _open_csv(text, filesystem, base, found, options)
-    files, schema, types = [], None, defaultdict[str, list[pa.DataType]](list)
+    files, schemas, schema, types = [], dict[str, pa.Schema](), None, defaultdict[str, list[pa.DataType]](list)
     for name in found.names:
         path = f"{base}/{name}"
         with _reading(path):
@@ -164,14 +166,21 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
                 RowGroup(i, g.num_rows, g.total_byte_size)
                 for i, g in ((i, metadata.row_group(i)) for i in range(metadata.num_row_groups))
             )
-        schema = _merged(found.names[0], schema or own, name, own)
+        schema, schemas[name] = _merged(found.names[0], schema or own, name, own), own
         for column in own:
             types[column.name].append(column.type)
         files.append(ClaimFile(path, name, groups))
     schema = present(schema)
     others = ((c.name, frozenset(str(kind) for kind in types[c.name] if kind != c.type)) for c in schema)
     other = {name: kinds for name, kinds in others if kinds}
-    return Claims(text, filesystem, tuple(files), schema, is_csv=False, left_out=found.left_out, other_types=other)
+    absent = _absent(schema, schemas)
+    if absent and found.log == "Iceberg":  # which renames and drops columns without writing the files anew
+        raise ClaimsUnreadable(
+            f"{text}: its files have other columns ({', '.join(absent)}); export the table's current state to Parquet"
+        )
+    return Claims(
+        text, filesystem, tuple(files), schema, is_csv=False, left_out=found.left_out, other_types=other, absent=absent
+    )
 
 
 def _parquet_metadata(filesystem: pyarrow.fs.FileSystem, path: str) -> tuple[pq.FileMetaData, pa.Schema]:
@@ -230,7 +239,7 @@ def parts(claims: Claims, job: Job, reading: Reading) -> Iterator[pa.Table]:
         yield job.part
         return
     if job.blocks:
-        yield _parsed(job.blocks, reading.columns).select(reading.columns or claims.schema.names)
+        yield _parsed(claims, job.blocks, reading.columns).select(reading.columns or claims.schema.names)
         return
     if not job.groups:
         yield _fitting(claims.schema.empty_table(), claims.schema, reading.dictionaries)
@@ -270,12 +279,14 @@ def head(claims: Claims, columns: Sequence[str], enough: int | None = None) -> I
         yield from (table.slice(first, _HEAD_LINES) for first in range(0, table.num_rows, _HEAD_LINES))
     for file in claims.files:
         if claims.is_csv:
-            yield from (_parsed(together, columns) for together in _csv_blocks(claims, file, enough) if together)
+            yield from (
+                _parsed(claims, together, columns) for together in _csv_blocks(claims, file, enough) if together
+            )
             continue
         with _reading(file.path):
             lines, reader = enough or _HEAD_LINES, _reader(claims, file, Reading())
             for batch in reader.iter_batches(batch_size=lines, columns=list(columns), use_threads=False):
-                yield _fitting(pa.Table.from_batches([batch]), claims.schema)
+                yield _fitting(pa.Table.from_batches([batch]), claims.schema, columns=columns)
 
 
 def _together(claims: Claims, file: ClaimFile, groups: Sequence[RowGroup], reading: Reading) -> Iterator[pa.Table]:
@@ -288,6 +299,7 @@ def _together(claims: Claims, file: ClaimFile, groups: Sequence[RowGroup], readi
             reader.read_row_groups(numbers, columns=reading.columns, use_threads=False),
             claims.schema,
             reading.dictionaries,
+            reading.columns,
         )
 
 
@@ -299,7 +311,7 @@ def _stream(
             batch_size=lines, row_groups=[group.number], columns=reading.columns, use_threads=use_threads
         )
         for batch in batches:
-            yield _fitting(pa.Table.from_batches([batch]), claims.schema, reading.dictionaries)
+            yield _fitting(pa.Table.from_batches([batch]), claims.schema, reading.dictionaries, reading.columns)
 
 
 def where_else(claims: Claims, name: str) -> str | None:
@@ -323,29 +335,34 @@ def _plain(schema: pa.Schema) -> pa.Schema:
     return pa.schema(fields, schema.metadata)
 
 
-def _fitting(table: pa.Table, schema: pa.Schema, dictionaries: Sequence[str] = ()) -> pa.Table:
-    """Columns in the order and the types of a schema, but some texts as dictionaries."""
+def _fitting(
+    table: pa.Table, schema: pa.Schema, dictionaries: Sequence[str] = (), columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Columns, or all, in the order and the types of a schema, but some texts as dictionaries; null where absent."""
     fields = [
         schema.field(n).with_type(pa.dictionary(pa.int32(), schema.field(n).type))
         if n in dictionaries
         else schema.field(n)
         for n in schema.names
-        if n in table.column_names
+        if columns is None or n in columns
     ]
-    columns = []
+    arrays = []
     for column in fields:
+        if column.name not in table.column_names:
+            arrays.append(pa.nulls(table.num_rows, column.type))
+            continue
         try:
-            columns.append(table[column.name].cast(column.type))
+            arrays.append(table[column.name].cast(column.type))
         except pa.ArrowInvalid as error:
             raise pa.ArrowInvalid(f"column {column.name!r} as {column.type}: {error}") from None
-    return pa.table(columns, pa.schema(fields, table.schema.metadata))
+    return pa.table(arrays, pa.schema(fields, table.schema.metadata))
 
 
 def _reader(claims: Claims, file: ClaimFile, reading: Reading) -> pq.ParquetFile:
     local = isinstance(claims.filesystem, pyarrow.fs.LocalFileSystem)
     return pq.ParquetFile(
         claims.filesystem.open_input_file(file.path),
-        read_dictionary=list(reading.dictionaries) or None,
+        read_dictionary=[n for n in reading.dictionaries if file.name not in claims.absent.get(n, ())] or None,
         # From a disk pages are read as they are needed; over a network a row group's columns at once.
         pre_buffer=not local,
         buffer_size=1 << 20 if local else 0,
@@ -375,6 +392,8 @@ class _Found:
 
     names: list[str]
     left_out: dict[str, str]
+    #: The format of the log that names the files, if there is one.
+    log: str = ""
 
     @property
     def others(self) -> str:
@@ -403,7 +422,7 @@ def _find(place: str, filesystem: pyarrow.fs.FileSystem, base: str, pattern: str
     if list(tables) == [""] and matches is None:
         live = live_files(tables[""], place if "://" in place else base, every)
         dead = sorted(set(names) - set(live))
-        return _Found(live, dict.fromkeys(dead, f"not in the current state of {tables['']}"))
+        return _Found(live, dict.fromkeys(dead, f"not in the current state of {tables['']}"), tables[""])
     within = [table for table in tables if any(not table or n.startswith(f"{table}/") for n in names)]
     for table in within + _tables_above(filesystem, base):
         raise ClaimsUnreadable(
@@ -458,8 +477,8 @@ def _kind(name: str) -> str | None:
 def _merged(first: str, schema: pa.Schema, name: str, own: pa.Schema) -> pa.Schema:
     """The columns of a file and of those before it, in types that hold the values of all.
 
-    A month without modifiers is written as nulls, integers with a gap as floats, texts in the type of each program.
-    Raises ``ClaimsUnreadable`` where a column is missing, or no type holds both.
+    A month without modifiers is written as nulls, integers with a gap as floats, texts in the type of each program;
+    later months have more columns. Raises ``ClaimsUnreadable`` where no type holds both.
     """
     if own.equals(schema, check_metadata=False):
         return schema
@@ -468,7 +487,6 @@ def _merged(first: str, schema: pa.Schema, name: str, own: pa.Schema) -> pa.Sche
             raise ClaimsUnreadable(
                 f"{file} has several columns named {', '.join(map(repr, twice))}; rename all but one"
             )
-    missing = {*own.names} ^ {*schema.names}
     differ = {n for n in {*own.names} & {*schema.names} if own.field(n).type != schema.field(n).type}
     both = [
         pa.schema([_comparable(f, other.field(f.name)) if f.name in differ else f for f in s], s.metadata)
@@ -477,13 +495,11 @@ def _merged(first: str, schema: pa.Schema, name: str, own: pa.Schema) -> pa.Sche
     with suppress(pa.ArrowInvalid, pa.ArrowTypeError):
         merged = pa.unify_schemas(both, promote_options="permissive")
         # A text becomes no bytes: a UUID in bytes is not the same UUID in text.
-        if not missing and all(is_text(merged.field(n).type) for s in both for n in differ if is_text(s.field(n).type)):
+        if all(is_text(merged.field(n).type) for s in both for n in differ if is_text(s.field(n).type)):
             return merged
     mine, theirs = ({f.name: str(f.type) for f in s} for s in (own, schema))
     what = "; ".join(
-        f"{column!r} is {mine.get(column, 'not there')}, and {theirs.get(column, 'not there')} in {first}"
-        for column in dict.fromkeys((*theirs, *mine))
-        if column in missing or column in differ
+        f"{column!r} is {mine[column]}, and {theirs[column]} in {first}" for column in theirs if column in differ
     )
     raise ClaimsUnreadable(
         f"{name} does not have the columns of {first}: {what}; "
@@ -500,7 +516,18 @@ def _comparable(column: pa.Field, other: pa.Field) -> pa.Field:
         kind = kind.storage_type
     if pa.types.is_integer(kind) and pa.types.is_decimal(other.type):
         kind = pa.decimal128(20)  # Arrow's own choice is a digit too short to cast to
+    if pa.types.is_date(kind) and pa.types.is_timestamp(other.type) and other.type.tz is None:
+        kind = other.type  # in a zone a day would begin at midnight in London
     return column.with_type(kind)
+
+
+def _absent(schema: pa.Schema, schemas: Mapping[str, pa.Schema]) -> dict[str, set[str]]:
+    """The columns of a schema that some files lack, and these files."""
+    absent = defaultdict[str, set[str]](set)
+    for name, own in schemas.items():
+        for column in {*schema.names}.difference(own.names) if len(own) < len(schema) else ():
+            absent[column].add(name)
+    return {column: absent[column] for column in schema.names if column in absent}
 
 
 @contextmanager
@@ -514,15 +541,17 @@ def _reading(path: str, groups: Sequence[int] = ()) -> Iterator[None]:
 
 
 def _open_csv(place: str, filesystem: pyarrow.fs.FileSystem, base: str, found: _Found, options: TextOptions) -> Claims:
-    files, header = [], None
+    files, schemas, header = [], dict[str, pa.Schema](), None
     for name in found.names:
         path = f"{base}/{name}"
         with _reading(path):
             dialect = find_dialect(filesystem, path, options)
-        schema = pa.schema([(c, pa.string()) for c in dialect.columns])
+        schema = schemas[name] = pa.schema([(c, pa.string()) for c in dialect.columns])
         header = _merged(found.names[0], header or schema, name, schema)
         files.append(ClaimFile(path, name, dialect=dialect))
-    return Claims(place, filesystem, tuple(files), present(header), is_csv=True, left_out=found.left_out)
+    header = present(header)
+    absent = _absent(header, schemas)
+    return Claims(place, filesystem, tuple(files), header, is_csv=True, left_out=found.left_out, absent=absent)
 
 
 def _csv_blocks(claims: Claims, file: ClaimFile, enough: int | None = None) -> Iterator[tuple[Block, ...]]:
@@ -539,7 +568,9 @@ def _csv_blocks(claims: Claims, file: ClaimFile, enough: int | None = None) -> I
             yield tuple(together)
 
 
-def _parsed(together: Sequence[Block], columns: Sequence[str] | None) -> pa.Table:
+def _parsed(claims: Claims, together: Sequence[Block], columns: Sequence[str] | None) -> pa.Table:
+    if claims.absent:
+        columns = columns or claims.schema.names
     return pa.concat_tables([block.table(columns) for block in together])
 
 

@@ -168,6 +168,10 @@ def summary_of(annotator: Annotator, claims: str, out: str | None) -> dict[str, 
                 {"name": name, "read_as": str(annotator.claims.schema.field(name).type), "others": sorted(types)}
                 for name, types in annotator.claims.other_types.items()
             ],
+            "not_in_all": [
+                {"name": name, "files_without": len(files), "such_as": min(files)}
+                for name, files in annotator.claims.absent.items()
+            ],
         },
         "by_code_system": _grouped(lookup.column("code_system"), tally.answers, amount),
         "by_status": _grouped(lookup.column("code_status_on_date"), tally.answers, amount),
@@ -302,6 +306,9 @@ def summary_tables(summary: dict[str, Any]) -> Iterator[tuple[str, list[str], li
     if several := summary["files"]["of_several_types"]:
         mixed = [[r["name"], r["read_as"], ", ".join(r["others"])] for r in several]
         yield "columns of several types", ["column", "read as", "in some files"], mixed
+    if some := summary["files"]["not_in_all"]:
+        absent = [[row["name"], f"{row['files_without']:,}", row["such_as"]] for row in some]
+        yield "columns that some files lack, null there", ["column", "files without", "such as"], absent
     if summary["text_read_as"]:
         read = [[repr(r["delimiter"]), r["quote"], r["encoding"], f"{r['lines']:,}"] for r in summary["text_read_as"]]
         yield "text read as", ["delimiter", "quote", "encoding", "lines"], read

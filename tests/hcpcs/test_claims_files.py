@@ -114,6 +114,7 @@ def test_files_left_out_are_counted_and_named(annotate: Annotate, tmp_path: Path
             {"name": "d.csv.bak", "why": "ending .bak"},
         ],
         "of_several_types": [],
+        "not_in_all": [],
     }
     said, _ = annotate(tmp_path / "in" / "*.xlsx")
     assert said.status == 1
@@ -227,6 +228,30 @@ def test_rows_deleted_by_vectors_are_refused(annotate: Annotate, delta: Path) ->
     said, _ = annotate(delta)
     assert said.status == 1, said.out
     assert str(delta) in said.err
+
+
+def test_a_delta_table_that_grew_a_column_is_read(annotate: Annotate, delta: Path) -> None:
+    more = table("A0428").append_column("mod", pa.array(["RH"]))
+    deltalake.write_deltalake(delta, more, mode="append", schema_mode="merge")
+    said, out = annotate(delta)
+    assert said.status == 0, said.err
+    rows = [row for path in out.rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    assert {row["code"]: row["mod"] for row in rows} == {"A4450": None, "G0008": None, "J1100": None, "A0428": "RH"}
+
+
+def test_an_iceberg_table_with_a_renamed_column_is_refused(annotate: Annotate, tmp_path: Path) -> None:
+    from pyiceberg.catalog.memory import InMemoryCatalog
+
+    catalog = InMemoryCatalog("made_up", warehouse=f"file://{tmp_path}/warehouse")
+    catalog.create_namespace("claims")
+    first = table("J1100").append_column("mod", pa.array(["RT"]))
+    made = catalog.create_table("claims.lines", first.schema)
+    made.append(first)
+    with made.update_schema() as schema:
+        schema.rename_column("mod", "modifier")
+    made.append(first.rename_columns(["code", "dos", "modifier"]))
+    said, _ = annotate(made.location().removeprefix("file://"))
+    assert (said.status, "export the table's current state to Parquet" in said.err) == (1, True), said.err
 
 
 def test_iceberg_is_read_as_its_log_says(annotate: Annotate, tmp_path: Path) -> None:
