@@ -68,7 +68,9 @@ def _look_at_file_once(gate: Gate, path: Path, name: str) -> None:
 
 def _look_at_table_once(gate: Gate, table: Table) -> None:
     content = _content(table.read(list(table.schema)))
-    _once(gate, lambda one: _look_at_table(one, table), table.name, table.key, content)
+    # Files of equal rows may have other dictionaries, or be read in another way.
+    texts = _content(table.texts.unique().sort("column", "text")) if table.file is not None else b""
+    _once(gate, lambda one: _look_at_table(one, table), table.name, table.key, content, texts)
 
 
 @contextmanager

@@ -21,6 +21,10 @@ CODE_COLUMNS = ("code", "concept_code", "hcpcs", "hcpc")
 _TEXTS = {"column": pl.String, "text": pl.String}
 
 
+#: Encodings that pyarrow reads into dictionaries: those that it and polars write, not the newer ones of DuckDB.
+_READ_INTO_DICTIONARIES = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
+
+
 @dataclass(frozen=True)
 class Table:
     """A table to look at: its columns' types, its rows, its key, and the Parquet file that it is in, if it is in one.
@@ -43,9 +47,10 @@ class Table:
         """``column`` and ``text``: the texts of each column, of a file also those that its dictionaries alone have."""
         if self.file is None:
             return texts_of_rows(self.rows, self.schema)
-        plain = [c for c, dtype in self.schema.items() if isinstance(dtype, pl.String | pl.Categorical | pl.Enum)]
-        others = {column: dtype for column, dtype in self.schema.items() if column not in plain}
-        return pl.concat([_texts_of_dictionaries(self.file, plain), texts_of_rows(self.rows, others)])
+        flat = [c for c, dtype in self.schema.items() if isinstance(dtype, pl.String | pl.Categorical | pl.Enum)]
+        flat = _readable_by_dictionary(self.file, flat)
+        others = {column: dtype for column, dtype in self.schema.items() if column not in flat}
+        return pl.concat([_texts_of_dictionaries(self.file, flat), texts_of_rows(self.rows, others)])
 
     def names_others(self, column: str) -> pl.Expr:
         """Whether a column has another owner's code."""
@@ -117,6 +122,19 @@ def texts_of_rows(rows: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.D
             values = rows.select(by_name(column).alias("text")).collect()
             found += [t.select(pl.lit(column).alias("column"), "text").unique() for _, t in _unpacked(column, values)]
     return pl.concat(found).drop_nulls()
+
+
+def _readable_by_dictionary(path: Path, columns: list[str]) -> list[str]:
+    """Those of ``columns`` that pyarrow reads into dictionaries: by their encodings, and a name that no other has."""
+    metadata = pyarrow.parquet.read_metadata(path)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    encodings: dict[str, set[str]] = {}
+    for chunk in (group.column(number) for group in groups for number in range(metadata.num_columns)):
+        encodings.setdefault(chunk.path_in_schema, set()).update(chunk.encodings)
+    # The column `b` within `a` and a column `a.b` have one path.
+    paths = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+    alone = [c for c in columns if sum(f"{path}.".startswith(f"{c}.") for path in paths) == 1]
+    return [column for column in alone if encodings.get(column, {""}) <= _READ_INTO_DICTIONARIES]
 
 
 def _texts_of_dictionaries(path: Path, columns: list[str]) -> pl.DataFrame:

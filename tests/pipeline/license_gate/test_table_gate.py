@@ -207,6 +207,24 @@ def test_a_text_that_no_row_has_but_the_dictionary_of_a_file_is_refused(folder: 
     ]
 
 
+@pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_a_code_is_found_in_any_encoding_of_a_file(folder: Path, encoding: str) -> None:
+    table = pyarrow.table({"words": ["nothing", "see 99213"]})
+    path = folder / "open" / "odd.parquet"
+    pyarrow.parquet.write_table(table, path, use_dictionary=False, column_encoding={"words": encoding})
+    assert only_leak(look(folder, also=("open/odd.parquet",))) == ("odd", "words", "row 2", "99213")
+
+
+def test_a_column_named_as_a_part_of_another_hides_nothing(folder: Path) -> None:
+    odd = pyarrow.table({"a.b": ["see 99213", ""], "a": [{"b": ""}, {"b": "see 0042T"}]})
+    pyarrow.parquet.write_table(odd, folder / "open" / "odd.parquet")
+    leaks = look(folder, also=("open/odd.parquet",)).leaks
+    assert {(leak.column, leak.key, leak.token) for leak in leaks} == {
+        ("a.b", "row 1", "99213"),
+        ("a.b", "row 2", "0042T"),
+    }
+
+
 @pytest.mark.parametrize("name", ["^words$", "^.*$", "a.b", "*", "row", "text", "column", "is_foreign"])
 def test_no_name_of_a_column_hides_its_texts(folder: Path, name: str) -> None:
     odd = pyarrow.table({name: ["see 99213", ""], "words": ["nothing", "in it"]})
