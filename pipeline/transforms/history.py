@@ -207,7 +207,8 @@ def overlapping_spans(history: pl.DataFrame) -> pl.DataFrame:
 def uncovered_records(records_with_episodes: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
     """Records that not exactly one span of their episode covers, by releases; ``spans`` says how many do."""
     records = records_with_episodes.select(*_EPISODE, "release_id").with_row_index("row")
-    covered = _covered(records, history).group_by("row").agg(pl.len().alias("spans"))
+    spans = history.select(*_EPISODE, "first_release", "last_release")
+    covered = _covered(records, spans).group_by("row").agg(pl.len().alias("spans"))
     return (
         records.join(covered, on="row", how="left", maintain_order="left")
         .with_columns(pl.col("spans").fill_null(0))
@@ -232,7 +233,7 @@ def records_unlike_span(records_with_episodes: pl.DataFrame, history: pl.DataFra
         )
         stated = stated.select(*_EPISODE, "release_id", content_forms(stated).alias("_stated"))
         return (
-            _covered(stated, history)
+            _covered(stated, history.select(*SPAN_COLUMNS))
             .filter((on >= pl.col("valid_from")) & (on <= pl.col("valid_to")).fill_null(True))
             .join(spans, on=[*_EPISODE, "span_number"], how="left", maintain_order="left")
             .filter(pl.col("_stated") != pl.col("_span"))
@@ -481,9 +482,9 @@ def _with_observed_gap(spans: pl.DataFrame, loaded: Sequence[str]) -> pl.DataFra
     return spans.with_columns(((spans["valid_from"] < periods["day"][0]) | (begun > over)).alias("observed_gap"))
 
 
-def _covered(records: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
+def _covered(records: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """Every record with each span of its episode that covers it, by releases."""
-    return records.join(history.select(*SPAN_COLUMNS), on=_EPISODE, how="inner", maintain_order="left_right").filter(
+    return records.join(spans, on=_EPISODE, how="inner", maintain_order="left_right").filter(
         (pl.col("release_id") >= pl.col("first_release")) & (pl.col("release_id") <= pl.col("last_release"))
     )
 
