@@ -338,8 +338,9 @@ def with_current_episodes(records: pl.DataFrame, current: pl.DataFrame) -> pl.Da
     """
     key = [*_CODE, "release_id"]
     episode = pl.col("episode")
+    same_releases = current.filter(pl.col("release_id").is_in(records["release_id"].unique().implode()))
     episodes = records.select(*key, "revision").join(
-        current.select(*key, "episode"), on=key, how="left", maintain_order="left"
+        same_releases.select(*key, "episode"), on=key, how="left", maintain_order="left"
     )
     if episodes["episode"].has_nulls():
         episodes = (
