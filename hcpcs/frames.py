@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from datetime import date
+from numbers import Real
 from typing import Any
 
 import pyarrow as pa
@@ -92,10 +94,17 @@ class _Pandas(Frame):
         return [name for name in self.given.columns if isinstance(name, str)]
 
     def _columns(self, names: list[str]) -> pa.Table:
+        columns = self.given[names]
         try:
-            return pa.Table.from_pandas(self.given[names], preserve_index=False)
+            return pa.Table.from_pandas(columns, preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise UnusableColumn(f"the frame has a column of mixed values: {in_one_line(error)}") from None
+            mixed = {
+                n: columns[n].astype("string") for n in names if columns[n].dtype == object and _is_mixed(columns[n])
+            }
+            if mixed:
+                return _Pandas(columns.assign(**mixed))._columns(names)
+            why = "; ".join(map(str, error.args))
+            raise UnusableColumn(f"the frame has a column of mixed values: {why}; make it one type") from None
 
     def extended(self, columns: pa.Table) -> Any:
         pandas = sys.modules["pandas"]
@@ -103,6 +112,13 @@ class _Pandas(Frame):
         added = columns.to_pandas(types_mapper=kinds.get)
         added.index = self.given.index
         return self.given.assign(**{name: added[name] for name in added.columns})
+
+
+def _is_mixed(values: Any) -> bool:
+    """Whether a column has texts, numbers or days beside each other, as workbooks give them: all are read as texts."""
+    there = values.dropna()
+    kinds = {type(value) for value in there}
+    return len(kinds) > 1 and bool not in kinds and all(issubclass(kind, str | Real | date) for kind in kinds)
 
 
 def frame_of(given: Any) -> Frame:
@@ -155,7 +171,9 @@ def like(values: Any, table: pa.Table) -> Any:
     if library == "polars":
         return sys.modules["polars"].from_arrow(table)
     if library == "pandas":
-        return table.to_pandas()
+        answer = table.to_pandas()
+        answer.index = getattr(values, "index", answer.index)
+        return answer
     return table if library == "pyarrow" else table.to_pylist()
 
 

@@ -126,7 +126,7 @@ class Version:
         """What each code is by its format: code system, section, family, license, and what else it may be.
 
         ``values``: a list (answered by a list of dictionaries), or a column of polars, pandas or PyArrow (answered by
-        a frame of theirs). Raises ``TypeError`` for what is no text.
+        a frame of theirs, in pandas with the column's index). Raises ``TypeError`` for what is no text.
 
         >>> [row["code_system"] for row in hcpcs.open().classify(["99213", "j1100"])]
         ['cpt-category-1', 'hcpcs-level-2']

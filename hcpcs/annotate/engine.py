@@ -31,7 +31,7 @@ from hcpcs.annotate.files import (
     where_else,
 )
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS, VersionTables, read_version
-from hcpcs.annotate.request import Request, checked_request
+from hcpcs.annotate.request import Request, checked_request, several
 from hcpcs.annotate.summary import summary_of
 from hcpcs.annotate.values import MissingColumn
 from hcpcs.errors import present
@@ -77,7 +77,7 @@ def annotate(
     found = open_claims(claims, text)
     if claims_out := Path(out) if out is not None else None:
         _check_place(str(out))
-    tables = open_version(version, columns, tier)
+    tables = open_version(version, several(columns), tier)
     try:
         request = checked_request(
             found.schema,

@@ -15,7 +15,7 @@ import pyarrow as pa
 from hcpcs.annotate.annotator import Annotator
 from hcpcs.annotate.files import claims_in_memory
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS, read_version
-from hcpcs.annotate.request import checked_request
+from hcpcs.annotate.request import checked_request, several
 from hcpcs.errors import present
 from hcpcs.frames import frame_of
 
@@ -39,8 +39,8 @@ def annotate_frame(
     """A frame with ``columns`` added, rows in their order; options and errors as for ``hcpcs.annotate.engine``."""
     frame = frame_of(given)
     names = frame.names
-    named = [code] if isinstance(code, str) else list(code)
-    named += [*modifiers, *filter(None, (date, date_else)), *(part for r in redact for part in (r, *r.split("=")))]
+    named = [*several(code), *several(modifiers), *filter(None, (date, date_else))]
+    named += [part for r in several(redact) for part in (r, *r.split("="))]
     used = [n for n in names if any(n == pattern or fnmatch.fnmatchcase(n, pattern) for pattern in named)]
     # A column that appears twice is refused by its name, so it need not be read.
     table = frame.columns([n for n in used if names.count(n) == 1])
@@ -58,7 +58,7 @@ def annotate_frame(
         date_formats=date_formats,
         nulls=nulls,
     )
-    annotator = Annotator(read_version(version, columns), request, claims)
+    annotator = Annotator(read_version(version, request.columns), request, claims)
     workers = os.cpu_count() or 1
     lines = max(_FEWEST_LINES, -(-table.num_rows // workers))
     parts = [table.slice(first, lines) for first in range(0, max(table.num_rows, 1), lines)]

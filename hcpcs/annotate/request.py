@@ -66,6 +66,11 @@ class Request:
         return [c for c in (self.date, self.date_else) if c]
 
 
+def several(names: str | Sequence[str]) -> tuple[str, ...]:
+    """One name, or several."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 def checked_request(
     schema: pa.Schema,
     *,
@@ -80,12 +85,12 @@ def checked_request(
     """The options of ``annotate`` as a request to claims of a schema; raises ``UnusableColumn``."""
     request = Request(
         code="",
-        more_codes=(code,) if isinstance(code, str) else tuple(code),
-        modifiers=tuple(modifiers),
-        columns=tuple(columns),
-        redact=tuple(redact),
-        date_formats=_formats(date_formats),
-        null_words=(*NULL_WORDS, *(word.strip().upper() for word in nulls)),
+        more_codes=several(code),
+        modifiers=several(modifiers),
+        columns=several(columns),
+        redact=several(redact),
+        date_formats=_formats(several(date_formats)),
+        null_words=(*NULL_WORDS, *(word.strip().upper() for word in several(nulls))),
         **others,
     )
     return _checked(request, schema)

@@ -101,6 +101,51 @@ def test_pandas_frames_keep_their_index_and_get_the_same_columns(
     assert json.loads(done.stdout) == expected
 
 
+@pytest.mark.parametrize("release", ["3.", pytest.param("2.2.", marks=pytest.mark.slow)])
+def test_pandas_columns_as_a_workbook_gives_them_are_read(release: str, sample: Version, tmp_path: Path) -> None:
+    program = (
+        "import datetime as dt, hcpcs, pandas, sys\n"
+        f"assert pandas.__version__.startswith({release!r}), pandas.__version__\n"
+        "version = hcpcs.open(outputs=sys.argv[1])\n"
+        "days = [dt.date(2018, 6, 30), '2018-06-30', pandas.Timestamp('2018-06-30'), '2018-06-30', None]\n"
+        "codes = ['J0570', 99213, 99213.0, None, 'J0570']\n"
+        "frame = pandas.DataFrame({'code': codes, 'day': days}, index=[7, 5, 3, 9, 1])\n"
+        "print(version.annotate(frame, code='code', date='day', columns='code_status_on_date').iloc[:, 2].to_dict())\n"
+        "texts = frame['code'].astype('string')\n"
+        "checked = version.check(texts, on='2018-06-30')\n"
+        "print(version.classify(texts)['code'].fillna('').to_dict(), checked.index.to_list())\n"
+        "try:\n"
+        "    version.annotate(frame.assign(code=[b'J0570', 1, [], {}, 'x']), code='code', date='day')\n"
+        "except hcpcs.HcpcsError as error:\n"
+        "    print(error)\n"
+    )
+    repository = Path(hcpcs.__file__).parent.parent
+    python = pandas_2(tmp_path / "env") if release == "2.2." else engines_python("pandas", "pyarrow")
+    command, path = [python, "-c", program, sample.outputs.folder], {"PYTHONPATH": str(repository)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | path)
+    assert done.returncode == 0, done.stderr
+    annotated, classified, refused = done.stdout.splitlines()
+    assert annotated == "{7: 'valid', 5: 'not_loaded', 3: 'not_loaded', 9: 'unknown_shape', 1: 'no_date'}"
+    assert classified == "{7: 'J0570', 5: '99213', 3: '99213', 9: '', 1: 'J0570'} [7, 5, 3, 9, 1]"
+    assert "column of mixed values" in refused and "code" in refused and "make it one type" in refused
+
+
+def test_one_name_is_as_good_as_a_list_of_one(sample: Version) -> None:
+    claims = pa.table({"code": ["J0570"], "day": ["2018-06-30"], "mod_1": ["RT"], "words": ["x"]})
+    version = hcpcs.open(outputs=sample.outputs.folder)
+    names = {
+        "modifiers": "mod_1",
+        "columns": "episode",
+        "redact": "words",
+        "nulls": "none",
+        "date_formats": "YYYY-MM-DD",
+    }
+    one, several = (
+        version.annotate(claims, code="code", date="day", **n) for n in (names, {k: [v] for k, v in names.items()})
+    )
+    assert one.equals(several) and one.column_names[-2:] == ["episode", "mod_1_status"]
+
+
 def test_import_is_light_and_imports_no_frames_of_its_own() -> None:
     program = (
         "import sys, time; start = time.process_time(); import hcpcs; seconds = time.process_time() - start\n"
