@@ -521,13 +521,15 @@ def blocks(filesystem: pyarrow.fs.FileSystem, path: str, dialect: Dialect) -> It
 
     Raises ``ClaimsUnreadable`` where quotation marks do not fit, named by the line.
     """
-    rest, line, left_out = b"", dialect.line, dialect.start
+    rest, line, left_out, enough = b"", dialect.line, dialect.start, 0
     for chunk in _chunks(filesystem, path, dialect.encoding):
         at_end = chunk is None
         rest += chunk or b""
         if left_out:
             dropped = min(left_out, len(rest))
             rest, left_out = rest[dropped:], left_out - dropped
+        if len(rest) < enough and not at_end:
+            continue
         data = rest if at_end else rest[: _last_line_end(rest)]
         if data:
             scan: _Scan | None = None
@@ -546,7 +548,9 @@ def blocks(filesystem: pyarrow.fs.FileSystem, path: str, dialect: Dialect) -> It
                 lines, records, blank = _counted(data, dialect)
             if data:
                 yield Block(path, replace(dialect, quote=dialect.quote or ""), data, line, records, blank)
-                line, rest = line + lines, rest[len(data) :]
+                line, rest, enough = line + lines, rest[len(data) :], 0
+            else:  # a record of many chunks is looked through whenever it has doubled, not with each
+                enough = min(2 * len(rest), _LONGEST_RECORD)
         if len(rest) > _LONGEST_RECORD:
             raise ClaimsUnreadable(f"{path}: line {line:,}: the record is longer than {_LONGEST_RECORD >> 20} MB")
 

@@ -404,6 +404,29 @@ def test_standard_streams_are_no_files(
         assert (said.status, f"error: {places[-1]}: " in said.err) == (1, True), said.err
 
 
+@pytest.mark.parametrize(("length", "status"), [(1_000, 0), (60_000, 0), (65_000, 0), (70_000, 1)])
+def test_a_text_of_many_blocks_is_read_once_it_is_whole_and_not_looked_through_with_each(
+    annotate: Annotate, monkeypatch: pytest.MonkeyPatch, length: int, status: int
+) -> None:
+    block, longest, looked_at = 1 << 10, 1 << 16, 0
+    monkeypatch.setattr(csv_text, "_BLOCK", block)
+    monkeypatch.setattr(csv_text, "_LONGEST_RECORD", longest)
+    start = csv_text._Scan.__init__
+
+    def counted(scan: Any, data: bytes, dialect: Any) -> None:
+        nonlocal looked_at
+        looked_at += len(data)
+        start(scan, data, dialect)
+
+    text = ("x" * 60 + "\n") * (length // 61)
+    claims = f'code,dos,d\nJ1100,{DAY},a\nJ1100,{DAY},"{text}"\n' + f"J1100,{DAY},b\n" * 100
+    monkeypatch.setattr(csv_text._Scan, "__init__", counted)
+    said, rows = annotate(claims, "--quote", '"')
+    assert said.status == status, said.err
+    assert status == 1 or column(rows, "d") == ["a", text, *["b"] * 100]
+    assert looked_at < 12 * len(claims)  # one time for the dialect, and whenever a text had doubled, for two readings
+
+
 @pytest.mark.parametrize("name", ["out.parquet", "out"])
 def test_every_block_of_a_large_file_is_written_in_order(
     hcpcs: Callable[..., Said], tmp_path: Path, version: Path, name: str
