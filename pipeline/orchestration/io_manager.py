@@ -99,6 +99,9 @@ class ParquetIOManager(dg.IOManager):
         keys: list[str | None] = [None]
         if context.has_asset_partitions:
             keys = [*self.staged.releases(table)]
-        scan = pl.scan_parquet([self.path(table, key) for key in keys], glob=False)
+        files = [self.path(table, key) for key in keys]
+        if not files or not all(file.exists() for file in files):
+            raise dg.Failure(f"{table} is not made yet: select what comes before it too, or run `hcpcs refresh`")
+        scan = pl.scan_parquet(files, glob=False)
         # Dagster keeps inputs beyond the step: of what is large an asset reads what it needs, and lets it go.
         return scan if context.dagster_type.typing_type is pl.LazyFrame else scan.collect()

@@ -30,7 +30,11 @@ def staged(context: dg.AssetExecutionContext, run_context: dg.ResourceParam[RunC
         n: {} for n in STAGED if dg.AssetKey(n) in context.selected_asset_keys
     }
     zips = run_context.releases()
-    for release_id, read in run_context.read_each(sorted(context.partition_keys)):
+    try:
+        requested = sorted(context.partition_keys)
+    except dg.DagsterInvariantViolationError:
+        raise dg.Failure("no release is requested: launch it for partitions, or run `hcpcs refresh`") from None
+    for release_id, read in run_context.read_each(requested):
         for name, frame in staged_tables(read).items():
             if name in frames:
                 frames[name][release_id] = frame

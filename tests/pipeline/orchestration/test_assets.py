@@ -157,6 +157,22 @@ def test_one_table_can_be_made_alone(own_sample: Outputs) -> None:
         before = files()
 
 
+@pytest.mark.parametrize(
+    ("assets", "why"),
+    [
+        (["hcpcs_codes"], "hcpcs_crosswalk is not made yet"),
+        (["hcpcs_release_records"], "staged_records is not made yet"),
+        (["staged_records"], "no release is requested"),
+    ],
+)
+def test_what_cannot_be_made_alone_says_what_to_do(tmp_path: Path, assets: list[str], why: str) -> None:
+    outputs = Outputs(tmp_path)
+    outputs.dagster_home.mkdir()
+    result = materialized(outputs, *assets)
+    failures = [e.step_failure_data.error_display_string for e in result.get_step_failure_events()]
+    assert not result.success and any(why in text and "run `hcpcs refresh`" in text for text in failures), failures
+
+
 def test_a_broken_contract_is_a_failed_check_and_no_file(own_sample: Outputs, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.orchestration.assets import codes
 
