@@ -9,11 +9,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 from conftest import persistent_instance, slow
 from made_up import posting, record
 
 from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
+from pipeline.orchestration.open_databases import kept_open
 from pipeline.refresh.run_job import open_instance
 
 #: A run over the log in the folder that is its argument, which is killed after its first asset.
@@ -67,6 +69,28 @@ def test_databases_stay_open_between_events_in_a_home_with_settings_of_its_own_t
         assert dg.materialize([looks], instance=instance).success
     assert open_between_events == [True]
     assert not log.exists()
+
+
+def test_a_connection_is_lent_to_one_at_a_time_and_may_outlast_the_run(tmp_path: Path) -> None:
+    def opened() -> sa.Connection:
+        return sa.create_engine(f"sqlite:///{tmp_path / 'some.db'}", poolclass=sa.NullPool).connect()
+
+    with kept_open():
+        with opened() as connection:
+            first = connection.connection.dbapi_connection
+            connection.execute(sa.text("CREATE TABLE numbers (n)"))
+        one, other = opened(), opened()
+        assert one.connection.dbapi_connection is first, "kept and lent again"
+        assert other.connection.dbapi_connection is not first, "two at once would share a transaction"
+        one.execute(sa.text("INSERT INTO numbers VALUES (1)"))
+        other.close()
+        one.close()
+    with opened() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM numbers")).scalar() == 0, "it was not committed"
+    with kept_open():
+        late = opened()
+    assert late.execute(sa.text("SELECT count(*) FROM numbers")).scalar() == 0
+    late.close()
 
 
 @pytest.mark.parametrize("name", ["history/runs/index.db", *slow("schedules/schedules.db", "history/runs.db")])
