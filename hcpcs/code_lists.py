@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -15,7 +16,8 @@ from hcpcs.annotate.typed_code import CodeRead, read_code
 from hcpcs.errors import HcpcsError, in_one_line
 
 _EXCEL = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-_DELIMITED = {".csv": ",", ".tsv": "\t"}
+_DELIMITED = (".csv", ".tsv")
+_DELIMITERS = ",;\t|"
 #: How the header of a column of codes ends, in lower case.
 _CODE_HEADERS = ("code", "codes", "hcpcs", "hcpcs_cd", "modifier", "cpt")
 
@@ -36,7 +38,9 @@ def read_list(path: Path, *, column: str | None = None, sheet: str | None = None
     elif suffix == ".json":
         read = [read_code(code) for code in _codes_of_json(path, _text_of(path))]
     elif suffix in _DELIMITED or column is not None:
-        rows = csv.reader(io.StringIO(_text_of(path), newline=""), delimiter=_DELIMITED.get(suffix, ","))
+        text = _text_of(path)
+        first = next(filter(str.strip, text.splitlines()), "")
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count))
         read = [read_code(cell) for cell in _column_of(path, list(rows), column)]
     else:
         lines = [line.partition("#")[0] for line in _text_of(path).splitlines()]
@@ -47,8 +51,10 @@ def read_list(path: Path, *, column: str | None = None, sheet: str | None = None
 
 
 def _text_of(path: Path) -> str:
+    data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # Excel's "Unicode text"
     try:
-        return (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode("utf-8-sig")
+        return data.decode("utf-16" if is_utf_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise HcpcsError(f"{path} is not UTF-8 text ({error}); save the column of codes as CSV in UTF-8") from None
 

@@ -50,6 +50,17 @@ def test_a_csv_column_and_a_fhir_value_set_are_lists(hcpcs, sample, tmp_path):
         assert [(r["code"], r["status"]) for r in json.loads(done.out)] == [("J0570", "valid"), ("99213", "not_loaded")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_table_of_codes_is_divided_as_its_first_line_is(hcpcs, sample, tmp_path, ending, delimiter, encoding):
+    codes = tmp_path / f"codes.{ending}"
+    codes.write_text(f"Name{delimiter}Code\nWords{delimiter}J0570\n\n", encoding)
+    said = hcpcs("check", codes, "--on", "2018-06-30", "--json", "--outputs", sample.outputs.folder)
+    assert said.status == 0, said.err
+    assert [(row["given"], row["status"]) for row in json.loads(said.out)] == [("J0570", "valid")]
+
+
 def test_a_column_of_a_workbook_is_a_list_and_numbers_get_their_zeros_back(hcpcs, sample, tmp_path):
     path = tmp_path / "codes.xlsx"
     with xlsxwriter.Workbook(path) as book:
