@@ -11,7 +11,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -91,6 +91,10 @@ class TextOptions:
                 "".encode(self.encoding)
             except (LookupError, UnicodeError):
                 raise ClaimsUnreadable(f"encoding {self.encoding!r}: not known; as in utf-8, cp1252, utf-16") from None
+
+    def stated(self) -> list[str]:
+        """The options that the user stated, in words."""
+        return [f.name.replace("_", " ") for f in fields(self) if getattr(self, f.name) != f.default]
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,8 @@ def open_claims(place: str | Path, options: TextOptions = TextOptions()) -> Clai
         raise ClaimsUnreadable(f"{text}: has both Parquet and CSV; name one kind, as in '{text}/**/*.parquet'")
     if kinds == {"csv"}:
         return _open_csv(text, filesystem, base, found, options)
+    if stated := options.stated():
+        raise ClaimsUnreadable(f"{text}: Parquet files have no {' and no '.join(stated)}; leave out what only text has")
     files, schemas, schema, types = [], dict[str, pa.Schema](), None, defaultdict[str, list[pa.DataType]](list)
     for name in found.names:
         path = f"{base}/{name}"

@@ -83,6 +83,8 @@ def annotate_command(
         options["columns"] = [c.strip() for c in columns.split(",")]
     if (options["date"] is None) == (options["on"] is None) or (options["on"] and options["date_else"]):
         raise click.UsageError("name the column of the day (--date), or one day for all lines (--on)")
+    if options["decimal"] and not options["amount"]:
+        raise click.UsageError("--decimal is the mark in the column of --amount; name that too")
     options["on"] = options["on"].date() if options["on"] else None
     text = TextOptions(_NAMED_DELIMITERS.get(delimiter or "", delimiter), quote, escape, encoding, skip_lines)
     with Progress(quiet=as_json) as progress:

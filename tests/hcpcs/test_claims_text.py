@@ -395,6 +395,33 @@ def test_lines_skipped_in_excess_are_named_with_the_number_to_skip(annotate: Ann
     assert (said.status, "--skip-lines 1 reads the names of the columns there" in said.err) == (1, True), said.err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said_of"),
+    [
+        ("--skip-lines", "1", "skip lines"),
+        ("--encoding", "cp1252", "encoding"),
+        ("--delimiter", "|", "delimiter"),
+    ],
+)
+def test_what_is_said_of_text_is_not_passed_over_in_parquet(
+    hcpcs: Callable[..., Said], tmp_path: Path, version: Path, option: str, value: str, said_of: str
+) -> None:
+    claims, out = tmp_path / "claims.parquet", tmp_path / "out.parquet"
+    pq.write_table(pa.table({"code": ["J1100"], "dos": [DAY]}), claims)
+    command = ("annotate", claims, out, "--code", "code", "--date", "dos", "--version", version)
+    said = hcpcs(*command, option, value)
+    assert (said.status, out.exists()) == (1, False)
+    assert f"claims.parquet: Parquet files have no {said_of}" in said.err
+    assert hcpcs(*command).status == 0
+
+
+def test_a_decimal_mark_needs_the_column_of_amounts(annotate: Annotate) -> None:
+    claims = f"code;dos;paid\nJ1100;{DAY};1,5\n"
+    said, rows = annotate(claims, "--decimal", ",")
+    assert (said.status, rows) == (2, []) and "--amount" in said.err
+    assert annotate(claims, "--decimal", ",", "--amount", "paid")[0].status == 0
+
+
 def test_standard_streams_are_no_files(
     annotate: Annotate, hcpcs: Callable[..., Said], tmp_path: Path, version: Path
 ) -> None:
