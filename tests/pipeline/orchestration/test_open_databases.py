@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from conftest import persistent_instance, slow
+from conftest import persistent_instance
 from made_up import posting, record
 
 from hcpcs.errors import HcpcsError
@@ -93,7 +93,8 @@ def test_a_connection_is_lent_to_one_at_a_time_and_may_outlast_the_run(tmp_path:
     late.close()
 
 
-@pytest.mark.parametrize("name", ["history/runs/index.db", *slow("schedules/schedules.db", "history/runs.db")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["history/runs/index.db", "schedules/schedules.db", "history/runs.db"])
 def test_a_damaged_database_is_named_with_the_way_out(own_sample: Outputs, tmp_path: Path, name: str) -> None:
     database = own_sample.dagster_home / name
     posting("2026-01", record("J0570")).write(tmp_path / "offered")
