@@ -37,7 +37,7 @@ def main() -> None:
     # numpy comes with pyarrow: its threads for linear algebra, which nobody here uses, take a tenth of a second.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Freed memory is kept by each of polars's threads for itself, unless all have one store of it, and for ten seconds.
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:500")
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:100")
     atexit.register(_leave_garbage)
     survive_closed_pipes()
     with interrupts_end_the_process() as interrupts:
