@@ -5,7 +5,6 @@ Everything opens from disk: links are relative, and data come by ``<script>``, w
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -90,7 +89,6 @@ class Site:
             loader=FileSystemLoader(TEMPLATES),
             autoescape=select_autoescape(default=True, default_for_string=True),
             undefined=StrictUndefined,
-            optimized=False,  # a template is rendered once or a few times: constants need not be found
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -163,10 +161,7 @@ class Site:
         if folder not in self._folders:  # asked of the system once, not for each of thousands of files
             (self.folder / folder).mkdir(parents=True, exist_ok=True)
             self._folders.add(folder)
-        rest = memoryview(content)
-        with io.FileIO(f"{self.folder}/{path}", "w") as file:  # a path and a buffer for each take half of the time
-            while rest:  # a disk that is nearly full takes a part
-                rest = rest[file.write(rest) :]
+        (self.folder / path).write_bytes(content)
         self.bytes += len(content)
 
 

@@ -78,9 +78,9 @@ def check_files(
     of_codes = quotes.filter(bare).with_columns(column=pl.lit(columns)).explode("column")
     quotes = pl.concat([quotes.filter(~bare), of_codes])
     gate = Gate(Policy(quotes, frozenset(tables)), (), numbers=frozenset(numbers), headers=headers or {})
-    files = list(gate.files_of(path)) if path.is_dir() else [(name, str(path))]
+    files = list(gate.files_of(path)) if path.is_dir() else [(name, path)]
     for file, place in files:
-        gate.look_at_file(Path(place), file)
+        gate.look_at_file(place, file)
     report = gate.report(len(files))
     if report.leaks:
         raise LicenseLeak(report.leaks)

@@ -40,11 +40,6 @@ _MANY_PAGES = 2_000
 _NULL = "\\N"
 
 
-def _content(path: str) -> bytes:
-    with io.FileIO(path) as file:  # without a buffer, which takes a third of the time of thousands of files
-        return file.readall()
-
-
 def _entries(folder: str, before: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Everything below a folder in order, with its name from there; links are not followed."""
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
@@ -69,7 +64,7 @@ class Gate(TableGate):
         #: Contents of JSON that were looked at, by their hashes.
         self._read: set[bytes] = set()
 
-    def files_of(self, folder: Path) -> Iterator[tuple[str, str]]:
+    def files_of(self, folder: Path) -> Iterator[tuple[str, Path]]:
         """Every file below a folder, its name from there, which is looked at, and its path; a link is a leak."""
         entries = list(_entries(str(folder)))
         self._holding(name for name, _ in entries if name.isascii())  # thousands at once
@@ -78,33 +73,33 @@ class Gate(TableGate):
                 self.leak(name, "", "", "", "a link, which may lead out of the version")
             elif entry.is_file():
                 self.look_at_text(name, "file name", "", name)
-                yield name, entry.path
+                yield name, Path(entry.path)
 
-    def look_at_files(self, files: Mapping[str, str]) -> None:
+    def look_at_files(self, files: Mapping[str, Path]) -> None:
         """Look at many files: pages of markup many at a time, scripts of data at once, any other file by itself."""
         looked_at = set() if self.forbidden else self._harmless_pages(files) | self._look_at_data(files)
         for name, path in files.items():
             if name not in looked_at:
-                self.look_at_file(Path(path), name)
+                self.look_at_file(path, name)
 
-    def _harmless_pages(self, files: Mapping[str, str]) -> set[str]:
+    def _harmless_pages(self, files: Mapping[str, Path]) -> set[str]:
         """The pages of markup that hold nothing; any other may."""
         pages = [name for name in files if name.lower().endswith((".html", ".htm", ".atom.xml"))]
         harmless: set[str] = set()
         for start in range(0, len(pages), _MANY_PAGES):
             names = pages[start : start + _MANY_PAGES]
-            contents = pl.Series([_content(files[name]) for name in names], dtype=pl.Binary)
+            contents = pl.Series([files[name].read_bytes() for name in names], dtype=pl.Binary)
             harmless |= {name for name, is_harmless in zip(names, are_harmless(contents), strict=True) if is_harmless}
         self.values += len(harmless)
         return harmless
 
-    def _look_at_data(self, files: Mapping[str, str]) -> set[str]:
+    def _look_at_data(self, files: Mapping[str, Path]) -> set[str]:
         """Look at the scripts that are data, whose strings are many and mostly the same; returns their names."""
         data: dict[str, tuple[str, list[str]]] = {}
         for name in files:
             if name.lower().endswith(".js"):
                 with suppress(UnicodeDecodeError, OSError):  # a leak, when it is looked at by itself
-                    data[name] = strings_of_data(_content(files[name]).decode("utf-8"))
+                    data[name] = strings_of_data(files[name].read_bytes().decode("utf-8"))
         data = {name: (content, strings) for name, (content, strings) in data.items() if strings}
         holding = self._holding(chain.from_iterable(strings for _, strings in data.values()))
         for name, (content, strings) in data.items():
