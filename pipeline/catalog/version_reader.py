@@ -19,6 +19,7 @@ from hcpcs.license_counts import licenses_of_version
 from hcpcs.manifest import NAME, Build, Content, Manifest
 from hcpcs.paths import Outputs
 from hcpcs.version import version_folder
+from pipeline.versions.parquet import read_table
 from pipeline.versions.store import all_versions
 from sources.errors import SourceError
 
@@ -100,7 +101,7 @@ class PublishedVersion:
         """A table, whole; raises ``KeyError`` where the version has none such, ``SourceError`` where it is damaged."""
         if table not in self._frames:
             try:
-                self._frames[table] = pl.read_parquet(self.folder / self.files[table], glob=False)
+                self._frames[table] = read_table(self.folder / self.files[table])
             except pl.exceptions.PolarsError as error:
                 raise SourceError(
                     f"{self.folder.name}: {self.files[table]} cannot be read: {error}; `hcpcs verify` lists the damage"

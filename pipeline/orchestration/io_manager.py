@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 
 from pipeline.orchestration.staged_tables import StagedTables
-from pipeline.versions.parquet import content_hash, write_work_table
+from pipeline.versions.parquet import content_hash, scan_table, write_work_table
 from schemas.registry import contracts
 
 # Dagster says at every output that stating its data version is in beta: its promises may change, and tests hold them.
@@ -102,6 +102,6 @@ class ParquetIOManager(dg.IOManager):
         files = [self.path(table, key) for key in keys]
         if not files or not all(file.exists() for file in files):
             raise dg.Failure(f"{table} is not made yet: select what comes before it too, or run `hcpcs refresh`")
-        scan = pl.scan_parquet(files, glob=False)
+        scan = scan_table(files)
         # Dagster keeps inputs beyond the step: of what is large an asset reads what it needs, and lets it go.
         return scan if context.dagster_type.typing_type is pl.LazyFrame else scan.collect()

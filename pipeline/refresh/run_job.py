@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from hcpcs.errors import HcpcsError
 from hcpcs.paths import Outputs
 from pipeline.lineage.columns import tables
@@ -19,7 +17,7 @@ from pipeline.orchestration.fingerprints import reference_fingerprint
 from pipeline.orchestration.run_context import RunContext
 from pipeline.orchestration.staged_tables import StagedTables
 from pipeline.refresh.failed_writes import DATABASES, StorageFailed
-from pipeline.versions.parquet import content_hash
+from pipeline.versions.parquet import content_hash, read_table
 from pipeline.versions.store import read_state, write_state
 from schemas.contract import ContractViolation
 
@@ -128,7 +126,7 @@ def _kept_reference_tables(outputs: Outputs, run_context: RunContext) -> list[st
     if any(reference_fingerprint(file) != noted[table] for table, file in files.items()):
         return []
     for table, file in files.items():
-        run_context.kept_contracts[table] = content_hash([pl.read_parquet(file, glob=False)])
+        run_context.kept_contracts[table] = content_hash([read_table(file)])
     return list(files)
 
 

@@ -25,6 +25,7 @@ from pipeline.versions.descriptors import (
     version_description,
     version_title,
 )
+from pipeline.versions.parquet import read_table
 from schemas.columns import LICENSE_CC0, LICENSE_CMS
 from schemas.contract import Contract
 
@@ -46,7 +47,7 @@ def write_dcat(folder: Path, content: Content) -> dict[str, VersionFile]:
 
     ``content`` is the manifest's content so far: the tables must be written and in its list of files.
     """
-    licenses = pl.read_parquet(folder / content.tier / "licenses.parquet", glob=False)
+    licenses = read_table(folder / content.tier / "licenses.parquet")
     return write_files(folder, {DCAT: json_bytes(dcat(content, licenses))})
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from hcpcs.manifest import SCHEMA_VERSION, Content, ReleaseRevision, VersionFile, json_bytes, write_files
+from pipeline.versions.parquet import read_table
 from schemas.columns import LICENSE_CC0, LICENSE_CMS
 from schemas.contract import Column, Contract
 from schemas.registry import contracts
@@ -48,7 +49,7 @@ def write_descriptors(folder: Path, content: Content) -> dict[str, VersionFile]:
 
     ``content`` is the manifest's content so far: the tables must be written and in its list of files.
     """
-    licenses = pl.read_parquet(folder / content.tier / "licenses.parquet", glob=False)
+    licenses = read_table(folder / content.tier / "licenses.parquet")
     files = {CROISSANT: croissant(content, licenses), DATAPACKAGE: datapackage(content, licenses)}
     return write_files(folder, {name: json_bytes(descriptor) for name, descriptor in files.items()})
 

@@ -17,6 +17,7 @@ import pyarrow.parquet
 
 from hcpcs.errors import HcpcsError
 from hcpcs.manifest import NAME, Content, Manifest, VersionFile, write_files
+from pipeline.versions.parquet import read_table, scan_table
 from pipeline.versions.store import read_manifest
 from schemas.columns import LICENSE_CMS
 from sources.errors import SourceError
@@ -203,11 +204,11 @@ class _Side:
         return self.folder / self.tables[table]
 
     def read(self, table: str) -> pl.DataFrame:
-        return pl.read_parquet(self.path(table), glob=False)
+        return read_table(self.path(table))
 
     def parts(self, table: str) -> Iterator[pl.LazyFrame]:
         """The table in parts, since two large ones are not in memory together."""
-        scan = pl.scan_parquet(self.path(table), glob=False)
+        scan = scan_table(self.path(table))
         return (scan.slice(start, _PART_ROWS) for start in range(0, max(self.rows(table), 1), _PART_ROWS))
 
     def logical(self, table: str) -> str | None:

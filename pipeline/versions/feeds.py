@@ -19,6 +19,7 @@ import polars as pl
 
 from hcpcs.manifest import Content, VersionFile, json_bytes, write_files
 from pipeline.versions.descriptors import CMS_PAGE, version_description, version_title
+from pipeline.versions.parquet import read_table
 from pipeline.versions.store import FEEDS
 from schemas.columns import LICENSE_CMS
 
@@ -71,11 +72,9 @@ def feeds_of_list(folder: Path, content: Content, name: str, codes: Collection[s
 def _both(
     tables: Path, content: Content, title: str, name: str, codes: Collection[str] | None = None
 ) -> dict[str, bytes]:
-    releases = pl.read_parquet(tables / "hcpcs_releases.parquet", glob=False).sort(
-        "release_id", "revision", descending=True
-    )
+    releases = read_table(tables / "hcpcs_releases.parquet").sort("release_id", "revision", descending=True)
     entries = list(_entries(tables, releases, codes))
-    licenses = pl.read_parquet(tables / "licenses.parquet", glob=False).filter(license_id=LICENSE_CMS)
+    licenses = read_table(tables / "licenses.parquet").filter(license_id=LICENSE_CMS)
     # A list without an entry has the day of the first release, so that its feed changes with its entries alone.
     feed = _Entry(name, title, version_description(content), releases["effective_date"][-1], ())
     notice = str(licenses["notice"][0])
@@ -97,7 +96,7 @@ def reported_changes(changes: pl.DataFrame, codes: Collection[str] | None = None
 
 def _entries(tables: Path, releases: pl.DataFrame, listed: Collection[str] | None) -> Iterator[_Entry]:
     """Newest release first; of a release the release itself, then its codes in their order; of a list its codes."""
-    changes = reported_changes(pl.read_parquet(tables / "hcpcs_changes.parquet", glob=False), listed)
+    changes = reported_changes(read_table(tables / "hcpcs_changes.parquet"), listed)
     with_codes = releases["release_id"].unique().sort(descending=True).to_list()
     if listed is None:
         with_codes = with_codes[:_RELEASES_WITH_CODES]
@@ -135,7 +134,7 @@ def _short_descriptions(tables: Path) -> dict[tuple[str, str], str]:
     """Each code's short description now, where it may be passed on and cites no code of another owner."""
     found: dict[tuple[str, str], str] = {}
     for kind, table in _CODES.items():
-        rows = pl.read_parquet(tables / f"{table}.parquet", glob=False).filter(
+        rows = read_table(tables / f"{table}.parquet").filter(
             pl.col("is_current_episode"), pl.col("redistribution") == "open", ~pl.col("cites_cpt")
         )
         texts = rows.select("code", "short_description").drop_nulls().iter_rows()

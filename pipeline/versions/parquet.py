@@ -45,6 +45,16 @@ def write_work_table(path: Path, frame: pl.DataFrame) -> None:
         file.write(content.getbuffer())
 
 
+def scan_table(path: Path | list[Path]) -> pl.LazyFrame:
+    """A table's file, or its files in order, as a query; no character of a path is taken for a pattern."""
+    return pl.scan_parquet(path, glob=False)
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """A table's file, whole."""
+    return scan_table(path).collect()
+
+
 def content_hash(frames: Iterable[pl.DataFrame]) -> str:
     """A hash of frames' columns and rows in their order, the same within one version of polars; fast."""
     digest = hashlib.sha256()

@@ -23,7 +23,7 @@ from hcpcs.paths import Outputs
 from hcpcs.version import latest_version
 from pipeline.transforms.classification import CLASS_COLUMNS, classify
 from pipeline.transforms.license_flags import masked
-from pipeline.versions.parquet import logical_sha256, write_published_table
+from pipeline.versions.parquet import logical_sha256, read_table, write_published_table
 from pipeline.versions.publish import PublishResult, copy_licenses, files_of
 from pipeline.versions.store import read_manifest
 from schemas.columns import LICENSE_CPT
@@ -155,7 +155,7 @@ def _unmasked_tables(outputs: Outputs, version: str, files: Mapping[str, Version
     for name in contracts():
         stated = files.get(f"open/{name}.parquet")
         path = outputs.work / f"{name}.parquet"
-        frame = enforce(name, pl.read_parquet(path, glob=False)) if path.exists() else None
+        frame = enforce(name, read_table(path)) if path.exists() else None
         masked_sha256 = None if frame is None else logical_sha256(enforce(name, masked(name, frame, policy)))
         if frame is None or stated is None or masked_sha256 != stated.logical_sha256:
             raise RestrictedRefused(

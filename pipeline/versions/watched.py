@@ -32,6 +32,7 @@ from hcpcs.version_files import FileDamaged, Rows
 from pipeline.license_gate.check import check_version
 from pipeline.license_gate.report import LicenseLeak
 from pipeline.versions.feeds import feeds_of_list, reported_changes
+from pipeline.versions.parquet import read_table
 from pipeline.versions.store import FEEDS, now_stated, read_manifest, write_json
 from pipeline.versions.writer import WAIT, only_writer
 from sources.curated.license_policy import load_license_policy
@@ -178,7 +179,7 @@ def watched_changes(outputs: Outputs, warn: Progress) -> dict[str, Rows]:
 
 
 def _reported(folder: Path, codes: Sequence[str]) -> pl.DataFrame:
-    changes = pl.read_parquet(folder / "open" / "hcpcs_changes.parquet", glob=False)
+    changes = read_table(folder / "open" / "hcpcs_changes.parquet")
     return reported_changes(changes, codes).select(_KEY)
 
 
@@ -186,7 +187,7 @@ def changes_of_list(outputs: Outputs, one: WatchedList) -> Rows:
     """For each code of a list: its row of ``check_codes`` today, and the newest release that changed it."""
     folder = version_folder(outputs)
     changes: dict[str, Any] = {}
-    reported = reported_changes(pl.read_parquet(folder / "open" / "hcpcs_changes.parquet", glob=False), one.codes)
+    reported = reported_changes(read_table(folder / "open" / "hcpcs_changes.parquet"), one.codes)
     for row in reported.iter_rows(named=True):
         newest = changes.setdefault(row["code"], (row["release_id"], []))
         if row["release_id"] > newest[0]:

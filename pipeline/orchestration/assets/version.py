@@ -1,12 +1,12 @@
 """The last asset: a published version of all tables together, and whether its newest release is CMS's newest."""
 
 import dagster as dg
-import polars as pl
 
 from pipeline.lineage import columns as lineage
 from pipeline.orchestration.fingerprints import module_fingerprint
 from pipeline.orchestration.run_context import RunContext
 from pipeline.orchestration.sensors import FRESHNESS_CHECK, StatesFreshness
+from pipeline.versions.parquet import scan_table
 from schemas.registry import contracts
 
 
@@ -23,7 +23,7 @@ from schemas.registry import contracts
 )
 def published_version(run_context: dg.ResourceParam[RunContext]) -> dg.MaterializeResult:
     work = run_context.outputs.work
-    done = run_context.publish({table: pl.scan_parquet(work / f"{table}.parquet", glob=False) for table in contracts()})
+    done = run_context.publish({table: scan_table(work / f"{table}.parquet") for table in contracts()})
     releases = sorted(run_context.releases())
     return dg.MaterializeResult(
         metadata={
