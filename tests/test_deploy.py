@@ -42,11 +42,11 @@ def file_of_page(name: str) -> str:
     return str(found[0])
 
 
-def unit(name: str) -> Mapping[str, str]:
+def unit(name: str, section: str = "Service") -> Mapping[str, str]:
     parsed = configparser.ConfigParser(interpolation=None, strict=True)
     parsed.optionxform = str  # type: ignore[assignment, method-assign]
     parsed.read_string(file_of_page(f"/etc/systemd/system/{name}"))
-    return parsed["Service"]
+    return parsed[section]
 
 
 @cache
@@ -130,8 +130,12 @@ def wait(holds, seconds=200):
         time.sleep(0.5)
     raise SystemExit("waited in vain")
 
-started = [subprocess.Popen(command.split(), stdout=sys.stderr) for command in json.loads(os.environ.pop("SERVICES"))]
+started = []
 try:
+    for before, service in json.loads(os.environ.pop("SERVICES")):
+        if before:
+            subprocess.run(before.split(), check=True, stdout=sys.stderr)
+        started.append(subprocess.Popen(service.split(), stdout=sys.stderr))
     wait(lambda: ask("{ version }"))
     for line in json.loads(os.environ.pop("COMMANDS")):
         subprocess.run(["sh", "-c", line], check=True, stdout=sys.stderr)
@@ -154,7 +158,9 @@ finally:
 @pytest.mark.slow
 def test_the_units_run_a_refresh_in_their_sandbox(own_sample: Outputs) -> None:
     daemon, ui = unit("hcpcs-daemon.service"), unit("hcpcs-ui.service")
-    assert {k: v for k, v in daemon.items() if k != "ExecStart"} == {k: v for k, v in ui.items() if k != "ExecStart"}
+    own = {"ExecStartPre", "ExecStart"}
+    assert {k: v for k, v in daemon.items() if k not in own} == {k: v for k, v in ui.items() if k not in own}
+    assert "hcpcs-daemon.service" in unit("hcpcs-ui.service", "Unit")["After"].split()
     before = latest_version(own_sample)
     exclude(own_sample, "2012-01", "for the test")  # so that there is something to build
     shutil.rmtree(own_sample.dagster_home)
@@ -164,7 +170,7 @@ def test_the_units_run_a_refresh_in_their_sandbox(own_sample: Outputs) -> None:
     environment = dict(pair.split("=", 1) for pair in daemon["Environment"].split())
     assert environment == {"DAGSTER_HOME": f"{STATE}/dagster", "HCPCS_OUTPUTS": STATE}
     driven = {
-        "SERVICES": json.dumps([daemon["ExecStart"], ui["ExecStart"]]),
+        "SERVICES": json.dumps([(service.get("ExecStartPre"), service["ExecStart"]) for service in (daemon, ui)]),
         "COMMANDS": json.dumps(block.splitlines()),
     }
     program = f"exec {CODE}/.venv/bin/python -c {shlex.quote(DRIVER)}"
@@ -172,6 +178,18 @@ def test_the_units_run_a_refresh_in_their_sandbox(own_sample: Outputs) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout) == {"run": "SUCCESS", "sensor": "RUNNING", "nux": False}
     assert latest_version(own_sample) != before
+
+
+def test_what_runs_before_the_services_makes_every_database_of_dagster(tmp_path: Path) -> None:
+    """Two services that make them at once may fail: one creates a table between the other's look and its own try."""
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").write_text(file_of_page(f"{STATE}/dagster/dagster.yaml"), "utf-8")
+    daemon = unit("hcpcs-daemon.service")
+    environment = BARE | dict(pair.split("=", 1) for pair in daemon["Environment"].split())
+    done = Machine(tmp_path, daemon).run(daemon["ExecStartPre"], environment)
+    assert done.returncode == 0, done.stderr
+    made = {path.name for path in (tmp_path / "dagster").rglob("*.db")}
+    assert made == {"runs.db", "index.db", "schedules.db"}
 
 
 @pytest.mark.slow
