@@ -56,7 +56,7 @@ class _Service:
         @lru_cache(maxsize=_MOST_KEPT)
         def kept(parameters: tuple[tuple[str, str], ...], _: date) -> tuple[int, bytes]:
             try:
-                status, found = ask(dict(parameters))
+                status, found = ask(_each_once(parameters))
             except WrongQuestion as error:
                 status, found = 400, self._error(error)
             except HcpcsError as error:
@@ -64,7 +64,7 @@ class _Service:
             return status, json_bytes(found)
 
         async def endpoint(request: Request) -> Response:
-            parameters = (*request.path_params.items(), *request.query_params.items())
+            parameters = (*request.path_params.items(), *request.query_params.multi_items())
             # What is asked without a day is asked for today.
             today = date.today()
             etag = f'"{self._seal}"' if "on" in request.query_params else f'"{self._seal}-{today:%Y%m%d}"'
@@ -91,7 +91,7 @@ class _Service:
                 raise WrongQuestion("codes: a list of texts")
             on, since = (_text(asked, name) for name in ("on", "since"))
             return _response(200, json_bytes(self._questions.check(codes, on, since)))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter from brackets within brackets
             return _response(400, json_bytes(self._error(WrongQuestion(f"the body is no JSON: {error}"))))
         except HcpcsError as error:
             return _response(400 if isinstance(error, WrongQuestion) else 404, json_bytes(self._error(error)))
@@ -153,6 +153,13 @@ def _description(version: str) -> dict[str, Any]:
     return described
 
 
+def _each_once(parameters: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    names = [name for name, _ in parameters]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise WrongQuestion(f"given twice: {', '.join(twice)}")
+    return dict(parameters)
+
+
 def _known(parameters: dict[str, str], *names: str) -> None:
     if unknown := sorted(parameters.keys() - set(names)):
         raise WrongQuestion(f"unknown parameters {', '.join(unknown)}; there are {', '.join(names) or 'none'}")
@@ -161,7 +168,7 @@ def _known(parameters: dict[str, str], *names: str) -> None:
 def _number(parameters: dict[str, str], name: str, default: int) -> int:
     text = parameters.get(name, str(default))
     if not text.isascii() or not text.isdigit():
-        raise WrongQuestion(f"{name}: {text!r} is no whole number")
+        raise WrongQuestion(f"{name}: {text!r} is no whole number from 0 on")
     return int(text)
 
 

@@ -73,7 +73,7 @@ class Questions:
     def search(self, words: str, limit: int = 50) -> Answer:
         """Codes whose descriptions, of any time, have all the words; typos are forgiven."""
         rows = search(self.folder, words)
-        part = rows[: _bounded(limit, MOST_MATCHES)]
+        part = rows[: _bounded("limit", limit, MOST_MATCHES)]
         return self._answer({"words": words, "limit": limit}, part) | {"total": len(rows)}
 
     def changes(
@@ -89,8 +89,8 @@ class Questions:
         listed = [normalized_code(code) for code in codes] or None
         rows = changes_of(self.folder, release_id, codes=listed, change=[change] if change else ())
         asked = {"release": release_id, "codes": list(codes), "change": change, "limit": limit, "offset": offset}
-        start = _bounded(offset, 10**9, least=0)
-        part = rows[start : start + _bounded(limit, MOST_CHANGES)]
+        start = _bounded("offset", offset, 10**9, least=0)
+        part = rows[start : start + _bounded("limit", limit, MOST_CHANGES)]
         return self._answer(asked, part) | {"total": len(rows)}
 
     def _answer(self, asked: dict[str, Any], found: dict[str, Any] | Rows) -> Answer:
@@ -140,7 +140,7 @@ def _day(on: str | None) -> date | None:
         raise WrongQuestion(f"on: {error}") from None
 
 
-def _bounded(number: int, most: int, least: int = 1) -> int:
+def _bounded(name: str, number: int, most: int, least: int = 1) -> int:
     if not least <= number <= most:
-        raise WrongQuestion(f"{number} is not from {least} to {most:,}")
+        raise WrongQuestion(f"{name}: {number} is not from {least} to {most:,}")
     return number

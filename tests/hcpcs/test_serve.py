@@ -87,7 +87,10 @@ def test_a_code_of_another_owner_is_answered_by_its_format(server: httpx2.Client
         ("/codes/J0570?on=2018-02-30", 400, "not a date in the format YYYY-MM-DD"),
         ("/codes/J0570?day=2018-06-30", 400, "unknown parameters day; there are code, on"),
         ("/changes?release=1999-01", 404, "1999-01 is not loaded"),
-        ("/changes?limit=0", 400, "0 is not from 1"),
+        ("/changes?limit=0", 400, "limit: 0 is not from 1"),
+        ("/changes?offset=-1", 400, "offset: '-1' is no whole number from 0 on"),
+        ("/codes/J0570?on=2014-06-30&on=2018-06-30", 400, "given twice: on"),
+        ("/codes/J0570?code=J1100", 400, "given twice: code"),
         ("/search", 400, "q: words"),
         ("/search?q=rod&limit=x", 400, "no whole number"),
         ("/check", 400, "0 codes"),
@@ -113,7 +116,7 @@ def test_a_list_is_checked_as_the_command_checks_it(server: httpx2.Client, sampl
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b'{"codes": "J0570"}', b'{"codes": [1]}', b'{"codes": ["J0570"], "x": 1}']
+    "body", [b"", b"[]", b'{"codes": "J0570"}', b'{"codes": [1]}', b'{"codes": ["J0570"], "x": 1}', b"[" * 100_000]
 )
 def test_a_list_that_cannot_be_read_is_one_error(server: httpx2.Client, body: bytes) -> None:
     response = server.post("/check", content=body)
