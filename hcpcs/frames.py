@@ -159,9 +159,13 @@ def texts_of(values: Any) -> pa.Array:
             array = pa.array(values)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise TypeError(f"the codes are not all texts: {in_one_line(error)}") from None
-    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    encoded = pa.types.is_dictionary(array.type)
+    kind = array.type.value_type if encoded else array.type
     if not is_text(kind) and not pa.types.is_null(kind):
         raise TypeError(f"the codes are {kind}, not text: leading zeros and letters are part of a code")
+    if encoded and is_text(kind):
+        # Arrow cannot decode a dictionary of views, which categories and enums of polars are.
+        array = array.cast(pa.dictionary(pa.int32(), pa.string()))
     return array.cast(pa.string())
 
 

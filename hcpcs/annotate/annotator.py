@@ -385,7 +385,7 @@ def _by_value(column: pa.ChunkedArray) -> list[pa.DictionaryArray]:
     if pa.types.is_dictionary(column.type):
         chunks: list[pa.DictionaryArray] = column.chunks
         return chunks
-    return [column.dictionary_encode().combine_chunks()] if column.num_chunks else []
+    return [column.dictionary_encode().combine_chunks()] if len(column) else []
 
 
 def _places(index: pa.Array, null: int) -> np.ndarray:

@@ -217,3 +217,23 @@ def test_a_version_without_hcpcs_validity_is_one_clear_error(own_sample: Any, hc
     said = hcpcs("annotate", claims, "--code", "code", "--date", "day", "--outputs", own_sample.folder)
     assert said.status == 1
     assert "has no table hcpcs_validity" in said.err and "hcpcs refresh --offline" in said.err
+
+
+@pytest.mark.parametrize("kind", [pa.null(), pa.string()])
+def test_a_frame_that_a_filter_left_empty_gets_the_columns_whatever_its_types(
+    kind: pa.DataType, sample: Version
+) -> None:
+    empty = pa.table({name: pa.chunked_array([pa.array([], kind)]) for name in ("code", "day", "mod")})
+    answer = hcpcs.open(outputs=sample.outputs.folder).annotate(empty, code="code", date="day", modifiers="mod")
+    assert answer.num_rows == 0 and {"code_status_on_date", "mod_status"} <= set(answer.column_names)
+
+
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["99213", "J0570"])])
+def test_categories_and_enums_of_polars_are_texts(kind: Any, sample: Version) -> None:
+    version = hcpcs.open(outputs=sample.outputs.folder)
+    codes = ["J0570", None, "99213", "J0570"]
+    column = pl.Series(codes, dtype=kind)
+    assert version.classify(column).to_dicts() == version.classify(pl.Series(codes)).to_dicts()
+    answer = version.check(column, on="2018-06-30")
+    assert answer["code"].to_list() == codes
+    assert answer["status"].to_list()[::2] == ["valid", "not_loaded"]
