@@ -30,8 +30,13 @@ class Frame:
         return names
 
     def columns(self, names: list[str]) -> pa.Table:
-        """Columns as Arrow, texts of one type; raises ``UnusableColumn`` for values that have no type in common."""
-        return _one_kind_of_text(self._columns(names))
+        """Columns as Arrow, texts of one type; raises ``UnusableColumn`` for values that Arrow has no type for."""
+        try:
+            return _one_kind_of_text(self._columns(names))
+        except (pa.ArrowException, TypeError, UnicodeError) as error:
+            for name in names if len(names) > 1 else ():
+                self.columns([name])
+            raise UnusableColumn(f"{', '.join(names)}: Arrow cannot read the column: {in_one_line(error)}") from None
 
     def _columns(self, names: list[str]) -> pa.Table:
         return self.given.select(names)
@@ -150,15 +155,15 @@ def frame_of(given: Any) -> Frame:
 
 def texts_of(values: Any) -> pa.Array:
     """Texts of a list, a column of any library or an Arrow array; raises ``TypeError`` for what holds no texts."""
-    if isinstance(values, str):
+    if isinstance(values, str) or not (hasattr(values, "__iter__") or hasattr(values, "__arrow_c_stream__")):
         raise TypeError("pass a list or column of codes; put a single code into a list")
-    if hasattr(values, "__arrow_c_stream__") or isinstance(values, pa.ChunkedArray):
-        array = pa.chunked_array(values).combine_chunks()
-    else:
-        try:
-            array = pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise TypeError(f"the codes are not all texts: {in_one_line(error)}") from None
+    try:
+        if hasattr(values, "__arrow_c_stream__") or isinstance(values, pa.ChunkedArray):
+            array = pa.chunked_array(values).combine_chunks()
+        else:
+            array = pa.array(values, from_pandas=True)  # nan is a missing text
+    except (pa.ArrowException, UnicodeError) as error:
+        raise TypeError(f"the codes are not all texts: {in_one_line(error)}") from None
     encoded = pa.types.is_dictionary(array.type)
     kind = array.type.value_type if encoded else array.type
     if not is_text(kind) and not pa.types.is_null(kind):

@@ -228,6 +228,23 @@ def test_a_frame_that_a_filter_left_empty_gets_the_columns_whatever_its_types(
     assert answer.num_rows == 0 and {"code_status_on_date", "mod_status"} <= set(answer.column_names)
 
 
+@pytest.mark.parametrize("codes", [99213, None, "99213", ["\ud800"], pl.Series([99213], dtype=pl.Int128)])
+def test_what_holds_no_texts_is_a_type_error_that_says_so(codes: Any, sample: Version) -> None:
+    with pytest.raises(TypeError, match=r"^(pass a list or column of codes|the codes are not all texts)"):
+        hcpcs.open(outputs=sample.outputs.folder).classify(codes)
+
+
+def test_a_missing_text_of_pandas_is_a_missing_code(sample: Version) -> None:
+    version = hcpcs.open(outputs=sample.outputs.folder)
+    assert version.classify(["J0570", float("nan")]) == version.classify(["J0570", None])
+
+
+def test_a_column_that_arrow_has_no_type_for_is_named(sample: Version) -> None:
+    claims = pl.DataFrame({"day": ["2018-06-30"], "code": pl.Series([99213], dtype=pl.Int128)})
+    with pytest.raises(hcpcs.HcpcsError, match=r"^code: Arrow cannot read the column: "):
+        hcpcs.open(outputs=sample.outputs.folder).annotate(claims, code="code", date="day")
+
+
 @pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["99213", "J0570"])])
 def test_categories_and_enums_of_polars_are_texts(kind: Any, sample: Version) -> None:
     version = hcpcs.open(outputs=sample.outputs.folder)
