@@ -107,14 +107,17 @@ def build_site_sensor(
         if times >= _MOST_REQUESTS:
             reason = f"{_worded(found)} was requested {times} times and is not loaded: see the errors of the last runs"
             return dg.SensorResult(skip_reason=reason, cursor=json.dumps(cursor))
-        cursor |= {"news": found.signature, "times": times + 1, "runs": cursor.get("runs", 0) + 1}
+        cursor |= {"news": found.signature, "times": times + 1}
         known = set(context.instance.get_dynamic_partitions(RELEASES))
         fresh = [r for r in found.releases if r not in known]
         partitions = dg.DynamicPartitionsDefinition(name=RELEASES)
         return dg.SensorResult(
             run_requests=[
-                # The number makes the key new where the same news comes back later.
-                dg.RunRequest(run_key=f"{cursor['runs']}: {_worded(found)}", tags={"hcpcs/news": _worded(found)[:200]})
+                # The moment makes the key new where the same news comes back later, or after a cursor was reset.
+                dg.RunRequest(
+                    run_key=f"{datetime.now(UTC).isoformat()}: {_worded(found)}",
+                    tags={"hcpcs/news": _worded(found)[:200]},
+                )
             ],
             dynamic_partitions_requests=[partitions.build_add_request(fresh)] if fresh else [],
             cursor=json.dumps(cursor),

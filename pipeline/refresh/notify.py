@@ -59,7 +59,7 @@ def notify(notice: Notice, *, command: str | None = None, webhook: str | None = 
     """
     problems = []
     if command:
-        problems += _run(command, json.dumps(notice.payload(), ensure_ascii=False))
+        problems += _run(command, json.dumps(notice.payload(), ensure_ascii=False).encode())
     if webhook:
         from sources.site.client import FetchFailed, post_json
 
@@ -134,13 +134,15 @@ def _newest(outputs: Outputs) -> str | None:
         return None
 
 
-def _run(command: str, payload: str) -> list[str]:
+def _run(command: str, payload: bytes) -> list[str]:
     try:
         words = shlex.split(command)
-        subprocess.run(words, input=payload, text=True, timeout=_COMMAND_SECONDS, check=True, capture_output=True)
+        subprocess.run(words, input=payload, timeout=_COMMAND_SECONDS, check=True, capture_output=True)
     except subprocess.CalledProcessError as error:
-        stated = f": {error.stderr.strip()[:200]}" if error.stderr.strip() else ""
-        return [f"the command {words[0]} ended with status {error.returncode}{stated}"]
-    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
+        stated = error.stderr.decode(errors="replace").strip()[:200]
+        return [f"the command {words[0]} ended with status {error.returncode}{f': {stated}' if stated else ''}"]
+    except subprocess.TimeoutExpired:
+        return [f"the command {words[0]} did not end within {_COMMAND_SECONDS} s and was killed"]
+    except (OSError, ValueError, IndexError) as error:
         return [f"the command {command!r} was not run: {error}"]
     return []

@@ -343,7 +343,7 @@ class SiteClient:
                 current = self._within_site(target, origin_of=url)
         except httpx2.TimeoutException:
             raise _TryAgain(f"no byte arrived for {silent:g} s") from None
-        except httpx2.InvalidURL as error:
+        except (httpx2.InvalidURL, UnicodeError) as error:  # the latter from a host that cannot be a domain
             raise FetchFailed(f"{_name(url)}: {error}") from None
         except httpx2.TransportError as error:
             if _is_certificate_error(error):
@@ -457,7 +457,9 @@ def post_json(url: str, payload: Mapping[str, Any], *, seconds: float = 10) -> N
     try:
         headers = {"User-Agent": f"hcpcs/{version('hcpcs')}"}
         response = httpx2.post(url, json=dict(payload), headers=headers, timeout=seconds)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+    except (httpx2.InvalidURL, UnicodeError) as error:
+        raise FetchFailed(f"{url!r} is not a URL: {error}") from None
+    except httpx2.HTTPError as error:
         raise FetchFailed(f"{httpx2.URL(url).host or url}: {error or type(error).__name__}") from None
     if response.status_code >= 300:
         raise FetchFailed(f"{response.url.host}: HTTP {response.status_code} {response.reason_phrase}")

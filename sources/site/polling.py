@@ -114,8 +114,8 @@ class Poll:
 
     @property
     def signature(self) -> str:
-        """The same for the same news."""
-        return json.dumps(sorted([n.link.url, n.link.text, n.why] for n in self.news))
+        """The same for the same files, whatever became of them meanwhile."""
+        return json.dumps(sorted([n.link.url, n.link.text] for n in self.news))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ def staged(context: dg.AssetExecutionContext, run_context: dg.ResourceParam[RunC
         requested = sorted(context.partition_keys)
     except dg.DagsterInvariantViolationError:
         raise dg.Failure("no release is requested: launch it for partitions, or run `hcpcs refresh`") from None
+    if missing := [release_id for release_id in requested if release_id not in zips]:
+        raise dg.Failure(f"{', '.join(missing)}: not loaded yet; run `hcpcs refresh` or the job refresh_from_site")
     for release_id, read in run_context.read_each(requested):
         for name, frame in staged_tables(read).items():
             if name in frames:

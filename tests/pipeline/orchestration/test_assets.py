@@ -157,6 +157,15 @@ def test_one_table_can_be_made_alone(own_sample: Outputs) -> None:
         before = files()
 
 
+def test_a_partition_that_is_not_loaded_yet_says_what_to_do(own_sample: Outputs) -> None:
+    """The sensor adds a release's partition before the refresh loads it."""
+    with persistent_instance(str(own_sample.dagster_home)) as instance:
+        instance.add_dynamic_partitions("releases", ["2031-01"])
+    result = materialized(own_sample, "staged_records", partition_key="2031-01")
+    (failure,) = [e.step_failure_data.error_display_string for e in result.get_step_failure_events()]
+    assert not result.success and "2031-01: not loaded yet; run `hcpcs refresh`" in failure
+
+
 @pytest.mark.parametrize(
     ("assets", "why"),
     [

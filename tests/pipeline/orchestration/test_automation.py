@@ -95,6 +95,20 @@ def test_news_that_runs_do_not_take_in_is_left_to_a_person():
     assert "requested 3 times" in results[3].skip_message and "october-2026.zip" in results[3].skip_message
 
 
+def test_news_whose_runs_fail_each_in_another_way_is_the_same_news():
+    whys = ["new on the page", *(f"failed before: {n} bytes arrived" for n in (12, 345, 6_789, 10))]
+    ticker = Ticker(*(found(OCTOBER, why=why) for why in whys))
+    assert [len(ticker.tick().run_requests) for _ in whys] == [1, 1, 1, 0, 0]
+
+
+def test_a_cursor_that_is_reset_starts_a_run_each_time():
+    ticker, keys = Ticker(found(OCTOBER)), []
+    for _ in range(3):
+        ticker.cursor = None
+        keys += [request.run_key for request in ticker.tick().run_requests]
+    assert len(set(keys)) == 3
+
+
 def test_other_news_is_asked_for_again():
     ticker = Ticker(*[found(OCTOBER)] * 4, found(OCTOBER, JULY))
     assert [len(ticker.tick().run_requests) for _ in range(5)] == [1, 1, 1, 0, 1]

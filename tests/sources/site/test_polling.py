@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -509,3 +510,18 @@ def test_a_notice_that_fails_is_words_and_no_error(server):
     assert len(told) == 2 and "status 1" in told[0] and "HTTP 500" in told[1]
     assert "was not run" in notify(Notice("refused", "x"), command="/no/such/command")[0]
     assert notify(Notice("refused", "x")) == []
+
+
+@pytest.mark.parametrize("url", ["http://a..b/", f"http://{'a' * 300}/", "https://\x00", "no URL", ""])
+def test_a_webhook_that_is_no_url_is_words_and_no_error(url):
+    told = notify(Notice("refused", "x"), webhook=url)
+    assert [line.partition(":")[0] for line in told] == ["the webhook received no notice"] * bool(url)
+
+
+def test_a_command_for_notices_may_print_any_bytes_and_is_given_utf_8(tmp_path, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C")
+    kept = tmp_path / "kept.json"
+    script = f"cat > {kept}; printf 'caf\\351' >&2; exit 3"
+    (told,) = notify(Notice("refused", "\u00e9"), command=shlex.join(["sh", "-c", script]))
+    assert told == "the command sh ended with status 3: caf\ufffd"
+    assert json.loads(kept.read_bytes())["text"] == "\u00e9"
