@@ -18,16 +18,18 @@ from hcpcs.errors import HcpcsError, in_one_line
 _EXCEL = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _DELIMITED = (".csv", ".tsv")
 _DELIMITERS = ",;\t|"
-#: How the header of a column of codes ends, in lower case.
+#: How the header of a column of codes ends, in lower case, and what it has in it where other codes are beside it.
 _CODE_HEADERS = ("code", "codes", "hcpcs", "hcpcs_cd", "modifier", "cpt")
+_OF_PROCEDURES = ("hcpc", "cpt", "proc")
 
 
 def read_list(path: Path, *, column: str | None = None, sheet: str | None = None) -> list[CodeRead]:
     """The codes and modifiers of a list, each as it was read, without repeats; ``-`` is standard input.
 
-    Without ``column``, that of a table is the first whose header is code, hcpcs, modifier or the like, else the first
-    one with a code in its first line; without ``sheet``, a workbook's first. A number in a workbook gets the zeros
-    back that Excel dropped. Raises ``HcpcsError`` for a list without codes, and for what cannot be read.
+    Without ``column``, that of a table is the first whose header names procedures, as hcpcs_code does, else the one
+    whose header is or ends in code or modifier, else the first with a code in its first line; without
+    ``sheet``, a workbook's first. A number in a workbook gets the zeros back that Excel dropped. Raises ``HcpcsError``
+    for a list without codes or with several columns that may be theirs, and for what cannot be read.
     """
     suffix = path.suffix.lower()
     if sheet is not None and suffix not in _EXCEL:
@@ -70,7 +72,7 @@ def _codes_of_json(path: Path, text: str) -> list[str]:
         without = {code for group in compose.get("exclude", []) for code in _concepts(group.get("concept", []))}
         expanded = list(_concepts(resource.get("expansion", {}).get("contains", [])))
         return [*(code for code in codes if code not in without), *expanded]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise HcpcsError(f"{path} is not a FHIR ValueSet: {error!r}") from None
 
 
@@ -110,6 +112,21 @@ def _read_cell(cell: str) -> CodeRead:
     return read_code(digits[1] if digits else cell, numeric=digits is not None)
 
 
+def _named_as_codes(path: Path, header: Sequence[str]) -> list[int]:
+    """The columns whose header is that of procedure codes, the likeliest first; none where no header says so.
+
+    Raises ``HcpcsError`` where several may be, as zip_code and revenue_code.
+    """
+    named = [i for i, name in enumerate(header) if name.endswith(_CODE_HEADERS)]
+    likely = [i for i in named if any(word in header[i] for word in _OF_PROCEDURES)]
+    likely = likely or [i for i in named if header[i] in ("code", "codes")]
+    if len(named) > 1 and not likely:
+        raise HcpcsError(
+            f"{path} has several columns of codes; name one by --column: {', '.join(header[i] for i in named)}"
+        )
+    return likely or named
+
+
 def _column_of(path: Path, rows: Sequence[Sequence[str]], column: str | None) -> list[str]:
     """The cells of a table's column that have something, without its header."""
     rows = [row for row in rows if any(cell.strip() for cell in row)]
@@ -121,7 +138,7 @@ def _column_of(path: Path, rows: Sequence[Sequence[str]], column: str | None) ->
             raise HcpcsError(f"{path} has no column {column!r}; it has {', '.join(filter(None, rows[0]))}")
         place, start = header.index(column.strip().lower()), 1
     else:
-        named = [i for i, name in enumerate(header) if name.endswith(_CODE_HEADERS)]
+        named = _named_as_codes(path, header)
         first = rows[1] if len(rows) > 1 and not any(read_code(cell).code for cell in rows[0]) else rows[0]
         place = next(iter(named or [i for i, cell in enumerate(first) if read_code(cell).code]), 0)
         start = int(bool(named) or read_code(rows[0][place]).code is None)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from hcpcs.errors import HcpcsError
 
 PIPELINE = ("sources", "schemas", "pipeline")
 _ROOT = Path(__file__).resolve().parent.parent
@@ -22,3 +26,18 @@ def own_packages_first() -> None:
         if spec is not None and spec.loader is not None:
             sys.modules[name] = module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
+
+
+@contextmanager
+def of_the_pipeline(what: str) -> Iterator[None]:
+    """Import something of the pipeline's for ``what``; raises ``HcpcsError`` where the pipeline is not installed."""
+    own_packages_first()
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in PIPELINE:
+            raise
+        raise HcpcsError(
+            f"`{what}` belongs to the pipeline, which is not installed here: it runs from a clone of the repository"
+            " (`make setup` there) or from the container image"
+        ) from None

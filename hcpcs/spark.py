@@ -18,6 +18,7 @@ from hcpcs.annotate.annotator import known_modifiers
 from hcpcs.annotate.engine import open_version
 from hcpcs.annotate.lookup import DEFAULT_COLUMNS, LAST_DAY, NO_SHAPE, OF_SHAPE, Lookup
 from hcpcs.annotate.redaction import PUBLISHED, judges_of
+from hcpcs.annotate.request import several
 from hcpcs.annotate.sql import code_stages
 from hcpcs.annotate.values import UnusableColumn
 
@@ -32,9 +33,9 @@ def annotate(
     code: str,
     date: str,
     date_else: str | None = None,
-    modifiers: Sequence[str] = (),
-    columns: Sequence[str] = DEFAULT_COLUMNS,
-    redact: Sequence[str] = (),
+    modifiers: str | Sequence[str] = (),
+    columns: str | Sequence[str] = DEFAULT_COLUMNS,
+    redact: str | Sequence[str] = (),
 ) -> DataFrame:
     """Add ``columns`` to the claims ``df``, and ``<name>_status`` for each of ``modifiers``; a lazy frame, like ``df``.
 
@@ -43,6 +44,7 @@ def annotate(
     """
     from pyspark.sql import functions as F  # noqa: N812
 
+    modifiers, columns, redact = several(modifiers), several(columns), several(redact)
     tables = open_version(version, columns)
     kinds = dict(df.dtypes)
     for name in (code, date, *filter(None, [date_else]), *modifiers):

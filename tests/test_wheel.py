@@ -82,7 +82,9 @@ def test_installed_alone_it_answers_annotates_and_classifies(wheel: Path, sample
     code = "\n".join([*statements, f"print({last})"])
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert (f"# {done.stdout}".rstrip(), done.stderr) == (answer, "")
-    refused = hcpcs("refresh", *outputs)
-    assert refused.returncode == 1 and "belongs to the pipeline" in refused.stderr
+    for command in (["refresh"], ["lookup", "J0570", "--source"]):
+        refused = hcpcs(*command, *outputs)
+        assert refused.returncode == 1 and "belongs to the pipeline" in refused.stderr
+        assert "Traceback" not in refused.stderr
     sql = hcpcs("sql", "annotate", "--dialect", "duckdb")
     assert sql.returncode == 1 and "hcpcs[sql]" in sql.stderr and "Traceback" not in sql.stderr

@@ -82,7 +82,7 @@ class TextOptions:
         for name, value in (("delimiter", self.delimiter), ("quote", self.quote), ("escape", self.escape)):
             if (
                 value is not None
-                and value != "none"
+                and (name, value) != ("quote", "none")
                 and not (len(value) == 1 and value.isascii() and value not in "\r\n")
             ):
                 raise ClaimsUnreadable(f"{name} {value!r}: not one ASCII character")

@@ -452,12 +452,21 @@ def _regex_of_glob(pattern: str) -> str:
             out, i = out + r"[^/]*", i + 1
         elif pattern[i] == "?":
             out, i = out + r"[^/]", i + 1
-        elif pattern[i] == "[" and "]" in pattern[i + 1 :]:
-            end = pattern.index("]", i + 1)
-            out, i = out + pattern[i : end + 1].replace("[!", "[^"), end + 1
+        elif found := _bracket(pattern[i:]):
+            out, i = out + found.replace("[!", "[^"), i + len(found)
         else:
             out, i = out + re.escape(pattern[i]), i + 1
     return out
+
+
+def _bracket(pattern: str) -> str | None:
+    """The characters in brackets that a pattern begins with; None where they are none, as `[]` and `[9-0]`."""
+    found = re.match(r"\[!?[^]\\/]+\]", pattern)
+    try:
+        re.compile(found[0] if found else "[")
+    except re.error:
+        return None
+    return found and found[0]
 
 
 def _may_match(pattern: str, path: PurePath) -> bool:
@@ -501,7 +510,9 @@ def _merged(first: str, schema: pa.Schema, name: str, own: pa.Schema) -> pa.Sche
             return merged
     mine, theirs = ({f.name: str(f.type) for f in s} for s in (own, schema))
     what = "; ".join(
-        f"{column!r} is {mine[column]}, and {theirs[column]} in {first}" for column in theirs if column in differ
+        f"{column!r} is {mine[column]}, and {theirs[column]} in files before it"
+        for column in theirs
+        if column in differ
     )
     raise ClaimsUnreadable(
         f"{name} does not have the columns of {first}: {what}; "

@@ -15,8 +15,7 @@ from typing import Any
 import click
 
 from hcpcs.cli.process import Interrupted
-from hcpcs.errors import HcpcsError
-from hcpcs.own_packages import PIPELINE, own_packages_first
+from hcpcs.own_packages import of_the_pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +33,8 @@ class CommandSpec:
     def load(self, name: str) -> click.Command:
         """Import the command; raises ``HcpcsError`` where the pipeline is not installed."""
         module, _, attribute = self.target.partition(":")
-        own_packages_first()
-        try:
+        with of_the_pipeline(f"hcpcs {name}"):
             command: click.Command = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if not self.needs_pipeline or (error.name or "").partition(".")[0] not in PIPELINE:
-                raise
-            raise HcpcsError(
-                f"`hcpcs {name}` belongs to the pipeline, which is not installed here: it runs from a clone of the"
-                " repository (`make setup` there) or from the container image"
-            ) from None
         return command
 
 

@@ -18,6 +18,7 @@ from hcpcs.cli.console import (
     version_of,
 )
 from hcpcs.errors import HcpcsError
+from hcpcs.own_packages import of_the_pipeline
 from hcpcs.paths import Outputs
 
 
@@ -37,8 +38,6 @@ def findings_command(
     from hcpcs.version import refused_findings
     from hcpcs.version_files import NothingPublished, read_rows
 
-    where = [("release_id", "=", release)] if release else []
-    where += [("severity", "=", severity)] if severity else []
     refused = refused_findings(outputs)
     rows = [
         {"release_id": r, "revision": None, **f}
@@ -48,9 +47,11 @@ def findings_command(
     ]
     try:
         folder = version_of(outputs, version)
+        if release is not None and release not in refused:
+            release = require_loaded(folder, release)
+        where = [("release_id", "=", release)] if release else []
+        where += [("severity", "=", severity)] if severity else []
         rows += read_rows(folder, "hcpcs_findings", where)
-        if release is not None and not rows:
-            require_loaded(folder, release)
     except NothingPublished:
         if not rows:
             raise
@@ -160,7 +161,9 @@ def _print_source(
 ) -> None:
     """Print the raw lines of a code: of all releases, or of those that state what it meant on a day."""
     from hcpcs.lookup import code_on_day, normalized_code
-    from pipeline.lineage.provenance import raw_lines
+
+    with of_the_pipeline("--source"):
+        from pipeline.lineage.provenance import raw_lines
 
     places = raw_lines(outputs, normalized_code(code), str(folder), field=field)
     if day is not None:

@@ -25,7 +25,7 @@ import hcpcs.export
 from hcpcs.errors import HcpcsError, in_one_line
 from hcpcs.export.notice import NOTICE
 from hcpcs.files import sync
-from hcpcs.manifest import NAME
+from hcpcs.manifest import NAME, OPEN, RESTRICTED
 from hcpcs.version import Version
 
 
@@ -79,6 +79,10 @@ def formats() -> dict[str, ExportFormat]:
     return {form.name: form for form in sorted(found, key=lambda form: form.name)}
 
 
+def _is_version(folder: Path) -> bool:
+    return (folder / NAME).exists() and any((folder / tier).is_dir() for tier in (OPEN, RESTRICTED))
+
+
 def export(
     version: Version,
     form: ExportFormat,
@@ -98,7 +102,7 @@ def export(
     if re.match(r"\w{2,}:/", str(destination)):  # a path has one slash where a URL has two
         url = str(destination).replace(":/", "://", 1)
         raise ExportFailed(f"{url}: an export is a file or folder here; copy it to where it shall be")
-    if any((folder / NAME).exists() for folder in (destination.resolve(), *destination.resolve().parents)):
+    if any(_is_version(folder) for folder in (destination.resolve(), *destination.resolve().parents)):
         raise ExportFailed(
             f"{destination} lies in a version, which has its own files and no others; name another place"
         )

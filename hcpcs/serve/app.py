@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import date
 from functools import lru_cache
@@ -167,8 +168,8 @@ def _known(parameters: dict[str, str], *names: str) -> None:
 
 def _number(parameters: dict[str, str], name: str, default: int) -> int:
     text = parameters.get(name, str(default))
-    if not text.isascii() or not text.isdigit():
-        raise WrongQuestion(f"{name}: {text!r} is no whole number from 0 on")
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise WrongQuestion(f"{name}: {text[:20]!r} is no whole number from 0 on, of at most 18 digits")
     return int(text)
 
 

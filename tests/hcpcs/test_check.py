@@ -131,17 +131,30 @@ def test_groups_of_a_value_set_are_read_and_what_it_excludes_is_left_out(hcpcs, 
     assert [r["given"] for r in json.loads(done.out)] == ["J0570", "TP"]
 
 
+@pytest.mark.parametrize("header", ["zip_code,hcpcs_code", "modifier,procedure_code", "revenue_code,Code", "x,CPT"])
+def test_the_column_of_procedure_codes_is_taken_of_several(hcpcs, sample, tmp_path, header):
+    table = tmp_path / "claims.csv"
+    table.write_text(f"{header}\n10001,J0570\n")
+    done = hcpcs("check", table, "--json", "--outputs", sample.outputs.folder)
+    assert [r["given"] for r in json.loads(done.out)] == ["J0570"]
+
+
 def test_what_cannot_be_checked_is_one_line(hcpcs, sample, tmp_path):
     path, empty, other = tmp_path / "codes.txt", tmp_path / "empty.txt", tmp_path / "other.json"
     path.write_text("J0570")
     empty.write_text("\n")
     other.write_text('{"resourceType": "Patient"}')
+    deep, several = tmp_path / "deep.json", tmp_path / "several.csv"
+    deep.write_text("[" * 100_000)
+    several.write_text("zip_code,revenue_code\n10001,J0570\n")
     where = ("--outputs", sample.outputs.folder)
     for arguments, status, words in [
         ((path, "--since", "2018-01"), 1, "release 2018-01 is not loaded"),
         ((path, "--fail-on", "bad"), 2, "--fail-on: bad is none of ended, valid"),
         ((path, "--column", "code"), 1, "has no column 'code'; it has J0570"),
         ((empty,), 1, "contains no code"),
+        ((deep,), 1, "is not a FHIR ValueSet"),
+        ((several,), 1, "several columns of codes; name one by --column: zip_code, revenue_code"),
         ((other,), 1, "is a FHIR Patient"),
         ((tmp_path / "none.txt",), 2, "does not exist"),
     ]:

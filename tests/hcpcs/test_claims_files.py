@@ -49,6 +49,14 @@ def codes(out: Path) -> list[str]:
     return sorted(code for path in out.rglob("*.parquet") for code in pq.read_table(path)["code"].to_pylist())
 
 
+@pytest.mark.parametrize(("pattern", "read"), [("c[1-2].csv", 2), ("c[!1].csv", 2), ("c[9-0]*.csv", 1), ("c[]?csv", 1)])
+def test_brackets_are_characters_or_themselves(annotate: Annotate, tmp_path: Path, pattern: str, read: int) -> None:
+    for name in ("c1.csv", "c2.csv", "c3.csv", "c[9-0].csv", "c[].csv"):
+        (tmp_path / name).write_text(CSV)
+    said, out = annotate(f"{tmp_path}/{pattern}")
+    assert (said.status, codes(out)) == (0, ["J1100"] * read), said.err
+
+
 def test_out_may_lie_beside_the_files_of_a_pattern(
     annotate: Annotate, hcpcs: Callable[..., Said], tmp_path: Path, version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,7 +203,10 @@ def test_a_line_of_other_fields_is_refused_with_its_number(annotate: Annotate, l
     assert (said.status, "c.csv: line 502: " in said.err) == (1, True), said.err
 
 
-@pytest.mark.parametrize("options", [("--delimiter", "||"), ("--quote", "''"), ("--encoding", "utf-99")])
+@pytest.mark.parametrize(
+    "options",
+    [("--delimiter", "||"), ("--quote", "''"), ("--encoding", "utf-99"), ("--escape", "none"), ("--delimiter", "none")],
+)
 def test_what_is_no_character_or_encoding_is_refused(annotate: Annotate, options: Sequence[str]) -> None:
     said, _ = annotate(f"code,dos\nJ1100,{DAY}\n", *options)
     assert (said.status, options[1] in said.err) == (1, True)

@@ -109,6 +109,13 @@ def test_releases_lists_every_revision_and_which_stands(hcpcs: Hcpcs, sample: Ve
     assert len(rows) == 9
 
 
+def test_findings_of_latest_are_of_the_newest_release(hcpcs: Hcpcs, sample: Version) -> None:
+    newest = max(row["release_id"] for row in answer(hcpcs, sample, "findings"))
+    for named in ("latest", sample.id):
+        rows = answer(hcpcs, sample, "findings", named)
+        assert rows and rows == answer(hcpcs, sample, "findings", newest), named
+
+
 def test_findings_of_one_release_are_of_that_release(hcpcs: Hcpcs, sample: Version) -> None:
     rows = answer(hcpcs, sample, "findings", "2012-01")
     assert {r["release_id"] for r in rows} == {"2012-01"}

@@ -152,6 +152,12 @@ def test_an_export_is_not_written_to_a_url_or_into_a_version(
     assert not (sample.folder / "x").exists()
 
 
+def test_a_manifest_of_others_above_an_export_is_no_version(hcpcs, sample: Version, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"name": "app"}')
+    said = hcpcs("export", "--sqlite", tmp_path / "x", "--outputs", sample.outputs.folder)
+    assert (said.status, (tmp_path / "x").is_dir()) == (0, True), said.err
+
+
 def test_the_open_tier_is_not_exported_as_the_restricted_one(hcpcs, sample: Version, tmp_path: Path) -> None:
     said = hcpcs("export", "--csv", tmp_path / "x", "--tier", "restricted", "--outputs", sample.outputs.folder)
     assert (said.status, "is of the tier open, not restricted" in said.err) == (1, True), said.err

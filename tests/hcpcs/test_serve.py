@@ -89,6 +89,7 @@ def test_a_code_of_another_owner_is_answered_by_its_format(server: httpx2.Client
         ("/changes?release=1999-01", 404, "1999-01 is not loaded"),
         ("/changes?limit=0", 400, "limit: 0 is not from 1"),
         ("/changes?offset=-1", 400, "offset: '-1' is no whole number from 0 on"),
+        (f"/changes?limit={'9' * 5_000}", 400, "limit: '99999999999999999999' is no whole number"),
         ("/codes/J0570?on=2014-06-30&on=2018-06-30", 400, "given twice: on"),
         ("/codes/J0570?code=J1100", 400, "given twice: code"),
         ("/search", 400, "q: words"),

@@ -66,7 +66,7 @@ def test_spark_gives_what_the_local_engine_gives(spark: Any, tmp_path: Path) -> 
     annotate(tmp_path / "c.parquet", tmp_path / "out.parquet", version=version, **names)
     given = spark.read.parquet(str(tmp_path / "c.parquet"))
     # A version in object storage is read the same way, by its address.
-    frame = annotate_on_spark(given, version=f"file://{version}", **names)
+    frame = annotate_on_spark(given, version=f"file://{version}", **names | {"modifiers": "mod", "redact": "words"})
     assert frame.columns == [*claims().schema.names, *DEFAULT_COLUMNS, "mod_status"]
     mine = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert [row.asDict() for row in frame.orderBy("line").collect()] == mine
