@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import duckdb
@@ -40,6 +41,13 @@ def test_links_between_pages_lead_somewhere(page: Path):
 def test_a_page_is_read_in_one_sitting(page: Path):
     lines = len(page.read_text("utf-8").splitlines())
     assert lines <= (100 if page.name == "README.md" else 200), f"{page.name} has {lines} lines: split it"
+
+
+def test_the_extras_of_the_wheel_are_on_the_page_about_installing_it():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    (extras,) = re.findall(r"^- Extras of the wheel: (.*?)\.$", (DOCS / "install.md").read_text("utf-8"), re.M | re.S)
+    of_users = set(project["optional-dependencies"]) - {"pipeline"}  # a clone, not the wheel, has what needs it
+    assert set(re.findall(r"`([\w-]+)`", extras)) == of_users
 
 
 def test_the_index_leads_to_every_page():

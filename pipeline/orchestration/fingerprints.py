@@ -1,4 +1,4 @@
-"""Fingerprints: by what a run knows that nothing would come out differently. No clock, no path, no order of arrival."""
+"""Fingerprints of bytes and code: equal ones give equal results. No clock, path or order of arrival is in them."""
 
 from __future__ import annotations
 

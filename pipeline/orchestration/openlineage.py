@@ -1,4 +1,4 @@
-"""Every run told as OpenLineage events: to a file always, and to the endpoint that OpenLineage's configuration names.
+"""Every run as OpenLineage events: to a file always, and to the endpoint that OpenLineage's configuration names.
 
 A run of Dagster is a run of OpenLineage, with its id; each table that it writes is a run of its own below it, since a
 catalog takes a column's lineage only from the inputs of the run that wrote it. What a column is made from is stated by
@@ -7,7 +7,7 @@ table or the words of an error, which may quote one.
 
 The events are written here as JSON: OpenLineage's client, which takes a quarter of a second to import, is requested
 only where there is an endpoint, and sends in the background. It reads its own configuration (the environment,
-``openlineage.yml``), as every program that sends OpenLineage does. Telling never fails a run, nor holds it up.
+``openlineage.yml``), as every program that sends OpenLineage does. Reporting neither fails nor delays a run.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ Event = dict[str, Any]
 
 
 def build_openlineage_resource(settings: OpenLineageSettings, outputs: Outputs) -> dg.ResourceDefinition:
-    """A resource that tells the run in which it is made, whoever started it: it listens to the run's events."""
+    """A resource that reports the run in which it is made, whoever started it, from the run's events."""
 
     @dg.resource(required_resource_keys={"run_context"}, description="Reports each run as OpenLineage events.")
     def openlineage(context: dg.InitResourceContext) -> None:
@@ -102,7 +102,7 @@ class OpenLineageReporter:
         self._is_over = self._has_failed = False
 
     def begin(self) -> None:
-        """Tell that the run has begun."""
+        """Report that the run has begun."""
         self._safely(lambda: self._report("START", time.time(), inputs=self._zips()))
 
     def take(self, entry: dg.EventLogEntry) -> None:
@@ -149,7 +149,7 @@ class OpenLineageReporter:
                 self._warn(f"OpenLineage: {problem}; every event is in {self._outputs.lineage_events}")
 
     def _report_table(self, name: str, step: _Step, kind: str, at: float) -> None:
-        """Tell the run of one table, its beginning too: only when a step ends is it known what it wrote."""
+        """Report one table's run, start included: what a step wrote is known only when it ends."""
         run = {"runId": self._run_id}
         job = {"namespace": self._datasets.namespace, "name": self._job}
         facets = {"parent": facet("ParentRunFacet", run=run, job=job, root={"run": run, "job": job})}
@@ -442,12 +442,12 @@ def _known() -> frozenset[str]:
 
 
 def _is_known(table: str) -> bool:
-    """Whether lineage knows the table: others are not told of."""
+    """Whether lineage knows the table; others are not reported."""
     return table in _known()
 
 
 def producer() -> str:
-    """Who tells: this project and its version."""
+    """The producer: this project and its version."""
     return f"urn:hcpcs:producer:{_version('hcpcs')}"
 
 

@@ -46,7 +46,7 @@ class SiteUnreachable(HcpcsError):
 def build_refresh_from_site_job() -> dg.JobDefinition:
     """The job that sensor and schedule start: one step that does what ``hcpcs refresh`` does.
 
-    It takes the lock, fetches, and runs the job ``refresh`` over the assets, whose run stands beside it in the UI.
+    It takes the lock, fetches, and runs the job ``refresh`` over the assets, whose run is beside it in the UI.
     """
 
     @dg.op(description="Fetch what is new on the site, rebuild, publish.")
@@ -127,7 +127,7 @@ def build_site_sensor(
 
 
 def build_site_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """The same for who prefers a clock: a refresh a day, which ends after two requests when nothing is new."""
+    """A refresh a day at a fixed time, which ends after two requests when nothing is new."""
     return dg.ScheduleDefinition(
         name="daily_refresh",
         job=job,

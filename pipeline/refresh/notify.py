@@ -1,4 +1,4 @@
-"""Telling the user's own command or webhook that a version was published or a refresh refused. Decides nothing.
+"""Notices to the user's own command or webhook: a version was published, or a refresh refused.
 
 A notice of a version carries what it changed for each watched list.
 

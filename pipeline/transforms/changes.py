@@ -39,7 +39,7 @@ DATE_FIELDS = ("added_date", "action_effective_date", "termination_date")
 #: The field of a change that is about the whole record.
 WHOLE_RECORD = "record"
 
-#: What each action code tells: classes of change, the two descriptions apart.
+#: What each action code states: classes of change, the two descriptions apart.
 REPORTED_BY_ACTION_CODE: dict[str, tuple[str, ...]] = {
     "A": ("added", "reused", "restored"),
     "B": ("long_description", "administrative", "added_date_corrected", "text_format_only"),
@@ -55,7 +55,7 @@ REPORTED_BY_ACTION_CODE: dict[str, tuple[str, ...]] = {
 #: The action code that claims no change.
 NO_CHANGE = "N"
 
-# One letter has room for one change: it need not tell the lesser ones beside the greatest.
+# One letter has room for one change: it need not state the lesser ones beside the greatest.
 _RANK = {
     "added": 2,
     "reused": 2,
@@ -74,9 +74,10 @@ _RANK = {
 #: What is gone has no record left that could bear an action code.
 _GONE = ("purged", "vanished")
 
-_STANDING = ""
+#: The sequence of the releases as they are now; a release that was posted again has one of its own, named by its id.
+_CURRENT = ""
 _CODE = ("kind", "code")
-_LIFE = ("sequence", *_CODE)
+_HISTORY = ("sequence", *_CODE)
 _KEY = ("release_id", "revision", "previous_release_id", "kind", "code", "change", "field")
 
 #: Columns of the changes, in order; the license columns come later.
@@ -151,7 +152,7 @@ def _steps(postings: pl.DataFrame) -> pl.DataFrame:
     One sequence is that of the current revisions, one more each release that was posted again.
     """
     postings = postings.sort("release_id", "revision")
-    current = postings.group_by("release_id", maintain_order=True).last().with_columns(sequence=pl.lit(_STANDING))
+    current = postings.group_by("release_id", maintain_order=True).last().with_columns(sequence=pl.lit(_CURRENT))
     reposted = postings.filter(pl.len().over("release_id") > 1).with_columns(sequence=pl.col("release_id"))
     sequences = pl.concat([current, reposted.select(current.columns)]).with_columns(
         step=pl.int_range(pl.len(), dtype=pl.Int32).over("sequence")
@@ -170,18 +171,18 @@ def _steps(postings: pl.DataFrame) -> pl.DataFrame:
 def _histories(records: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     """The records in their sequences, a code's records together."""
     postings = steps.select("release_id", "revision", "sequence", "step")
-    same_history = pl.all_horizontal(pl.col(c) == pl.col(c).shift(1) for c in _LIFE)
+    same_history = pl.all_horizontal(pl.col(c) == pl.col(c).shift(1) for c in _HISTORY)
     # What a record repeats may have been left out: it is of the step before all the same.
-    repeats = pl.col("repeats").fill_null(False) & (pl.col("sequence") == _STANDING)
+    repeats = pl.col("repeats").fill_null(False) & (pl.col("sequence") == _CURRENT)
     return (
         records.join(postings, on=["release_id", "revision"], how="inner")
-        .sort(*_LIFE, "step")
-        .with_columns(same_history.fill_null(False).alias("lived"), repeats=repeats)
+        .sort(*_HISTORY, "step")
+        .with_columns(same_history.fill_null(False).alias("was_there"), repeats=repeats)
         .with_columns(
-            previous_step=pl.when("repeats").then(pl.col("step") - 1).when("lived").then(pl.col("step").shift(1)),
+            previous_step=pl.when("repeats").then(pl.col("step") - 1).when("was_there").then(pl.col("step").shift(1)),
             next_step=pl.when(pl.col("repeats").shift(-1))
             .then(pl.col("step") + 1)
-            .when(pl.col("lived").shift(-1))
+            .when(pl.col("was_there").shift(-1))
             .then(pl.col("step").shift(-1)),
         )
         .with_row_index("row")
@@ -221,7 +222,7 @@ def _of_presence(histories: pl.DataFrame) -> pl.DataFrame:
     )
     after_first = histories.hstack(earlier).filter(pl.col("step") > 0)
     is_adjacent = pl.col("previous_step") == pl.col("step") - 1
-    is_other = pl.col("lived") & (pl.col("episode") > pl.col("earlier_episode"))
+    is_other = pl.col("was_there") & (pl.col("episode") > pl.col("earlier_episode"))
     arrived = after_first.with_columns(
         change=pl.when(is_other)
         .then(pl.lit("reused"))
@@ -229,7 +230,7 @@ def _of_presence(histories: pl.DataFrame) -> pl.DataFrame:
         .then(None)
         .when(pl.col("action_code") == "R")
         .then(pl.lit("reactivated"))
-        .when("lived")
+        .when("was_there")
         .then(pl.lit("restored"))
         .otherwise(pl.lit("added"))
     ).filter(pl.col("change").is_not_null())
@@ -253,7 +254,7 @@ def _gone(histories: pl.DataFrame, steps: pl.DataFrame, purges: pl.DataFrame) ->
         .join(purges, on=[*_CODE, "release_id"], how="left")
         .with_columns(pl.col("step") + 1)
     )
-    is_purge = pl.col("is_purge").fill_null(False) & (pl.col("sequence") == _STANDING)
+    is_purge = pl.col("is_purge").fill_null(False) & (pl.col("sequence") == _CURRENT)
     return _rows(left, pl.when(is_purge).then(pl.lit("purged")).otherwise(pl.lit("vanished")), WHOLE_RECORD)
 
 
@@ -269,14 +270,10 @@ def _of_fields(histories: pl.DataFrame) -> pl.DataFrame:
         if not at.len():
             continue
         new, old = values.gather(at), values.gather(at - 1)
-        pairs = (
-            histories.select("row", "sequence", "step", "action_code")
-            .with_columns(is_other)[at]
-            .with_columns(
-                pl.Series("is_other", is_other.gather(at)),
-                pl.Series("old", old),
-                pl.Series("new", new),
-            )
+        pairs = histories.select("row", "sequence", "step", "action_code")[at].with_columns(
+            pl.Series("is_other", is_other.gather(at)),
+            pl.Series("old", old),
+            pl.Series("new", new),
         )
         if field in CONTENT_COLUMNS:
             alike = _form(new, field) == _form(old, field)
@@ -361,14 +358,14 @@ def _judged(changes: pl.DataFrame, histories: pl.DataFrame, steps: pl.DataFrame)
     rows = changes.join(stated, on="row", how="left").join(facts, on=["sequence", "step"], how="left")
     is_gone = pl.col("change").is_in(_GONE)
     topic = pl.when(pl.col("change") == "text").then("field").otherwise("change")
-    tells = pl.DataFrame(
+    reported = pl.DataFrame(
         [(letter, t, True) for letter, topics in REPORTED_BY_ACTION_CODE.items() for t in topics],
         schema={"letter": pl.String, "topic": pl.String, "is_reported": pl.Boolean},
         orient="row",
     )
     rows = (
         rows.with_columns(letter=pl.when(~is_gone).then("action_code"), topic=topic)
-        .join(tells, on=["letter", "topic"], how="left")
+        .join(reported, on=["letter", "topic"], how="left")
         .with_columns(
             pl.col("is_reported").fill_null(False),
             rank=pl.col("change").replace_strict(_RANK, default=None, return_dtype=pl.Int8),
@@ -376,7 +373,7 @@ def _judged(changes: pl.DataFrame, histories: pl.DataFrame, steps: pl.DataFrame)
     )
     reported_rank = pl.when("is_reported").then("rank").max().over("sequence", "step", "kind", "code")
     has_room = (reported_rank.fill_null(-1)) < pl.col("rank")
-    # Over a gap the letter speaks of the last of several steps alone; its date tells whether it is this change's.
+    # Over a gap the letter speaks of the last of several steps alone; its date says whether it is this change's.
     in_step = (pl.col("action_effective_date") > pl.col("posted_before")).fill_null(False)
     must_be_reported = pl.col("change").is_in(["added", "reused"]) & (pl.col("added_date") > pl.col("posted_before"))
     # No letter denies a change of form, nor a new date for an action older than the release before; and there is none
@@ -388,7 +385,7 @@ def _judged(changes: pl.DataFrame, histories: pl.DataFrame, steps: pl.DataFrame)
         pl.when(
             pl.col("letter").is_null()
             | ~pl.col("letter").is_in(list(REPORTED_BY_ACTION_CODE))
-            | (pl.col("sequence") != _STANDING)
+            | (pl.col("sequence") != _CURRENT)
         )
         .then(None)
         .when(dates_its_action | (pl.col("is_reported") & (~pl.col("observed_gap") | in_step)))
@@ -415,7 +412,7 @@ def _not_observed_claims(histories: pl.DataFrame, facts: pl.DataFrame, reported:
     """
     claimed = [letter for letter in REPORTED_BY_ACTION_CODE if letter != NO_CHANGE]
     adjacent = pl.col("previous_step") == pl.col("step") - 1
-    wanted = (pl.col("sequence") == _STANDING) & (pl.col("step") > 0) & pl.col("action_code").is_in(claimed)
+    wanted = (pl.col("sequence") == _CURRENT) & (pl.col("step") > 0) & pl.col("action_code").is_in(claimed)
     earlier = pl.when(adjacent).then(pl.col("action_code").shift(1))
     claims = (
         histories.select(
