@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import REPOSITORY
+from conftest import REPOSITORY, missing
 from engines import engines_python
 
 from hcpcs.paths import Outputs
@@ -100,8 +100,10 @@ class Machine:
 
 @pytest.mark.parametrize("name", ["hcpcs-daemon.service", "hcpcs-ui.service"])
 def test_systemd_accepts_the_units_and_finds_their_programs(tmp_path: Path, name: str) -> None:
-    if not shutil.which("systemd-analyze") or not can_unshare():
-        pytest.skip("systemd-analyze or root (for a mount namespace) is missing; another test runs the units' commands")
+    if not shutil.which("systemd-analyze"):
+        missing("systemd-analyze")
+    if not can_unshare():
+        pytest.skip("a mount namespace needs root, which no package gives; another test runs the units' commands")
     (tmp_path / name).write_text(file_of_page(f"/etc/systemd/system/{name}"), "utf-8")
     done = Machine(tmp_path).run(f"systemd-analyze verify --man=no {STATE}/{name}", BARE)
     problems = [line for line in done.stderr.splitlines() if name in line]

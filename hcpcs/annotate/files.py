@@ -461,12 +461,13 @@ def _regex_of_glob(pattern: str) -> str:
 
 def _bracket(pattern: str) -> str | None:
     """The characters in brackets that a pattern begins with; None where they are none, as `[]` and `[9-0]`."""
-    found = re.match(r"\[!?[^]\\/]+\]", pattern)
-    try:
-        re.compile(found[0] if found else "[")
-    except re.error:
+    if (found := re.match(r"\[!?[^]\\/]+\]", pattern)) is None:
         return None
-    return found and found[0]
+    try:
+        re.compile(found[0])
+    except re.error:  # a range that runs backward
+        return None
+    return found[0]
 
 
 def _may_match(pattern: str, path: PurePath) -> bool:

@@ -59,7 +59,7 @@ def notify(notice: Notice, *, command: str | None = None, webhook: str | None = 
     """
     problems = []
     if command:
-        problems += _run(command, json.dumps(notice.payload(), ensure_ascii=False).encode())
+        problems += _run(command, json.dumps(notice.payload()).encode())
     if webhook:
         from sources.site.client import FetchFailed, post_json
 

@@ -9,6 +9,7 @@ import codecs
 import contextlib
 import email.utils
 import ipaddress
+import json
 import os
 import re
 import ssl
@@ -455,8 +456,9 @@ def described(head: bytes) -> str:
 def post_json(url: str, payload: Mapping[str, Any], *, seconds: float = 10) -> None:
     """Send JSON to a URL of the user's; raises ``FetchFailed`` where it is not taken."""
     try:
-        headers = {"User-Agent": f"hcpcs/{version('hcpcs')}"}
-        response = httpx2.post(url, json=dict(payload), headers=headers, timeout=seconds)
+        headers = {"User-Agent": f"hcpcs/{version('hcpcs')}", "Content-Type": "application/json"}
+        content = json.dumps(dict(payload)).encode()  # in ASCII: a quoted file name may be no UTF-8
+        response = httpx2.post(url, content=content, headers=headers, timeout=seconds)
     except (httpx2.InvalidURL, UnicodeError) as error:
         raise FetchFailed(f"{url!r} is not a URL: {error}") from None
     except httpx2.HTTPError as error:

@@ -518,6 +518,20 @@ def test_a_webhook_that_is_no_url_is_words_and_no_error(url):
     assert [line.partition(":")[0] for line in told] == ["the webhook received no notice"] * bool(url)
 
 
+def test_a_notice_that_quotes_bytes_of_no_text_is_sent(server, tmp_path):
+    """An error names a file as the file system does, whose name may be no UTF-8."""
+    server.always("/hook", status(200))
+    kept, text = tmp_path / "kept.json", "caf\udce9.zip is damaged"
+    assert notify(Notice("refused", text), command=f"tee {kept}", webhook=f"{server.root}/hook") == []
+    assert json.loads(kept.read_bytes())["text"] == json.loads(server.requests[-1].body)["text"] == text
+
+
+def test_a_command_for_notices_that_goes_on_is_ended(monkeypatch):
+    monkeypatch.setattr("pipeline.refresh.notify._COMMAND_SECONDS", 0.1)
+    (told,) = notify(Notice("refused", "x"), command="sleep 60")
+    assert told == "the command sleep did not end within 0.1 s and was killed"
+
+
 def test_a_command_for_notices_may_print_any_bytes_and_is_given_utf_8(tmp_path, monkeypatch):
     monkeypatch.setenv("LC_ALL", "C")
     kept = tmp_path / "kept.json"
